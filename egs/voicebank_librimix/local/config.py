@@ -1,0 +1,139 @@
+"""Presets and the command line that every stage shares."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local.steps import OptionError
+
+RECIPE_DIR = Path(__file__).resolve().parents[1]
+OBJECTIVES = ("si_snr", "ssl_mse", "ssl_mse_pad", "ssl_soft_dtw")
+FINETUNE_MODES = ("joint", "se")
+
+
+def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge two nested mappings; the second wins, lists are replaced whole.
+
+    Example:
+        >>> deep_merge({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
+        {'a': {'b': 3, 'c': 2}}
+    """
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = (
+            deep_merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        )
+    return merged
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Raises:
+        OptionError: When it is missing, broken, or no mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise OptionError(f"no such configuration: {path}") from None
+    except yaml.YAMLError as error:
+        raise OptionError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise OptionError(f"{path} must hold a mapping of settings")
+    return content
+
+
+def preset_names() -> list[str]:
+    """The presets that come with the recipe."""
+    return sorted(path.stem for path in (RECIPE_DIR / "conf" / "presets").glob("*.yaml"))
+
+
+def load_preset(name: str) -> dict[str, Any]:
+    """Load a preset by name, or a user's own by the path of its YAML file.
+
+    Args:
+        name: One of preset_names(), or a path ending in .yaml. A preset may say `extends: OTHER`.
+
+    Returns:
+        The settings, with those of `extends` underneath.
+
+    Raises:
+        OptionError: When there is no such preset.
+    """
+    path = (
+        Path(name) if name.endswith((".yaml", ".yml")) else RECIPE_DIR / "conf" / "presets" / f"{name}.yaml"
+    )
+    if not path.is_file():
+        raise OptionError(
+            f"unknown preset '{name}': choose from {', '.join(preset_names())}, or give a .yaml file"
+        )
+    preset = read_yaml(path)
+    parent = preset.pop("extends", None)
+    return deep_merge(load_preset(parent), preset) if parent else preset
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One invocation of the recipe: its preset, its directories, its resources.
+
+    Args:
+        preset: The settings of load_preset().
+        name: The preset's name.
+        downloads: Where corpora lie or are put.
+        datadir: Kaldi-style data directories.
+        dumpdir: Audio archives ready for training.
+        expdir: Models, decoding results, scores, report.
+        nj: Parallel processes.
+        ngpu: GPUs for training; 0 trains on the CPU.
+    """
+
+    preset: dict[str, Any]
+    name: str
+    downloads: Path
+    datadir: Path
+    dumpdir: Path
+    expdir: Path
+    nj: int
+    ngpu: int = 0
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> Recipe:
+        """Build it from the options of add_common_arguments()."""
+        name = Path(args.preset).stem
+        preset = load_preset(args.preset)
+        if args.nj < 1:
+            raise OptionError(f"--nj must be at least 1, not {args.nj}")
+        paths = {
+            field: Path(getattr(args, field) or Path(field.removesuffix("dir")) / name).absolute()
+            for field in ("downloads", "datadir", "dumpdir", "expdir")
+        }
+        return cls(preset=preset, name=name, nj=args.nj, ngpu=args.ngpu, **paths)
+
+    def conf(self, name: str) -> Path:
+        """The path of a file below the recipe's conf/."""
+        return RECIPE_DIR / "conf" / name
+
+    def dump_done(self, name: str) -> Path:
+        """The `.done` of a dumped set, the input of whatever reads the set."""
+        return self.dumpdir / name / ".dump.done"
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the options that run.sh hands to every stage."""
+    parser.add_argument(
+        "--preset", default="mini", help=f"one of {', '.join(preset_names())}, or a .yaml file"
+    )
+    parser.add_argument("--downloads", help="corpora (default: downloads/PRESET)")
+    parser.add_argument("--datadir", help="data directories (default: data/PRESET)")
+    parser.add_argument("--dumpdir", help="audio archives (default: dump/PRESET)")
+    parser.add_argument("--expdir", help="experiments (default: exp/PRESET)")
+    parser.add_argument("--nj", type=int, default=2, help="parallel processes (default: %(default)s)")
+    parser.add_argument("--ngpu", type=int, default=0, help="GPUs for training (default: %(default)s)")
+    return parser

@@ -1,0 +1,268 @@
+"""Steps that run once: checked inputs, a fingerprint, a `.done` file, a clean start when something changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# Files up to this size are compared by content, larger ones by size and time of change.
+_HASHED_BYTES = 64 * 2**20
+
+
+class RecipeError(Exception):
+    """Something the user can mend; shown as one line, exit code 1."""
+
+    exit_code = 1
+
+
+class MissingInput(RecipeError):
+    """A file that an earlier stage makes is not there; exit code 2."""
+
+    exit_code = 2
+
+    def __init__(self, path: Path, stage: int, *, why: str = "is missing"):
+        super().__init__(f"{path} {why}: stage {stage} makes it. Run with --stage {stage} first.")
+
+
+class OptionError(RecipeError):
+    """A wrong option or setting; exit code 2."""
+
+    exit_code = 2
+
+
+def log(message: str) -> None:
+    """Print a line with the time, at once."""
+    print(f"{time.strftime('%FT%T')} {message}", flush=True)
+
+
+@contextmanager
+def atomic_path(path: Path):
+    """Give a temporary path beside `path`; rename it to `path` on success, remove it on failure.
+
+    Args:
+        path: Where the finished file or directory shall stand; an old one is replaced.
+
+    Yields:
+        The temporary path, in the same directory (a rename within one file system is atomic).
+
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "list.txt"
+        >>> with atomic_path(target) as tmp:
+        ...     _ = tmp.write_text("one line")
+        >>> target.read_text()
+        'one line'
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tmp = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    remove(tmp)
+    try:
+        yield tmp
+        if tmp.is_dir():
+            remove(path)
+        os.replace(tmp, path)
+    except OSError as error:
+        remove(tmp)
+        raise RecipeError(f"cannot write {path}: {error.strerror or error}") from error
+    except BaseException:
+        remove(tmp)
+        raise
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a directory tree; nothing happens where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _fingerprint_of(path: Path) -> str:
+    """The fingerprint of an input: a step's own for its `.done`, else the file's content."""
+    if path.name.endswith(".done"):
+        return json.loads(path.read_text())["fingerprint"]
+    stat = path.stat()
+    if path.is_dir() or stat.st_size > _HASHED_BYTES:
+        return _digest([stat.st_size, stat.st_mtime_ns])
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Name the leaves in which two settings differ."""
+    found = []
+    for key in sorted({*old, *new}):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += _changes(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key}: {a} -> {b}")
+    return found
+
+
+class Step:
+    """One unit of work that is skipped while its inputs and settings stay as they were.
+
+    The step leaves `<out>/.<name>.done`, a JSON file with the fingerprint of its settings and inputs. A
+    later step names that file as its own input, so that a change travels down the chain. A step that was
+    interrupted is resumed when its fingerprint is unchanged, and starts clean when it is not.
+
+    Args:
+        name: What the step is called in messages and in the name of its `.done`.
+        stage: The stage of run.sh it belongs to.
+        out: The directory it writes into.
+        inputs: Role -> (path, stage that makes it). A path ending in `.done` stands for that whole step.
+        settings: Whatever else the result depends on; must survive JSON.
+        outputs: Names below `out` that the step makes, removed before a clean start and required to exist
+            afterwards. Default: the whole of `out`.
+        keep_previous: Rename superseded outputs to `<name>.previous` instead of removing them.
+
+    Example:
+        >>> import tempfile
+        >>> step = Step("greet", stage=1, out=Path(tempfile.mkdtemp()) / "greet", settings={"word": "hi"})
+        >>> step.run(lambda: (step.out / "a.txt").write_text("hi"))
+        True
+        >>> step.run(lambda: 1 / 0)  # done: not run again
+        False
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        stage: int,
+        out: Path,
+        inputs: Mapping[str, tuple[Path, int]] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        outputs: tuple[str, ...] = (),
+        keep_previous: bool = False,
+    ):
+        self.name, self.stage, self.out = name, stage, Path(out)
+        self.inputs = dict(inputs or {})
+        self.settings = json.loads(json.dumps(settings or {}, default=str))
+        self.outputs = outputs
+        self.keep_previous = keep_previous
+
+    @property
+    def done(self) -> Path:
+        """The file that says the step is finished; the input of steps that build on it."""
+        return self.out / f".{self.name}.done"
+
+    @property
+    def _started(self) -> Path:
+        return self.out / f".{self.name}.started"
+
+    def check_inputs(self) -> dict[str, str]:
+        """Give the fingerprint of every input.
+
+        Raises:
+            MissingInput: For the first one that is not there, naming the stage that makes it.
+        """
+        for path, stage in self.inputs.values():
+            if not path.exists():
+                raise MissingInput(path, stage)
+        return {role: _fingerprint_of(path) for role, (path, _) in self.inputs.items()}
+
+    def record(self) -> dict[str, Any]:
+        """What identifies this run of the step."""
+        inputs = self.check_inputs()
+        return {
+            "fingerprint": _digest([self.name, self.settings, inputs]),
+            "inputs": inputs,
+            "settings": self.settings,
+        }
+
+    def is_done(self) -> bool:
+        """Whether the step finished with the inputs and settings of now."""
+        old = self._read(self.done)
+        complete = all((self.out / name).exists() for name in self.outputs)
+        return old is not None and complete and old["fingerprint"] == self.record()["fingerprint"]
+
+    def run(self, action: Callable[[], Any]) -> bool:
+        """Run `action` unless the step is done.
+
+        Args:
+            action: Does the work. It finds its earlier, partial outputs when it was interrupted.
+
+        Returns:
+            Whether the action ran.
+
+        Raises:
+            MissingInput: When an input is not there.
+            RecipeError: When the action ends without one of the promised outputs.
+        """
+        record = self.record()
+        if self.is_done():
+            log(f"[stage {self.stage}] {self.name}: nothing to do")
+            return False
+        old = self._read(self.done) or self._read(self._started)
+        if old is not None and old["fingerprint"] != record["fingerprint"]:
+            changed = _changes(old["settings"], record["settings"])
+            changed += [
+                f"input '{role}'"
+                for role in record["inputs"]
+                if old["inputs"].get(role) != record["inputs"][role]
+            ]
+            shown = "; ".join(changed[:4]) + (f"; and {len(changed) - 4} more" if len(changed) > 4 else "")
+            log(f"[stage {self.stage}] {self.name}: changed since the last run ({shown}), running again")
+            self._clear()
+        elif old is not None:
+            log(f"[stage {self.stage}] {self.name}: resuming")
+            self.done.unlink(missing_ok=True)
+        else:
+            log(f"[stage {self.stage}] {self.name}")
+            # Whatever lies here without a record belongs to no known settings.
+            self._clear()
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._write(self._started, record)
+        start = time.monotonic()
+        action()
+        missing = [name for name in self.outputs if not (self.out / name).exists()]
+        if missing:
+            raise RecipeError(f"{self.name} ended without {self.out / missing[0]}")
+        self._write(self.done, {**record, "seconds": round(time.monotonic() - start, 1)})
+        self._started.unlink()
+        log(f"[stage {self.stage}] {self.name}: done in {time.monotonic() - start:.0f} s")
+        return True
+
+    def _clear(self) -> None:
+        targets = [self.out / name for name in self.outputs] or [self.out]
+        for target in [*targets, self.done, self._started]:
+            if self.keep_previous and target in targets and target.exists():
+                previous = target.with_name(target.name + ".previous")
+                remove(previous)
+                target.rename(previous)
+            else:
+                remove(target)
+
+    @staticmethod
+    def _read(path: Path) -> dict[str, Any] | None:
+        try:
+            return json.loads(path.read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+
+    @staticmethod
+    def _write(path: Path, record: Mapping[str, Any]) -> None:
+        with atomic_path(path) as tmp:
+            tmp.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def run_main(main: Callable[[], None]) -> None:
+    """Call a module's main; turn a RecipeError into one clear line and its exit code."""
+    try:
+        main()
+    except RecipeError as error:
+        print(f"{sys.argv[0].rsplit('/', 1)[-1]}: error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
