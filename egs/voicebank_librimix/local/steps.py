@@ -1,4 +1,4 @@
-"""Steps that run once: checked inputs, a fingerprint, a `.done` file, a clean start when something changed."""
+"""Steps that run once: checked inputs, a fingerprint, a `.done` file, a clean start after a change."""
 
 from __future__ import annotations
 
@@ -131,9 +131,12 @@ class Step:
     Example:
         >>> import tempfile
         >>> step = Step("greet", stage=1, out=Path(tempfile.mkdtemp()) / "greet", settings={"word": "hi"})
-        >>> step.run(lambda: (step.out / "a.txt").write_text("hi"))
+        >>> step.run(lambda: (step.out / "a.txt").write_text("hi"))  # doctest: +ELLIPSIS
+        20...[stage 1] greet
+        20...[stage 1] greet: done in 0 s
         True
-        >>> step.run(lambda: 1 / 0)  # done: not run again
+        >>> step.run(lambda: 1 / 0)  # doctest: +ELLIPSIS
+        20...[stage 1] greet: nothing to do
         False
     """
 
@@ -209,11 +212,8 @@ class Step:
         old = self._read(self.done) or self._read(self._started)
         if old is not None and old["fingerprint"] != record["fingerprint"]:
             changed = _changes(old["settings"], record["settings"])
-            changed += [
-                f"input '{role}'"
-                for role in record["inputs"]
-                if old["inputs"].get(role) != record["inputs"][role]
-            ]
+            roles = [role for role in record["inputs"] if old["inputs"].get(role) != record["inputs"][role]]
+            changed += [f"input '{role}'" for role in roles]
             shown = "; ".join(changed[:4]) + (f"; and {len(changed) - 4} more" if len(changed) > 4 else "")
             log(f"[stage {self.stage}] {self.name}: changed since the last run ({shown}), running again")
             self._clear()
