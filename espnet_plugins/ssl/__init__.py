@@ -1,0 +1,17 @@
+"""Frozen self-supervised speech models behind one interface; tensors in, frames out, nothing of ESPnet."""
+
+from espnet_plugins.ssl.checkpoint import export_espnet_hubert, save_upstream
+from espnet_plugins.ssl.passes import share_passes
+from espnet_plugins.ssl.shared import get_shared_upstream
+from espnet_plugins.ssl.sources import describe_upstream
+from espnet_plugins.ssl.upstream import Upstream, build_upstream
+
+__all__ = [
+    "Upstream",
+    "build_upstream",
+    "describe_upstream",
+    "export_espnet_hubert",
+    "get_shared_upstream",
+    "save_upstream",
+    "share_passes",
+]

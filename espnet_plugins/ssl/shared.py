@@ -1,0 +1,56 @@
+"""One instance of each upstream per process."""
+
+from __future__ import annotations
+
+from os import PathLike, path
+from threading import Lock
+
+from espnet_plugins.ssl.backbone import Backbone
+from espnet_plugins.ssl.sources import describe_upstream
+from espnet_plugins.ssl.spec import resolve_layers
+from espnet_plugins.ssl.upstream import Layers, Upstream
+
+_BACKBONES: dict[tuple, Backbone] = {}
+_UPSTREAMS: dict[tuple, Upstream] = {}
+_LOCK = Lock()
+
+
+def get_shared_upstream(
+    model: str = "hubert_base",
+    *,
+    checkpoint: str | PathLike[str] | None = None,
+    pretrained: bool = True,
+    layers: Layers = -1,
+) -> Upstream:
+    """Give this process's instance of an upstream; its weights are read on the first call of it.
+
+    Args:
+        model: as in :func:`~espnet_plugins.ssl.build_upstream`, like the others.
+        checkpoint: file or folder.
+        pretrained: False for random weights.
+        layers: default layers of a call; all choices of layers share one set of weights.
+
+    Returns:
+        The same object for the same arguments.
+
+    Raises:
+        ValueError: as :func:`~espnet_plugins.ssl.build_upstream`.
+        FileNotFoundError: as :func:`~espnet_plugins.ssl.build_upstream`.
+
+    Example:
+        >>> a = get_shared_upstream("hubert_base", pretrained=False)
+        >>> b = get_shared_upstream("hubert_base", pretrained=False, layers="all")
+        >>> a is get_shared_upstream("hubert_base", pretrained=False), a.backbone is b.backbone
+        (True, True)
+        >>> a.backbone.loaded
+        False
+    """
+    key = (model, None if checkpoint is None else path.realpath(checkpoint), bool(pretrained))
+    with _LOCK:
+        if key not in _BACKBONES:
+            _BACKBONES[key] = Backbone(describe_upstream(model, checkpoint=checkpoint, pretrained=pretrained))
+        backbone = _BACKBONES[key]
+        choice = (key, resolve_layers(layers, backbone.spec.n_layers))
+        if choice not in _UPSTREAMS:
+            _UPSTREAMS[choice] = Upstream(backbone, layers)
+        return _UPSTREAMS[choice]

@@ -1,0 +1,94 @@
+"""What is known about an upstream before its weights are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torchaudio.models import Wav2Vec2Model
+
+
+@dataclass(frozen=True)
+class UpstreamSpec:
+    """Description of one upstream: enough to check a configuration, cheap to make.
+
+    Args:
+        name: what error messages call it.
+        dim: features per frame.
+        n_layers: transformer blocks.
+        convolutions: (kernel, stride) of each convolution of the extractor, in order.
+        normalize_waveform: whether it was trained on waveforms of zero mean and unit variance.
+        sample_rate: samples per second it was trained at.
+        build: makes the torchaudio model with its weights; called once, on first use.
+
+    Example:
+        >>> spec = UpstreamSpec("tiny", 16, 2, ((10, 5), (3, 2)), False, 16000, build=lambda: None)
+        >>> spec.hop, spec.receptive_field
+        (10, 20)
+    """
+
+    name: str
+    dim: int
+    n_layers: int
+    convolutions: tuple[tuple[int, int], ...]
+    normalize_waveform: bool
+    sample_rate: int
+    build: Callable[[], Wav2Vec2Model]
+
+    @property
+    def hop(self) -> int:
+        """Samples from one frame to the next."""
+        return prod(stride for _, stride in self.convolutions)
+
+    @property
+    def receptive_field(self) -> int:
+        """Samples that the first frame sees; shorter utterances have no frame."""
+        field = 1
+        for kernel, stride in reversed(self.convolutions):
+            field = (field - 1) * stride + kernel
+        return field
+
+    def frames_of(self, samples: int) -> int:
+        """Number of frames of an utterance of ``samples`` samples."""
+        for kernel, stride in self.convolutions:
+            samples = max((samples - kernel) // stride + 1, 0)
+        return samples
+
+
+def resolve_layers(layers: int | str | Sequence[int], n_layers: int) -> tuple[tuple[int, ...], bool]:
+    """Turn a layer option into hidden-state indices.
+
+    Index 0 is the input of the first transformer block (projection, positional embedding and, in the Base
+    models, layer norm), index i the output of block i: the numbering of s3prl's and of transformers'
+    ``hidden_states``. torchaudio's ``extract_features`` leaves index 0 out.
+
+    Args:
+        layers: one index, several, or "all"; negative ones count from the last block (-1).
+        n_layers: transformer blocks of the upstream.
+
+    Returns:
+        The indices in 0..n_layers, and whether exactly one was asked for by a plain number.
+
+    Raises:
+        ValueError: for an index out of range or anything else, naming what is accepted.
+
+    Example:
+        >>> resolve_layers(-1, 12), resolve_layers([0, -2], 12)
+        (((12,), True), ((0, 11), False))
+    """
+    accepted = f"0..{n_layers}, -{n_layers + 1}..-1, a list of these, or 'all'"
+    if isinstance(layers, str):
+        if layers != "all":
+            raise ValueError(f"layers={layers!r}: accepted are {accepted}")
+        return tuple(range(n_layers + 1)), False
+    single = isinstance(layers, int)
+    asked = [layers] if isinstance(layers, int) else list(layers)
+    if not asked:
+        raise ValueError(f"layers is empty: accepted are {accepted}")
+    for index in asked:
+        if isinstance(index, bool) or not isinstance(index, int) or not -n_layers - 1 <= index <= n_layers:
+            raise ValueError(f"layers={layers!r}: {index!r} is out of range, accepted are {accepted}")
+    return tuple(index % (n_layers + 1) for index in asked), single
