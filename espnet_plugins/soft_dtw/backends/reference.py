@@ -1,0 +1,70 @@
+"""Soft-DTW in a few obvious lines: any device, any floating dtype. Every other backend is compared with it.
+
+Source: Cuturi and Blondel, "Soft-DTW: a differentiable loss function for time-series", ICML 2017,
+algorithms 1 and 2. The backward pass here spreads the occupancy of a cell over its three predecessors by the
+softmax of their values, which is the same sum in an order that cannot overflow.
+"""
+
+import torch
+
+from espnet_plugins.soft_dtw.pairs import Pairs
+
+_STEPS = ((1, 0), (0, 1), (1, 1))
+
+
+def forward(cost: torch.Tensor, pairs: Pairs, gamma: float) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """Value of each pair and what `backward` needs of it.
+
+    Args:
+        cost: (B, N, M).
+        pairs: lengths and band, on the device of `cost`.
+        gamma: smoothing, above 0.
+
+    Returns:
+        (B,) values, and the (B, N + 1, M + 1) values of all prefixes, in a tuple.
+    """
+    batch, n, m = cost.shape
+    inside = pairs.inside(n, m)
+    cost = cost.masked_fill(~inside, torch.inf)
+    prefix = cost.new_full((batch, n + 1, m + 1), torch.inf)
+    prefix[:, 0, 0] = 0.0
+    for i, j in _antidiagonals(n, m):
+        softmin = -gamma * torch.logsumexp(-_predecessors(prefix, i, j) / gamma, 0)
+        prefix[:, i, j] = cost[:, i - 1, j - 1] + softmin
+    value = prefix[torch.arange(batch, device=cost.device), pairs.x_lengths, pairs.y_lengths]
+    broken = (inside & ~cost.isfinite()).flatten(1).any(1)
+    return value.masked_fill(broken, torch.nan), (prefix,)
+
+
+def backward(saved: tuple[torch.Tensor, ...], shape: torch.Size, pairs: Pairs, gamma: float) -> torch.Tensor:
+    """Gradient of each value with respect to its cost matrix.
+
+    Args:
+        saved: what `forward` returned.
+        shape: shape of the cost matrix.
+        pairs: as in `forward`.
+        gamma: as in `forward`.
+
+    Returns:
+        (B, N, M): how much of the mass of all paths visits each cell; 0 outside lengths and band.
+    """
+    (prefix,) = saved
+    batch, n, m = shape
+    occupancy = torch.zeros_like(prefix)
+    occupancy[torch.arange(batch, device=prefix.device), pairs.x_lengths, pairs.y_lengths] = 1.0
+    for i, j in reversed(list(_antidiagonals(n, m))):
+        share = torch.softmax(-_predecessors(prefix, i, j) / gamma, 0)
+        share = share * occupancy[:, i, j]
+        for (down, right), part in zip(_STEPS, share, strict=True):
+            occupancy[:, i - down, j - right] += part.nan_to_num(0.0)
+    return occupancy[:, 1:, 1:]
+
+
+def _antidiagonals(n: int, m: int):
+    for k in range(2, n + m + 1):
+        i = torch.arange(max(1, k - m), min(n, k - 1) + 1)
+        yield i, k - i
+
+
+def _predecessors(prefix: torch.Tensor, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
+    return torch.stack([prefix[:, i - down, j - right] for down, right in _STEPS])

@@ -1,0 +1,141 @@
+"""Lengths and Sakoe-Chiba band of a batch of pairs, computed once and shared by every backend and pass."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+Bandwidth = float | Sequence[float] | torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Which cells of each cost matrix an alignment may visit.
+
+    Cell (i, j), counted from 0, of pair b belongs to it when i < x_lengths[b], j < y_lengths[b] and
+    |i * (y_lengths[b] - 1) - j * (x_lengths[b] - 1)| <= reach[b]; the last is the band, in integers so that
+    every backend draws the same one.
+
+    Args:
+        x_lengths: frames of each x, (B,) int64.
+        y_lengths: frames of each y, (B,) int64.
+        reach: half width of each band in the units of the inequality above, (B,) int64.
+    """
+
+    x_lengths: torch.Tensor
+    y_lengths: torch.Tensor
+    reach: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.x_lengths)
+
+    def to(self, device: torch.device) -> "Pairs":
+        """Move to `device` without waiting for it."""
+        return Pairs(
+            *(t.to(device, non_blocking=True) for t in (self.x_lengths, self.y_lengths, self.reach)),
+        )
+
+    def inside(self, n: int, m: int) -> torch.Tensor:
+        """Mask of the cells an alignment may visit, (B, n, m) bool."""
+        device = self.reach.device
+        i = torch.arange(n, device=device)[None, :, None]
+        j = torch.arange(m, device=device)[None, None, :]
+        x_length = self.x_lengths[:, None, None]
+        y_length = self.y_lengths[:, None, None]
+        off_diagonal = (i * (y_length - 1) - j * (x_length - 1)).abs()
+        return (i < x_length) & (j < y_length) & (off_diagonal <= self.reach[:, None, None])
+
+
+def make_pairs(
+    batch: int,
+    n: int,
+    m: int,
+    x_lengths: torch.Tensor | Sequence[int] | None,
+    y_lengths: torch.Tensor | Sequence[int] | None,
+    bandwidth: Bandwidth,
+) -> Pairs:
+    """Check lengths and band and put them into one form.
+
+    Whatever is given on the host is checked on the host; lengths that live on another device are taken as
+    they are, since reading them would stall it.
+
+    Args:
+        batch: number of pairs B.
+        n: frames that the longest x can have.
+        m: frames that the longest y can have.
+        x_lengths: frames of each x, (B,) integers, or None for n each.
+        y_lengths: frames of each y, (B,) integers, or None for m each.
+        bandwidth: how far an alignment may leave the diagonal of its pair, in frames of the pair's shorter
+            sequence: one number, one per pair, or None for no limit.
+
+    Returns:
+        The pairs, on the device of the lengths given (the host if none are).
+
+    Raises:
+        TypeError: lengths that are not integers.
+        ValueError: lengths or a band of the wrong shape, a length below 1 or beyond the padded size, a
+            negative or NaN band, a band that leaves a pair no path. The message names the pair.
+    """
+    x_lengths = _lengths("x_lengths", x_lengths, batch, n)
+    y_lengths = _lengths("y_lengths", y_lengths, batch, m)
+    device = x_lengths.device if x_lengths.device.type != "cpu" else y_lengths.device
+    x_lengths, y_lengths = x_lengths.to(device), y_lengths.to(device)
+    if bandwidth is None:
+        return Pairs(x_lengths, y_lengths, torch.full((batch,), n * m, device=device))
+
+    width = torch.as_tensor(bandwidth, dtype=torch.float64)
+    if width.dim() > 1 or (width.dim() == 1 and len(width) != batch):
+        raise ValueError(
+            f"bandwidth must be one number or one per pair ({batch}), got shape {tuple(width.shape)}"
+        )
+    if width.device.type == "cpu":
+        wrong = ~(width >= 0).reshape(-1)
+        if wrong.any():
+            pair = int(wrong.nonzero()[0])
+            raise ValueError(
+                f"bandwidth of pair {pair} is {width.reshape(-1)[pair].item()}; it must be 0 or more frames"
+            )
+    longer = torch.maximum(x_lengths, y_lengths) - 1
+    # The tiny addend keeps bands such as 0.1 * 30 from losing a cell to rounding.
+    reach = (width.to(device) * longer + 1e-6).clamp(max=n * m).floor().long()
+    pairs = Pairs(x_lengths, y_lengths, reach)
+    if device.type == "cpu":
+        _check_paths(pairs, width)
+    return pairs
+
+
+def _lengths(name: str, lengths: torch.Tensor | Sequence[int] | None, batch: int, size: int) -> torch.Tensor:
+    if lengths is None:
+        return torch.full((batch,), size)
+    lengths = torch.as_tensor(lengths)
+    if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
+        raise TypeError(f"{name} must hold integers, got {lengths.dtype}")
+    if lengths.shape != (batch,):
+        raise ValueError(f"{name} must hold one length per pair, ({batch},), got {tuple(lengths.shape)}")
+    lengths = lengths.long()
+    if lengths.device.type == "cpu":
+        wrong = (lengths < 1) | (lengths > size)
+        if wrong.any():
+            pair = int(wrong.nonzero()[0])
+            raise ValueError(
+                f"{name} of pair {pair} is {int(lengths[pair])}; it must be 1 to {size}, the frames given"
+            )
+    return lengths
+
+
+def _check_paths(pairs: Pairs, width: torch.Tensor) -> None:
+    """Raise if a band is too narrow to hold a path."""
+    n, m = pairs.x_lengths, pairs.y_lengths
+    # Half a frame of the shorter sequence always holds a path; so does the exact diagonal of a square.
+    doubtful = (n != m) & (torch.minimum(n, m) > 1) & (2 * pairs.reach < torch.maximum(n, m) - 1)
+    for pair in doubtful.nonzero().flatten().tolist():
+        rows, columns, reach = int(n[pair]), int(m[pair]), int(pairs.reach[pair])
+        i = torch.arange(rows)
+        first = torch.div(i * (columns - 1) - reach + rows - 2, rows - 1, rounding_mode="floor").clamp(min=0)
+        last = torch.div(i * (columns - 1) + reach, rows - 1, rounding_mode="floor").clamp(max=columns - 1)
+        if (first > last).any() or (first[1:] > last[:-1] + 1).any():
+            given = width.reshape(-1)[pair if width.dim() else 0].item()
+            raise ValueError(
+                f"bandwidth {given} leaves pair {pair} ({rows} x {columns} frames) no path; "
+                "0.5 is enough for every pair"
+            )
