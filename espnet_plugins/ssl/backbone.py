@@ -68,9 +68,7 @@ class HiddenStates:
         ValueError: for an utterance too short for one frame.
     """
 
-    def __init__(
-        self, backbone: Backbone, waveform: torch.Tensor, samples: Sequence[int], *, keep_all: bool
-    ) -> None:
+    def __init__(self, backbone: Backbone, waveform: torch.Tensor, samples: Sequence[int], *, keep_all: bool) -> None:
         spec = backbone.spec
         for row, length in enumerate(samples):
             if length < spec.receptive_field:
@@ -142,9 +140,7 @@ class HiddenStates:
         return pad_sequence([features[row] for row in range(len(samples))], batch_first=True)
 
 
-def _padding_mask(
-    features: torch.Tensor, frame_lengths: torch.Tensor, samples: Sequence[int]
-) -> torch.Tensor | None:
+def _padding_mask(features: torch.Tensor, frame_lengths: torch.Tensor, samples: Sequence[int]) -> torch.Tensor | None:
     """True where a frame lies behind its utterance's end; None where there is no such frame."""
     if len(set(samples)) == 1:
         return None

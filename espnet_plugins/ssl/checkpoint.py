@@ -57,9 +57,7 @@ def save_upstream(
     architecture["extractor_conv_layer_config"] = [
         [int(value) for value in layer] for layer in architecture["extractor_conv_layer_config"]
     ]
-    weights = {
-        name: value.detach().cpu() for name, value in state_dict.items() if not name.startswith("aux.")
-    }
+    weights = {name: value.detach().cpu() for name, value in state_dict.items() if not name.startswith("aux.")}
     instantiate(architecture, weights, where="the weights given to save_upstream")
     content = {
         "format": FORMAT,
@@ -107,9 +105,7 @@ def read_upstream(path: str | PathLike[str]) -> dict[str, Any]:
     return content
 
 
-def instantiate(
-    architecture: Mapping[str, Any], weights: Mapping[str, torch.Tensor], *, where: str
-) -> torch.nn.Module:
+def instantiate(architecture: Mapping[str, Any], weights: Mapping[str, torch.Tensor], *, where: str) -> torch.nn.Module:
     """Build the torchaudio model of ``architecture`` with ``weights``.
 
     Args:
@@ -134,9 +130,7 @@ def instantiate(
     return model
 
 
-def export_espnet_hubert(
-    config: str | PathLike[str], model: str | PathLike[str], out: str | PathLike[str]
-) -> None:
+def export_espnet_hubert(config: str | PathLike[str], model: str | PathLike[str], out: str | PathLike[str]) -> None:
     """Turn a HuBERT pre-trained by ESPnet's HubertTask into an upstream file.
 
     Args:
@@ -157,14 +151,10 @@ def export_espnet_hubert(
     settings = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
     for key, accepted in (("encoder", _HUBERT_ENCODER), ("frontend", None), ("preencoder", None)):
         if settings.get(key) != accepted:
-            raise ValueError(
-                f"{config}: {key} is {settings.get(key)!r}, but only {accepted!r} can be exported"
-            )
+            raise ValueError(f"{config}: {key} is {settings.get(key)!r}, but only {accepted!r} can be exported")
     weights = torch.load(model, map_location="cpu", weights_only=True)
     weights = {
-        name.removeprefix(_HUBERT_PREFIX): value
-        for name, value in weights.items()
-        if name.startswith(_HUBERT_PREFIX)
+        name.removeprefix(_HUBERT_PREFIX): value for name, value in weights.items() if name.startswith(_HUBERT_PREFIX)
     }
     if not weights:
         raise ValueError(f"{model}: no weights under {_HUBERT_PREFIX}")

@@ -88,9 +88,7 @@ def _samples(waveform: torch.Tensor, lengths: torch.Tensor | None) -> list[int]:
     if lengths is None:
         return [total] * batch
     if lengths.shape != (batch,):
-        raise ValueError(
-            f"lengths must have shape ({batch},) like the waveform's batch, not {list(lengths.shape)}"
-        )
+        raise ValueError(f"lengths must have shape ({batch},) like the waveform's batch, not {list(lengths.shape)}")
     samples = [int(length) for length in lengths.tolist()]
     for row, length in enumerate(samples):
         if length > total:

@@ -47,7 +47,5 @@ def _local(checkpoint: str | PathLike[str] | None) -> UpstreamSpec:
         convolutions=tuple((kernel, stride) for _, kernel, stride in convolutions),
         normalize_waveform=content["normalize_waveform"],
         sample_rate=content["sample_rate"],
-        build=lambda: instantiate(
-            architecture, read_upstream(checkpoint)["state_dict"], where=str(checkpoint)
-        ),
+        build=lambda: instantiate(architecture, read_upstream(checkpoint)["state_dict"], where=str(checkpoint)),
     )

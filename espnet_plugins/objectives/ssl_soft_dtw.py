@@ -1,0 +1,122 @@
+"""SSL-SoftDTW: soft alignment with a reference of another speed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from espnet_plugins.objectives.base import SSLCriterion, sample_counts
+from espnet_plugins.objectives.checks import check_choice, check_mapping, check_number
+from espnet_plugins.objectives.draws import integer, utterance_generators
+from espnet_plugins.perturb import speed, tempo
+from espnet_plugins.soft_dtw import soft_dtw, soft_dtw_divergence
+
+PERTURBATIONS = {"speed": speed, "tempo": tempo}
+PAPER_FACTORS = (0.80, 0.85, 0.90, 0.95, 1.0, 1.05, 1.10, 1.15, 1.20)
+_BACKENDS = ("auto", "reference", "cpu", "triton")
+
+
+class SSLSoftDTW(SSLCriterion):
+    """Soft-DTW divergence between the estimate's frames and those of the speed-perturbed reference.
+
+    Divided by the longer of the two frame counts, the least number of cells that an alignment visits: with
+    factor 1 and a band of 0 the value is that of ``ssl_mse`` with the same ``normalize_frames``. Draws: see
+    :func:`~espnet_plugins.objectives.draws.utterance_generators`.
+
+    Source: Meghanani and Hain, ICASSP 2026, SSL-SoftDTW; Cuturi and Blondel, ICML 2017; Blondel et al., AISTATS
+    2021, for the divergence.
+
+    Args:
+        factors: speeds to draw from: a list, or ``{low: .., high: ..}`` for any hundredth between the two.
+        perturbation: "speed" (resampling, pitch moves too) or "tempo" (pitch kept).
+        gamma: smoothing, above 0, in units of the squared distance.
+        divergence: subtract the mean of the self-alignments; False for plain soft-DTW.
+        bandwidth: how far an alignment may leave the line that the factor implies, in frames of the shorter
+            sequence; None for no limit.
+        per_frame: divide by the longer frame count; False for the raw value.
+        normalize_frames: divide each frame by its Euclidean length; gamma is chosen for that.
+        backend: of :func:`~espnet_plugins.soft_dtw.soft_dtw`.
+        common: other options of :class:`~espnet_plugins.objectives.base.SSLCriterion`.
+
+    Raises:
+        ValueError: for an option that is not accepted.
+
+    Example:
+        >>> SSLSoftDTW(upstream={"model": "hubert_base", "pretrained": False}).gamma
+        0.1
+    """
+
+    default_name = "ssl_soft_dtw"
+
+    def __init__(
+        self,
+        *,
+        factors: Sequence[float] | Mapping[str, float] = PAPER_FACTORS,
+        perturbation: str = "speed",
+        gamma: float = 0.1,
+        divergence: bool = True,
+        bandwidth: float | None = None,
+        per_frame: bool = True,
+        normalize_frames: bool = True,
+        backend: str = "auto",
+        **common: Any,
+    ) -> None:
+        super().__init__(normalize_frames=normalize_frames, **common)
+        key = self.default_name
+        self.factors = _factors(f"{key}: factors", factors)
+        self.perturb = PERTURBATIONS[check_choice(f"{key}: perturbation", perturbation, PERTURBATIONS)]
+        self.gamma = check_number(f"{key}: gamma", gamma, low=0, above=True)
+        self.divergence = check_choice(f"{key}: divergence", divergence, (True, False))
+        self.per_frame = check_choice(f"{key}: per_frame", per_frame, (True, False))
+        self.backend = check_choice(f"{key}: backend", backend, _BACKENDS)
+        self.bandwidth = None if bandwidth is None else check_number(f"{key}: bandwidth", bandwidth, low=0)
+        if self.bandwidth is not None and self.bandwidth < 0.5 and set(self.factors) != {1.0}:
+            raise ValueError(
+                f"{key}: bandwidth: {bandwidth} holds no alignment of unequal lengths; give 0.5 or more, or "
+                "factors [1.0]"
+            )
+
+    def distance(
+        self,
+        reference: torch.Tensor,
+        lengths: torch.Tensor | None,
+        estimate: torch.Tensor,
+        frame_lengths: torch.Tensor,
+    ) -> torch.Tensor:
+        """Align the estimate with the reference at another speed."""
+        factors = self.draw(sample_counts(reference, lengths))
+        with torch.no_grad():
+            perturbed = self.perturb(reference, lengths, factors)
+            target, target_lengths = self.frames(perturbed.waveform, perturbed.lengths)
+        align = soft_dtw_divergence if self.divergence else soft_dtw
+        value = align(
+            estimate,
+            target,
+            frame_lengths,
+            target_lengths,
+            gamma=self.gamma,
+            bandwidth=self.bandwidth,
+            backend=self.backend,
+        )
+        value_per_frame = value / torch.maximum(frame_lengths, target_lengths)
+        self.stats[f"{self.name}_raw"] = value.detach()
+        self.stats[f"{self.name}_per_frame"] = value_per_frame.detach()
+        return value_per_frame if self.per_frame else value
+
+    def draw(self, samples: Sequence[int]) -> list[float]:
+        """Draw a speed for each utterance of ``samples`` samples."""
+        return [self.factors[integer(len(self.factors), g)] for g in utterance_generators(samples)]
+
+
+def _factors(key: str, value: Any) -> tuple[float, ...]:
+    """Give the speeds to draw from; a range stands for all its hundredths, whose kernels can be cached."""
+    if isinstance(value, Mapping):
+        limits = check_mapping(key, value, ("low", "high"))
+        low = check_number(f"{key}.low", limits.get("low"), low=0.25, high=4)
+        high = check_number(f"{key}.high", limits.get("high"), low=low, high=4)
+        return tuple(percent / 100 for percent in range(round(low * 100), round(high * 100) + 1))
+    if not isinstance(value, (list, tuple)) or not value:
+        raise ValueError(f"{key}: {value!r} is not accepted; give a list of speeds or {{low: .., high: ..}}")
+    return tuple(check_number(key, factor, low=0.25, high=4) for factor in value)
