@@ -66,13 +66,9 @@ def load_preset(name: str) -> dict[str, Any]:
     Raises:
         OptionError: When there is no such preset.
     """
-    path = (
-        Path(name) if name.endswith((".yaml", ".yml")) else RECIPE_DIR / "conf" / "presets" / f"{name}.yaml"
-    )
+    path = Path(name) if name.endswith((".yaml", ".yml")) else RECIPE_DIR / "conf" / "presets" / f"{name}.yaml"
     if not path.is_file():
-        raise OptionError(
-            f"unknown preset '{name}': choose from {', '.join(preset_names())}, or give a .yaml file"
-        )
+        raise OptionError(f"unknown preset '{name}': choose from {', '.join(preset_names())}, or give a .yaml file")
     preset = read_yaml(path)
     parent = preset.pop("extends", None)
     return deep_merge(load_preset(parent), preset) if parent else preset
@@ -126,9 +122,7 @@ class Recipe:
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Add the options that run.sh hands to every stage."""
-    parser.add_argument(
-        "--preset", default="mini", help=f"one of {', '.join(preset_names())}, or a .yaml file"
-    )
+    parser.add_argument("--preset", default="mini", help=f"one of {', '.join(preset_names())}, or a .yaml file")
     parser.add_argument("--downloads", help="corpora (default: downloads/PRESET)")
     parser.add_argument("--datadir", help="data directories (default: data/PRESET)")
     parser.add_argument("--dumpdir", help="audio archives (default: dump/PRESET)")
@@ -136,3 +130,69 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentPa
     parser.add_argument("--nj", type=int, default=2, help="parallel processes (default: %(default)s)")
     parser.add_argument("--ngpu", type=int, default=0, help="GPUs for training (default: %(default)s)")
     return parser
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One fine-tuning run of stage 5.
+
+    Args:
+        objective: One of OBJECTIVES.
+        finetune: "joint" or "se".
+        seed: Of initialisation, data order and perturbation.
+    """
+
+    objective: str
+    finetune: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The run's name in every directory and table."""
+        return f"{self.objective}_{self.finetune}_seed{self.seed}"
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the options that select the runs of stage 5."""
+    parser.add_argument("--objectives", default=" ".join(OBJECTIVES), help="blank-separated (default: %(default)s)")
+    parser.add_argument("--finetune", default="joint", help="joint or se (default: %(default)s)")
+    parser.add_argument("--seeds", default="0", help="blank-separated whole numbers (default: %(default)s)")
+    return parser
+
+
+def runs_from_args(args: argparse.Namespace) -> list[Run]:
+    """The runs that the options of add_run_arguments() ask for, objective by objective.
+
+    Raises:
+        OptionError: For an unknown objective or mode, or a seed that is no whole number.
+    """
+    objectives = args.objectives.replace(",", " ").split()
+    for objective in objectives:
+        if objective not in OBJECTIVES:
+            raise OptionError(f"unknown objective '{objective}': choose from {', '.join(OBJECTIVES)}")
+    if args.finetune not in FINETUNE_MODES:
+        raise OptionError(f"unknown --finetune '{args.finetune}': choose from {', '.join(FINETUNE_MODES)}")
+    seeds = args.seeds.replace(",", " ").split()
+    for seed in seeds:
+        if not seed.isdecimal():
+            raise OptionError(f"--seeds takes whole numbers, not '{seed}'")
+    if not objectives or not seeds:
+        raise OptionError("--objectives and --seeds need at least one value each")
+    return [Run(objective, args.finetune, int(seed)) for objective in objectives for seed in seeds]
+
+
+def add_resume_argument(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add --resume, of the stages that train."""
+    parser.add_argument("--resume", default="true", help="false trains again (default: %(default)s)")
+    return parser
+
+
+def resume_from_args(args: argparse.Namespace) -> bool:
+    """The value of --resume.
+
+    Raises:
+        OptionError: When it is neither true nor false.
+    """
+    if args.resume not in ("true", "false"):
+        raise OptionError(f"--resume is true or false, not '{args.resume}'")
+    return args.resume == "true"

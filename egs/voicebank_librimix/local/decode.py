@@ -1,0 +1,183 @@
+"""Stage 6: every system enhances and recognises every test set, through ESPnet's decoders."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from local.config import Recipe, Run, add_common_arguments, add_run_arguments, read_yaml, runs_from_args
+from local.jobs import Job, run_jobs
+from local.kaldi_dir import read_table, write_table
+from local.steps import Step, atomic_path, log, run_main
+from local.train import MODEL, asr_step, joint_step, se_step
+
+STAGE = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """Something whose output is scored.
+
+    Args:
+        name: Its name in directories and tables.
+        trained: The steps that made its models; the last holds the recogniser.
+        input: The file of a test set that it hears.
+        front_end: "none", "separate" (enhanced audio, then the recogniser) or "joint" (one model).
+    """
+
+    name: str
+    trained: tuple[Step, ...]
+    input: str
+    front_end: str
+
+
+def systems(recipe: Recipe, runs: Sequence[Run]) -> list[System]:
+    """The systems of a comparison: the references first, then one per run."""
+    asr = asr_step(recipe)
+    references = [
+        System("clean", (asr,), "spk1.scp", "none"),
+        System("noisy", (asr,), "wav.scp", "none"),
+        System("se", (se_step(recipe), asr), "wav.scp", "separate"),
+    ]
+    return references + [System(run.name, (joint_step(recipe, run),), "wav.scp", "joint") for run in runs]
+
+
+def enhance_step(recipe: Recipe, system: System, name: str) -> Step:
+    """The enhanced audio of a system on a test set.
+
+    The whole set where the recogniser hears the audio, else the utterances that stage 7 measures.
+    """
+    everything = system.front_end == "separate"
+    return _step(
+        recipe,
+        system.trained[:1],
+        "enhance",
+        recipe.expdir / "enhanced" / system.name / name,
+        name,
+        settings={"utterances": 0 if everything else recipe.preset["quality_utterances"]},
+        outputs=("spk1.scp", "wavs"),
+    )
+
+
+def recognise_step(recipe: Recipe, system: System, name: str) -> Step:
+    """The transcripts of a system on a test set."""
+    settings = {"input": system.input, "decoding": read_yaml(recipe.conf("decode_asr.yaml"))}
+    folder = recipe.expdir / "decode" / system.name / name
+    step = _step(recipe, system.trained, "recognise", folder, name, settings=settings, outputs=("text",))
+    if system.front_end == "separate":
+        step.inputs["enhanced"] = (enhance_step(recipe, system, name).done, STAGE)
+    return step
+
+
+def _step(recipe: Recipe, trained: Sequence[Step], kind: str, out: Path, name: str, *, settings, outputs) -> Step:
+    inputs = {f"model{k}": (step.done, step.stage) for k, step in enumerate(trained)}
+    inputs["data"] = (recipe.dump_done(name), 2)
+    return Step(kind, stage=STAGE, out=out, inputs=inputs, settings=settings, outputs=outputs)
+
+
+def enhance(recipe: Recipe, system: System, name: str, step: Step) -> None:
+    """Run ESPnet's enhancement; move its result into place."""
+    from espnet_plugins.analysis.quality import spread
+    from espnet_plugins.bin import enh_inference
+
+    scp = recipe.dumpdir / name / "wav.scp"
+    trained = system.trained[0].out
+    with atomic_path(step.out / "wavs") as tmp:
+        tmp.mkdir(parents=True)
+        chosen = read_table(scp)
+        if wanted := step.settings["utterances"]:
+            chosen = {utt: chosen[utt] for utt in spread(sorted(chosen), wanted)}
+        write_table(tmp / "keys", chosen)
+        command = ["--output_dir", str(tmp / "out"), "--fs", "16000", "--num_workers", "0", "--output_format", "flac"]
+        command += ["--data_path_and_name_and_type", f"{scp},speech_mix,sound", "--key_file", str(tmp / "keys")]
+        command += ["--train_config", str(trained / "espnet" / "config.yaml"), "--model_file", str(trained / MODEL)]
+        command += ["--enh_s2t_task", str(system.front_end == "joint").lower(), "--log_level", "WARNING"]
+        enh_inference.main(command)
+        written = read_table(tmp / "out" / "spk1.scp")
+        for path in written.values():
+            os.replace(path, tmp / Path(path).name)
+        audio = {utt: str(step.out / "wavs" / Path(path).name) for utt, path in written.items()}
+    write_table(step.out / "spk1.scp", audio)
+
+
+def recognise(recipe: Recipe, system: System, name: str, step: Step) -> None:
+    """Run ESPnet's beam search; keep the transcripts."""
+    from espnet_plugins.bin import asr_inference
+
+    trained = system.trained[-1].out
+    audio = recipe.dumpdir / name / system.input
+    if system.front_end == "separate":
+        audio = enhance_step(recipe, system, name).out / "spk1.scp"
+    joint = system.front_end == "joint"
+    with atomic_path(step.out / "espnet") as tmp:
+        command = ["--output_dir", str(tmp), "--num_workers", "0", "--log_level", "WARNING"]
+        command += ["--data_path_and_name_and_type", f"{audio},speech,sound"]
+        command += ["--asr_train_config", str(trained / "espnet" / "config.yaml")]
+        command += ["--asr_model_file", str(trained / MODEL), "--enh_s2t_task", str(joint).lower()]
+        for option, value in step.settings["decoding"].items():
+            command += [f"--{option}", str(value)]
+        asr_inference.main(command)
+    results = step.out / "espnet" / "1best_recog"
+    write_table(step.out / "text", read_table(results / ("text_spk1" if joint else "text")))
+
+
+def tasks(recipe: Recipe, runs: Sequence[Run]) -> list[tuple[System, str]]:
+    """Every pair of a system and a test set, the slow ones first."""
+    pairs = [(system, name) for system in systems(recipe, runs) for name in recipe.preset["test"]]
+    return sorted(pairs, key=lambda pair: pair[0].front_end != "separate")
+
+
+def is_done(recipe: Recipe, system: System, name: str) -> bool:
+    """Whether nothing is left to do for a pair.
+
+    Raises:
+        MissingInput: When a model or the data is not there.
+    """
+    if system.front_end == "none":
+        return recognise_step(recipe, system, name).is_done()
+    return enhance_step(recipe, system, name).is_done() and recognise_step(recipe, system, name).is_done()
+
+
+def work(recipe: Recipe, pairs: Sequence[tuple[System, str]]) -> None:
+    """Do the given pairs, with progress for the process that started this one."""
+    start = time.monotonic()
+    for count, (system, name) in enumerate(pairs):
+        if system.front_end != "none":
+            step = enhance_step(recipe, system, name)
+            step.run(lambda system=system, name=name, step=step: enhance(recipe, system, name, step))
+        step = recognise_step(recipe, system, name)
+        step.run(lambda system=system, name=name, step=step: recognise(recipe, system, name, step))
+        left = (time.monotonic() - start) / (count + 1) * (len(pairs) - count - 1)
+        print(f"PROGRESS {count + 1} of {len(pairs)} decodings, {left:.0f} seconds left", flush=True)
+
+
+def main() -> None:
+    """Start one process per share of the work, or do a share."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--share", help=argparse.SUPPRESS)
+    args = add_run_arguments(add_common_arguments(parser)).parse_args()
+    recipe = Recipe.from_args(args)
+    waiting = [pair for pair in tasks(recipe, runs_from_args(args)) if not is_done(recipe, *pair)]
+    if args.share:
+        wanted = set(args.share.split())
+        work(recipe, [pair for pair in waiting if f"{pair[0].name}/{pair[1]}" in wanted])
+        return
+    if not waiting:
+        log(f"[stage {STAGE}] decoding: nothing to do")
+        return
+    log(f"[stage {STAGE}] decoding: {len(waiting)} pairs of a system and a test set")
+    jobs = []
+    for k in range(min(recipe.nj, len(waiting))):
+        share = " ".join(f"{system.name}/{name}" for system, name in waiting[k :: recipe.nj])
+        command = [sys.executable, "-m", "local.decode", *sys.argv[1:], "--share", share]
+        jobs.append(Job(f"decoding {k + 1}", command, recipe.expdir / "decode" / f"decode.{k + 1}.log"))
+    run_jobs(jobs, nj=recipe.nj)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,207 @@
+"""Stages 3 to 5: the front-end, the recogniser, and their joint fine-tuning, through ESPnet's trainers."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import csv
+import datetime
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from local.config import (
+    Recipe,
+    Run,
+    add_common_arguments,
+    add_resume_argument,
+    add_run_arguments,
+    resume_from_args,
+    runs_from_args,
+)
+from local.espnet import ASR_DATA, ENH_DATA, JOINT_DATA, merged_config, training_command
+from local.jobs import Job, run_jobs
+from local.pretrain import upstream_step
+from local.steps import Step, atomic_path, remove, run_main
+
+# What a training leaves, for the stages behind it.
+MODEL = "model.pth"
+CURVE_COLUMNS = ("epoch", "updates", "seconds", "valid_loss", "valid_cer_ctc", "valid_wer_ctc")
+
+
+def upstream_options(recipe: Recipe) -> dict[str, str]:
+    """How the front-end of the recogniser and the objectives find the SSL model."""
+    return {"model": "local", "checkpoint": str(recipe.expdir / "ssl" / "upstream.pth")}
+
+
+def _data_inputs(recipe: Recipe) -> dict[str, tuple[Path, int]]:
+    return {name: (recipe.dump_done(name), 2) for name in ("train", "dev")}
+
+
+def se_step(recipe: Recipe) -> Step:
+    """Stage 3: the front-end, on waveforms alone."""
+    config = merged_config(recipe, ["train_se.yaml"], {"seed": recipe.preset["seed"]})
+    return _training_step(recipe, "se", stage=3, inputs=_data_inputs(recipe), config=config)
+
+
+def asr_step(recipe: Recipe) -> Step:
+    """Stage 4: the recogniser, on clean speech over the frozen SSL model."""
+    config = merged_config(recipe, ["train_asr.yaml"], {"seed": recipe.preset["seed"]})
+    inputs = {**_data_inputs(recipe), "tokens": (recipe.dumpdir / "tokens" / ".tokens.done", 2)}
+    inputs["ssl"] = (upstream_step(recipe).done, 2)
+    return _training_step(recipe, "asr", stage=4, inputs=inputs, config=config)
+
+
+def joint_step(recipe: Recipe, run: Run) -> Step:
+    """Stage 5: one objective, one seed, from the models of stages 3 and 4."""
+    names = ["train_joint.yaml", f"finetune/{run.finetune}.yaml", f"objectives/{run.objective}.yaml"]
+    config = merged_config(recipe, names, {"seed": run.seed})
+    inputs = {
+        **asr_step(recipe).inputs,
+        "se": (se_step(recipe).done, 3),
+        "asr": (asr_step(recipe).done, 4),
+    }
+    return _training_step(recipe, f"runs/{run.name}", stage=5, inputs=inputs, config=config)
+
+
+def _training_step(
+    recipe: Recipe,
+    name: str,
+    *,
+    stage: int,
+    inputs: Mapping[str, tuple[Path, int]],
+    config: Mapping[str, Any],
+) -> Step:
+    return Step(
+        "train",
+        stage=stage,
+        out=recipe.expdir / name,
+        inputs=inputs,
+        settings={"config": config},
+        outputs=("espnet", MODEL, "curve.csv"),
+        keep_previous=True,
+    )
+
+
+def _token_options(recipe: Recipe) -> list[str]:
+    tokens = recipe.dumpdir / "tokens"
+    return [
+        "--token_type",
+        "bpe",
+        "--token_list",
+        str(tokens / "tokens.txt"),
+        "--bpemodel",
+        str(tokens / "bpe.model"),
+    ]
+
+
+def _config_with_paths(recipe: Recipe, step: Step) -> dict[str, Any]:
+    """The step's configuration with the paths that belong to this place and not to its fingerprint."""
+    config = dict(step.settings["config"])
+    upstream = upstream_options(recipe)
+    if "enh_criterions" in config:
+        config["enh_criterions"] = [
+            {**criterion, "conf": {"upstream": upstream, **criterion["conf"]}}
+            if criterion["name"].startswith("ssl_")
+            else criterion
+            for criterion in config["enh_criterions"]
+        ]
+    for key in ("frontend_conf", "asr_frontend_conf"):
+        if key in config:
+            config[key] = {"upstream": upstream, **config[key]}
+    return config
+
+
+def _job(recipe: Recipe, step: Step, *, resume: bool, threads: int) -> Job:
+    """The ESPnet training of a step."""
+    out = step.out / "espnet"
+    if not resume:
+        remove(out)
+    config = _config_with_paths(recipe, step)
+    common = {
+        "config": config,
+        "out": out,
+        "train": recipe.dumpdir / "train",
+        "valid": recipe.dumpdir / "dev",
+        "ngpu": recipe.ngpu,
+        "resume": resume,
+    }
+    if step.stage == 3:
+        # ESPnet's chunk iterator wants a length for each signal.
+        command = training_command("enh_train", data=ENH_DATA, shapes=["utt2num_samples"] * 2, **common)
+    elif step.stage == 4:
+        command = training_command("asr_train", data=ASR_DATA, extra=_token_options(recipe), **common)
+    else:
+        extra = [*_token_options(recipe), "--text_name", "text_spk1"]
+        extra += ["--init_param", f"{recipe.expdir / 'se' / MODEL}::enh_model"]
+        extra += [f"{recipe.expdir / 'asr' / MODEL}::s2t_model"]
+        command = training_command("enh_s2t_train", data=JOINT_DATA, extra=extra, **common)
+    return Job(step.out.name, command, out / "train.log", threads=threads)
+
+
+def finish(step: Step) -> None:
+    """Keep the selected model and the development curve of a finished training."""
+    import torch
+
+    folder = step.out / "espnet"
+    phase, key, _ = step.settings["config"]["best_model_criterion"][0]
+    n_best = step.settings["config"]["keep_nbest_models"]
+    selected = folder / f"{phase}.{key}.ave_{n_best}best.pth"
+    with atomic_path(step.out / MODEL) as tmp:
+        tmp.write_bytes(selected.read_bytes())
+    safe = [datetime.timedelta, collections.defaultdict, dict]
+    with torch.serialization.safe_globals(safe):
+        reporter = torch.load(folder / "checkpoint.pth", map_location="cpu", weights_only=True)["reporter"]
+    with atomic_path(step.out / "curve.csv") as tmp, tmp.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, CURVE_COLUMNS)
+        writer.writeheader()
+        seconds = 0.0
+        for epoch, stats in sorted(reporter["stats"].items()):
+            seconds += stats["train"]["time"].total_seconds()
+            valid = {f"valid_{name}": value for name, value in stats["valid"].items()}
+            row = {"epoch": epoch, "updates": stats["train"]["total_count"], "seconds": round(seconds, 2)}
+            writer.writerow({**{name: valid.get(name, "") for name in CURVE_COLUMNS}, **row})
+
+
+def train(recipe: Recipe, steps: Sequence[Step], *, resume: bool) -> None:
+    """Run the trainings that are not done; on the CPU, as many at a time as there are processes.
+
+    Args:
+        recipe: Its preset's `threads` says how many threads one training has, alone or in an array.
+        steps: The trainings, independent of each other.
+        resume: Continue from their last checkpoints.
+
+    Raises:
+        RecipeError: When one fails; the others are finished first.
+    """
+    array = steps[0].stage == 5
+    threads = recipe.preset["threads"]["array" if array else "single"]
+
+    def work(step: Step) -> None:
+        def action() -> None:
+            run_jobs([_job(recipe, step, resume=resume, threads=threads)], nj=1)
+            finish(step)
+
+        step.run(action)
+
+    with ThreadPoolExecutor(max_workers=recipe.nj if array and recipe.ngpu == 0 else 1) as pool:
+        for future in [pool.submit(work, step) for step in steps]:
+            future.result()
+
+
+def main() -> None:
+    """Train what the first argument names."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("se", "asr", "joint"))
+    args = add_resume_argument(add_run_arguments(add_common_arguments(parser))).parse_args()
+    recipe = Recipe.from_args(args)
+    if args.what == "joint":
+        steps = [joint_step(recipe, run) for run in runs_from_args(args)]
+    else:
+        steps = [se_step(recipe) if args.what == "se" else asr_step(recipe)]
+    train(recipe, steps, resume=resume_from_args(args))
+
+
+if __name__ == "__main__":
+    run_main(main)

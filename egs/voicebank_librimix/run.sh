@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Position-invariant fine-tuning of speech enhancement: from corpora to a table of word error rates.
+set -euo pipefail
+
+started_in=$(pwd)
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+stage=1
+stop_stage=8
+preset=mini                                              # conf/presets/PRESET.yaml, or a .yaml file of yours
+objectives="si_snr ssl_mse ssl_mse_pad ssl_soft_dtw"     # what stage 5 fine-tunes with
+finetune=joint                                           # joint: objective + ASR loss; se: the objective alone
+seeds=0                                                  # one fine-tuning run per objective and seed
+downloads=                                               # corpora (default: downloads/PRESET)
+datadir=                                                 # data directories (default: data/PRESET)
+dumpdir=                                                 # audio archives (default: dump/PRESET)
+expdir=                                                  # models, scores, report (default: exp/PRESET)
+nj=2                                                     # parallel processes
+ngpu=0                                                   # GPUs for training; 0 trains on the CPU
+cmd_backend=local                                        # where jobs run: local
+resume=true                                              # false: train again instead of resuming
+
+usage() {
+    cat <<USAGE
+Usage: $0 [--name value ...]        (current values in brackets)
+
+  --stage N           first stage to run                                  [${stage}]
+  --stop_stage N      last stage to run                                   [${stop_stage}]
+  --preset NAME       what to run on: $(cd conf/presets && echo *.yaml | sed 's/\.yaml//g')  [${preset}]
+  --objectives LIST   objectives of stage 5, separated by blanks          [${objectives}]
+  --finetune MODE     joint (objective + ASR loss) or se (objective)      [${finetune}]
+  --seeds LIST        seeds of stage 5, separated by blanks               [${seeds}]
+  --downloads DIR     corpora                                             [${downloads:-downloads/${preset}}]
+  --datadir DIR       data directories                                    [${datadir:-data/${preset}}]
+  --dumpdir DIR       audio archives                                      [${dumpdir:-dump/${preset}}]
+  --expdir DIR        models, scores, report                              [${expdir:-exp/${preset}}]
+  --nj N              parallel processes                                  [${nj}]
+  --ngpu N            GPUs for training, 0 for the CPU                    [${ngpu}]
+  --cmd_backend NAME  where jobs run: local                               [${cmd_backend}]
+  --resume BOOL       false trains again instead of resuming              [${resume}]
+
+Stages: 1 corpora  2 data, tokens, SSL model  3 front-end  4 recogniser  5 joint fine-tuning
+        6 enhancement and decoding  7 scoring  8 report
+USAGE
+}
+
+# shellcheck disable=SC2034  # read by parse_options.sh
+known_options="stage stop_stage preset objectives finetune seeds downloads datadir dumpdir expdir nj ngpu cmd_backend resume"
+. ../../tools/parse_options.sh
+
+fail() { echo "run.sh: error: $*" >&2; exit 2; }
+for name in stage stop_stage nj ngpu; do
+    [[ ${!name} =~ ^[0-9]+$ ]] || fail "--${name} must be a whole number, not '${!name}'"
+done
+[ "${stage}" -le "${stop_stage}" ] || fail "--stage ${stage} is behind --stop_stage ${stop_stage}: nothing to do"
+[ "${stage}" -ge 1 ] && [ "${stop_stage}" -le 8 ] || fail "stages run from 1 to 8"
+[ "${cmd_backend}" = local ] || fail "unknown --cmd_backend '${cmd_backend}': choose from local"
+
+# A directory given by the user counts from where the user stands.
+for name in downloads datadir dumpdir expdir; do
+    [ -z "${!name}" ] || [[ ${!name} == /* ]] || printf -v "${name}" '%s' "${started_in}/${!name}"
+done
+
+. ./path.sh
+common=(--preset "${preset}" --nj "${nj}" --ngpu "${ngpu}")
+for name in downloads datadir dumpdir expdir; do
+    [ -z "${!name}" ] || common+=("--${name}" "${!name}")
+done
+runs=(--objectives "${objectives}" --finetune "${finetune}" --seeds "${seeds}")
+in_stage() { [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ]; }
+
+# Every option is checked before any work starts.
+python3 -m local.plan "${common[@]}" "${runs[@]}" --resume "${resume}"
+
+if in_stage 1; then python3 -m local.corpora "${common[@]}"; fi
+if in_stage 2; then
+    python3 -m local.data "${common[@]}"
+    python3 -m local.pretrain "${common[@]}" --resume "${resume}"
+fi
+if in_stage 3; then python3 -m local.train se "${common[@]}" --resume "${resume}"; fi
+if in_stage 4; then python3 -m local.train asr "${common[@]}" --resume "${resume}"; fi
+if in_stage 5; then python3 -m local.train joint "${common[@]}" "${runs[@]}" --resume "${resume}"; fi
+if in_stage 6; then python3 -m local.decode "${common[@]}" "${runs[@]}"; fi
+if in_stage 7; then python3 -m local.score "${common[@]}" "${runs[@]}"; fi
+if in_stage 8; then python3 -m local.report "${common[@]}" "${runs[@]}"; fi

@@ -1,0 +1,82 @@
+"""A frozen SSL model as the front-end of an ESPnet recogniser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from espnet2.asr.frontend.abs_frontend import AbsFrontend
+
+from espnet_plugins.ssl import get_shared_upstream
+
+
+class FrozenSSLFrontend(AbsFrontend):
+    """Frames of a frozen upstream, one layer or a learned weighted sum of all.
+
+    The upstream itself is no submodule: it adds nothing to the state_dict, the optimiser or the checkpoint.
+    The weighted sum follows SUPERB: softmax over one weight per layer, the transformer's input included.
+
+    Args:
+        upstream: Arguments of espnet_plugins.ssl.build_upstream: model, checkpoint, pretrained.
+        layer: "weighted_sum", or the number of one layer (see build_upstream).
+        normalize: Layer-normalise every frame of every layer before the sum, so that layers of different
+            scale can be weighed.
+        fs: Sample rate of the input in Hz.
+
+    Raises:
+        ValueError: When `fs` is not the upstream's rate or the layer does not exist.
+
+    Source:
+        Yang et al., "SUPERB", Interspeech 2021, section 3 (featurizer).
+    """
+
+    def __init__(
+        self,
+        upstream: dict[str, Any],
+        layer: int | str = "weighted_sum",
+        normalize: bool = False,
+        fs: int = 16000,
+    ):
+        super().__init__()
+        self._upstream_options = dict(upstream)
+        model = self.upstream
+        if fs != model.sample_rate:
+            raise ValueError(f"frozen_ssl: fs is {fs}, but the upstream takes {model.sample_rate} Hz")
+        weighted = layer == "weighted_sum"
+        if not weighted and not (isinstance(layer, int) and -model.n_layers - 1 <= layer <= model.n_layers):
+            raise ValueError(
+                f"frozen_ssl: layer must be 'weighted_sum' or 0 to {model.n_layers}, or negative from the end, "
+                f"not {layer!r}"
+            )
+        self.layer = layer
+        self.normalize = normalize
+        self.layer_weights = torch.nn.Parameter(torch.zeros(model.n_layers + 1)) if weighted else None
+
+    @property
+    def upstream(self) -> torch.nn.Module:
+        """The upstream, one per process, loaded when first used."""
+        return get_shared_upstream(**self._upstream_options)
+
+    def output_size(self) -> int:
+        """Features per frame."""
+        return self.upstream.dim
+
+    def forward(self, input: torch.Tensor, input_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Extract features.
+
+        Args:
+            input: (B, T) waveform.
+            input_lengths: (B,) in samples.
+
+        Returns:
+            (B, N, D) features and (B,) lengths in frames.
+        """
+        layers, lengths = self.upstream.all_layers(input, input_lengths)
+        if self.layer_weights is None:
+            layers = layers[self.layer]
+        if self.normalize:
+            layers = torch.nn.functional.layer_norm(layers, layers.shape[-1:])
+        if self.layer_weights is None:
+            return layers, lengths
+        weights = torch.softmax(self.layer_weights, dim=0).to(layers.dtype)
+        return torch.einsum("l,lbnd->bnd", weights, layers), lengths

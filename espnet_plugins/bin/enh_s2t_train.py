@@ -1,0 +1,15 @@
+"""Train front-end and recogniser jointly.
+
+Takes every option of espnet2.bin.enh_s2t_train.
+"""
+
+from espnet_plugins.tasks import JointTask
+
+
+def main(cmd=None):
+    """Run the task with the arguments of the command line, or with `cmd`."""
+    JointTask.main(cmd=cmd)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,15 @@
+"""Train an enhancement front-end.
+
+Takes every option of espnet2.bin.enh_train.
+"""
+
+from espnet_plugins.tasks import EnhTask
+
+
+def main(cmd=None):
+    """Run the task with the arguments of the command line, or with `cmd`."""
+    EnhTask.main(cmd=cmd)
+
+
+if __name__ == "__main__":
+    main()

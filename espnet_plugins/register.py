@@ -1,0 +1,35 @@
+"""Adds this package's classes to ESPnet's choices; the only place that writes into them.
+
+ESPnet has no plug-in mechanism: its tasks look classes up by name in `ClassChoices` tables. The tables of
+criteria and wrappers are looked up live; those of the joint task are copies made at import, so that both
+the original and the copy are written.
+"""
+
+from espnet2.tasks import asr, enh, enh_s2t
+
+from espnet_plugins.asr.frontend import FrozenSSLFrontend
+from espnet_plugins.enh.wrappers import InheritPermutation
+from espnet_plugins.objectives import CRITERIA
+
+SEPARATORS: dict[str, type] = {}
+FRONTENDS = {"frozen_ssl": FrozenSSLFrontend}
+WRAPPERS = {"inherit_permutation": InheritPermutation}
+
+
+def register() -> None:
+    """Put every class of this package into ESPnet's tables; calling it again changes nothing.
+
+    Example:
+        >>> register()
+        >>> from espnet2.tasks.enh import criterion_choices
+        >>> "ssl_soft_dtw" in criterion_choices.classes
+        True
+    """
+    enh.criterion_choices.classes.update(CRITERIA)
+    enh.loss_wrapper_choices.classes.update(WRAPPERS)
+    for choices in (enh.separator_choices, enh_s2t.enh_separator_choices):
+        choices.classes.update(SEPARATORS)
+    asr.frontend_choices.classes.update(FRONTENDS)
+
+
+register()

@@ -1,0 +1,145 @@
+"""ESPnet's tasks with this package's models and trainer."""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from espnet2.asr.espnet_model import ESPnetASRModel
+from espnet2.enh.espnet_enh_s2t_model import ESPnetEnhS2TModel
+from espnet2.enh.espnet_model import ESPnetEnhancementModel
+from espnet2.tasks.asr import ASRTask
+from espnet2.tasks.enh import EnhancementTask
+from espnet2.tasks.enh_s2t import EnhS2TTask
+from espnet2.tasks.hubert import HubertTask
+from espnet2.torch_utils.device_funcs import force_gatherable
+
+import espnet_plugins.register  # noqa: F401  (fills ESPnet's tables before a task reads them)
+from espnet_plugins.asr.errors import CTCWordErrors
+from espnet_plugins.enh.model import LengthAwareEnhancementModel
+from espnet_plugins.ssl import share_passes
+from espnet_plugins.train.trainer import ResumableTrainer
+
+
+class JointModel(ESPnetEnhS2TModel):
+    """Enhancement and recognition with lengths, weights and one upstream pass over the enhanced signal.
+
+    Args:
+        enh_model: The front-end and its criteria.
+        s2t_model: An ESPnet recogniser.
+        enh_weight: Factor of the enhancement loss; 0 leaves the criteria out (recognition loss alone).
+        asr_weight: Factor of the recognition loss; 0 leaves it out in training (the paper's setting: the
+            objective alone). Validation reports it in every case.
+    """
+
+    def __init__(
+        self,
+        enh_model: LengthAwareEnhancementModel,
+        s2t_model: ESPnetASRModel,
+        *,
+        enh_weight: float = 1.0,
+        asr_weight: float = 1.0,
+    ):
+        if enh_weight < 0 or asr_weight < 0 or enh_weight + asr_weight == 0:
+            raise ValueError(
+                f"model_conf: enh_weight ({enh_weight}) and asr_weight ({asr_weight}) must not be negative, and "
+                "one of them must be positive"
+            )
+        super().__init__(enh_model, s2t_model, calc_enh_loss=enh_weight > 0)
+        self.enh_weight, self.asr_weight = enh_weight, asr_weight
+        if getattr(s2t_model, "error_calculator", None) is not None:
+            s2t_model.error_calculator = CTCWordErrors.from_stock(s2t_model.error_calculator)
+
+    def forward(self, speech, speech_lengths, **batch):
+        """Compute the loss of a padded batch.
+
+        Args:
+            speech: (B, T) noisy speech.
+            speech_lengths: (B,) in samples.
+            batch: speech_ref1.. (B, T), text_spk1.. (B, L) and text_spk1_lengths.. (B,).
+
+        Returns:
+            The loss, the statistics of every part, and the batch size as weight.
+        """
+        speakers = [f"{k + 1}" for k in range(self.enh_model.num_spk)]
+        speech = speech[:, : speech_lengths.max()]
+        stats: dict[str, torch.Tensor | float | None] = {}
+        loss = speech.new_zeros(())
+        perm = None
+        with share_passes():
+            enhanced, *features = self.enh_model.forward_enhance(speech, speech_lengths, {"num_spk": len(speakers)})
+            if self.calc_enh_loss:
+                references = [batch[f"speech_ref{k}"][:, : speech.shape[1]] for k in speakers]
+                loss_enh, _, _, perm = self.enh_model.forward_loss(enhanced, speech_lengths, *features, references)
+                loss = loss + self.enh_weight * loss_enh.squeeze()
+                stats.update(self.enh_model.last_stats, loss_enh=loss_enh.detach().squeeze())
+                if perm is not None:
+                    enhanced = ESPnetEnhancementModel.sort_by_perm(enhanced, perm)
+            if self.asr_weight > 0 or not self.training:
+                texts = [batch[f"text_spk{k}"] for k in speakers]
+                text_lengths = [batch[f"text_spk{k}_lengths"] for k in speakers]
+                loss_asr, asr_stats = self._recognise(enhanced, speech_lengths, texts, text_lengths, perm)
+                loss = loss + self.asr_weight * loss_asr
+                stats.update({k: v for k, v in asr_stats.items() if k != "loss"}, loss_asr=loss_asr.detach())
+                if not self.training:
+                    stats["wer_ctc"] = getattr(self.s2t_model.error_calculator, "wer_ctc", None)
+        stats["loss"] = loss.detach()
+        return force_gatherable((loss, stats, speech.shape[0]), loss.device)
+
+    def _recognise(self, enhanced, speech_lengths, texts, text_lengths, perm):
+        if len(enhanced) > 1 and perm is None:
+            loss, stats, _ = self.asr_pit_loss(enhanced, speech_lengths, self._pad_texts(texts), text_lengths)
+            return loss.squeeze(), stats
+        # A single speaker's tensor is passed as it is: its memory identifies the shared upstream pass.
+        waveform = enhanced[0] if len(enhanced) == 1 else torch.cat(enhanced)
+        loss, stats, _ = self.s2t_model(
+            waveform,
+            speech_lengths.repeat(len(enhanced)),
+            torch.cat(self._pad_texts(texts)),
+            torch.cat(text_lengths),
+        )
+        return loss.squeeze(), stats
+
+    def _pad_texts(self, texts):
+        longest = max(text.shape[1] for text in texts)
+        pad = torch.nn.functional.pad
+        return [pad(text, (0, longest - text.shape[1]), value=self.s2t_model.ignore_id) for text in texts]
+
+
+class EnhTask(EnhancementTask):
+    """Training of the front-end alone."""
+
+    trainer = ResumableTrainer
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace) -> ESPnetEnhancementModel:
+        """Build ESPnet's model, then make it aware of lengths."""
+        return LengthAwareEnhancementModel.from_stock(super().build_model(args))
+
+
+class JointTask(EnhS2TTask):
+    """Joint training of front-end and recogniser."""
+
+    trainer = ResumableTrainer
+    own_options = ("enh_weight", "asr_weight")
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace) -> ESPnetEnhS2TModel:
+        """Build ESPnet's sub-models, then join them in this package's model."""
+        conf = dict(args.model_conf)
+        own = {key: conf.pop(key) for key in cls.own_options if key in conf}
+        stock = super().build_model(argparse.Namespace(**{**vars(args), "model_conf": conf}))
+        enh_model = LengthAwareEnhancementModel.from_stock(stock.enh_model)
+        return JointModel(enh_model, stock.s2t_model, **own)
+
+
+class RecognitionTask(ASRTask):
+    """Training of a recogniser, with this package's front-ends known."""
+
+    trainer = ResumableTrainer
+
+
+class PretrainTask(HubertTask):
+    """Pre-training of a small HuBERT."""
+
+    trainer = ResumableTrainer

@@ -1,0 +1,44 @@
+"""Check that this interpreter has what the recipe imports; name what is missing and how to get it."""
+
+import importlib
+import sys
+
+# Module -> the name under which PyPI has it.
+NEEDED = {
+    "torch": "torch==2.11.0",
+    "torchaudio": "torchaudio==2.11.0",
+    "espnet2": "espnet==202511",
+    "kaldiio": "kaldiio",
+    "sentencepiece": "sentencepiece",
+    "yaml": "pyyaml",
+    "soundfile": "soundfile",
+    "soxr": "soxr",
+    "espeakng_loader": "espeakng-loader",
+    "sklearn": "scikit-learn",
+    "matplotlib": "matplotlib",
+    "tensorboard": "tensorboard",
+    "numba": "numba",
+    "jiwer": "jiwer",
+    "pesq": "pesq",
+    "pystoi": "pystoi",
+    "tqdm": "tqdm",
+    "espnet_plugins": "-e . (this repository)",
+}
+
+
+def main() -> None:
+    """Import everything; exit 1 with the list of what failed."""
+    if sys.version_info < (3, 10):
+        sys.exit(f"python 3.10 or later is needed, this is {sys.version.split()[0]}")
+    missing = []
+    for module, requirement in NEEDED.items():
+        try:
+            importlib.import_module(module)
+        except (ImportError, OSError) as error:
+            missing.append(f"  {requirement}: {error}")
+    if missing:
+        sys.exit(f"{sys.executable} lacks:\n" + "\n".join(missing))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Sets the environment up if it is missing, then runs the linters and all tests.
+#   tools/test.sh                 everything
+#   tools/test.sh -m "not recipe" without the runs of the recipe; options go to pytest
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+tools/setup.sh
+python="${OWN_PYTHON:-.venv/bin/python}"
+bin=$(dirname "${python}")
+
+echo "== ruff"
+"${python}" -m ruff check .
+"${python}" -m ruff format --check .
+echo "== mypy"
+"${python}" -m mypy
+echo "== shellcheck"
+git ls-files '*.sh' .ci/run | xargs -d '\n' "${bin}/shellcheck" -x
+echo "== pytest"
+# The fast tests first, the runs of the recipe last.
+if [ $# -gt 0 ]; then
+    exec "${python}" -m pytest -q "$@"
+fi
+"${python}" -m pytest -q --durations=10 -m "not recipe"
+"${python}" -m pytest -q --durations=10 -m recipe
