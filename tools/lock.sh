@@ -13,6 +13,6 @@ trap 'rm -f "${tmp}"' EXIT
     sed 's/^/#   /' requirements.in overrides.txt
 } >"${tmp}"
 "${uv}" pip compile requirements.in --override overrides.txt --universal --python-version 3.10 \
-    --generate-hashes --no-header --quiet "$@" -o - >>"${tmp}"
+    --generate-hashes --no-header --quiet "$@" >>"${tmp}"
 chmod 644 "${tmp}"
 mv "${tmp}" requirements.lock
