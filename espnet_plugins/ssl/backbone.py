@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch.nn.functional import layer_norm
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet_plugins.ssl.spec import UpstreamSpec
-
-if TYPE_CHECKING:
-    from torchaudio.models import Wav2Vec2Model
 
 
 class Backbone:
@@ -29,7 +26,7 @@ class Backbone:
 
     def __init__(self, spec: UpstreamSpec) -> None:
         self.spec = spec
-        self._model: Wav2Vec2Model | None = None
+        self._model: Any = None
         self._lock = Lock()
 
     @property
@@ -37,7 +34,7 @@ class Backbone:
         """Whether the weights are in memory."""
         return self._model is not None
 
-    def model(self, device: torch.device | str = "cpu") -> Wav2Vec2Model:
+    def model(self, device: torch.device | str = "cpu") -> Any:
         """Give the model, in evaluation mode and without parameter gradients, on ``device``."""
         with self._lock:
             if self._model is None:

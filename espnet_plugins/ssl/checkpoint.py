@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,13 @@ def read_upstream(path: str | PathLike[str]) -> dict[str, Any]:
     return content
 
 
+def factory(architecture: Mapping[str, Any]) -> Callable[..., torch.nn.Module]:
+    """torchaudio's function whose arguments ``architecture`` holds."""
+    from torchaudio import models
+
+    return models.wavlm_model if "encoder_num_buckets" in architecture else models.wav2vec2_model
+
+
 def instantiate(architecture: Mapping[str, Any], weights: Mapping[str, torch.Tensor], *, where: str) -> torch.nn.Module:
     """Build the torchaudio model of ``architecture`` with ``weights``.
 
@@ -119,11 +126,8 @@ def instantiate(architecture: Mapping[str, Any], weights: Mapping[str, torch.Ten
     Raises:
         ValueError: where they do not fit each other.
     """
-    from torchaudio import models
-
-    factory = models.wavlm_model if "encoder_num_buckets" in architecture else models.wav2vec2_model
     try:
-        model = factory(**architecture)
+        model = factory(architecture)(**architecture)
         model.load_state_dict(weights)
     except (TypeError, RuntimeError) as error:
         raise ValueError(f"{where}: weights and architecture do not fit: {error}") from error

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from torchaudio.models import Wav2Vec2Model
+from torch.nn import Module
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class UpstreamSpec:
     convolutions: tuple[tuple[int, int], ...]
     normalize_waveform: bool
     sample_rate: int
-    build: Callable[[], Wav2Vec2Model]
+    build: Callable[[], Module]
 
     @property
     def hop(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -132,11 +133,11 @@ class Step:
         >>> import tempfile
         >>> step = Step("greet", stage=1, out=Path(tempfile.mkdtemp()) / "greet", settings={"word": "hi"})
         >>> step.run(lambda: (step.out / "a.txt").write_text("hi"))  # doctest: +ELLIPSIS
-        20...[stage 1] greet
-        20...[stage 1] greet: done in 0 s
+        20...[stage 1] greet (...)
+        20...[stage 1] greet (...): done in 0 s
         True
         >>> step.run(lambda: 1 / 0)  # doctest: +ELLIPSIS
-        20...[stage 1] greet: nothing to do
+        20...[stage 1] greet (...): nothing to do
         False
     """
 
@@ -156,6 +157,11 @@ class Step:
         self.settings = json.loads(json.dumps(settings or {}, default=str))
         self.outputs = outputs
         self.keep_previous = keep_previous
+
+    @property
+    def label(self) -> str:
+        """What the step is called in messages: its name and the directory it works in."""
+        return f"{self.name} ({self.out.parent.name}/{self.out.name})"
 
     @property
     def done(self) -> Path:
@@ -207,24 +213,39 @@ class Step:
         """
         record = self.record()
         if self.is_done():
-            log(f"[stage {self.stage}] {self.name}: nothing to do")
+            log(f"[stage {self.stage}] {self.label}: nothing to do")
             return False
+        self.out.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            self._run(record, action)
+        return True
+
+    @contextmanager
+    def _locked(self):
+        """Keep a second process out: two that write into one directory would spoil each other's work."""
+        with (self.out / f".{self.name}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RecipeError(f"{self.out}: another process is running this step; wait for it or end it") from None
+            yield
+
+    def _run(self, record: Mapping[str, Any], action: Callable[[], Any]) -> None:
         old = self._read(self.done) or self._read(self._started)
         if old is not None and old["fingerprint"] != record["fingerprint"]:
             changed = _changes(old["settings"], record["settings"])
             roles = [role for role in record["inputs"] if old["inputs"].get(role) != record["inputs"][role]]
             changed += [f"input '{role}'" for role in roles]
             shown = "; ".join(changed[:4]) + (f"; and {len(changed) - 4} more" if len(changed) > 4 else "")
-            log(f"[stage {self.stage}] {self.name}: changed since the last run ({shown}), running again")
+            log(f"[stage {self.stage}] {self.label}: changed since the last run ({shown}), running again")
             self._clear()
         elif old is not None:
-            log(f"[stage {self.stage}] {self.name}: resuming")
+            log(f"[stage {self.stage}] {self.label}: resuming")
             self.done.unlink(missing_ok=True)
         else:
-            log(f"[stage {self.stage}] {self.name}")
+            log(f"[stage {self.stage}] {self.label}")
             # Whatever lies here without a record belongs to no known settings.
             self._clear()
-        self.out.mkdir(parents=True, exist_ok=True)
         self._write(self._started, record)
         start = time.monotonic()
         action()
@@ -233,11 +254,11 @@ class Step:
             raise RecipeError(f"{self.name} ended without {self.out / missing[0]}")
         self._write(self.done, {**record, "seconds": round(time.monotonic() - start, 1)})
         self._started.unlink()
-        log(f"[stage {self.stage}] {self.name}: done in {time.monotonic() - start:.0f} s")
-        return True
+        log(f"[stage {self.stage}] {self.label}: done in {time.monotonic() - start:.0f} s")
 
     def _clear(self) -> None:
-        targets = [self.out / name for name in self.outputs] or [self.out]
+        everything = [path for path in self.out.iterdir() if path.name != f".{self.name}.lock"]
+        targets = [self.out / name for name in self.outputs] or everything
         for target in [*targets, self.done, self._started]:
             if self.keep_previous and target in targets and target.exists():
                 previous = target.with_name(target.name + ".previous")
