@@ -19,7 +19,7 @@ _VOCODER_HOP = 128
 
 
 class Perturbed(NamedTuple):
-    """A perturbed batch; frame i of the original lies at frame ``offset + slope * i`` of it.
+    """A perturbed batch; frame i of the original lies at frame ``offset + slope * i`` of it, to within a frame.
 
     Args:
         waveform: (B, T'), zero behind each utterance's end.

@@ -11,7 +11,7 @@ import torch
 from espnet2.enh.loss.criterions.time_domain import TimeDomainLoss
 from torch.nn.functional import normalize
 
-from espnet_plugins.objectives.checks import check_keys, check_mapping, check_number
+from espnet_plugins.objectives.checks import check_choice, check_keys, check_mapping, check_number
 from espnet_plugins.objectives.temporal import TemporalRegulariser
 from espnet_plugins.ssl import Upstream, get_shared_upstream
 from espnet_plugins.ssl.spec import resolve_layers
@@ -68,7 +68,7 @@ class SSLCriterion(TimeDomainLoss):
         except ValueError as error:
             raise ValueError(f"{self.default_name}: layer: {error}") from error
         self.layer = layer
-        self.normalize_frames = normalize_frames
+        self.normalize_frames = check_choice(f"{self.default_name}: normalize_frames", normalize_frames, (True, False))
         self.temporal = TemporalRegulariser.from_options(f"{self.default_name}: temporal", temporal)
         self.stats: dict[str, torch.Tensor] = {}
 

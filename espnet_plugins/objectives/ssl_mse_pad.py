@@ -57,7 +57,7 @@ class SSLMSEPad(SSLCriterion):
         frame_lengths: torch.Tensor,
     ) -> torch.Tensor:
         """Compare frame i with frame i + p."""
-        before, after = self.draw(sample_counts(reference, lengths))
+        before, after = self.draw(reference, sample_counts(reference, lengths))
         with torch.no_grad():
             padded = zero_pad(reference, lengths, before, after, hop=self.upstream.hop)
             target, _ = self.frames(padded.waveform, padded.lengths)
@@ -67,10 +67,10 @@ class SSLMSEPad(SSLCriterion):
             target = target.masked_fill((index >= frame_lengths[:, None])[..., None], 0.0)
         return mean_squared_distance(estimate, target, frame_lengths)
 
-    def draw(self, samples: Sequence[int]) -> tuple[list[int], list[int]]:
+    def draw(self, reference: torch.Tensor, samples: Sequence[int]) -> tuple[list[int], list[int]]:
         """Draw the hops of zeros before and after each utterance of ``samples`` samples."""
         before, after = [], []
-        for length, generator in zip(samples, utterance_generators(samples), strict=True):
+        for length, generator in zip(samples, utterance_generators(reference, samples), strict=True):
             hops = round(uniform(*self.fraction, generator) * length / self.upstream.hop)
             front = {"before": hops, "after": 0}.get(self.place)
             before.append(integer(hops + 1, generator) if front is None else front)

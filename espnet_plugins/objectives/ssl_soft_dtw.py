@@ -86,7 +86,7 @@ class SSLSoftDTW(SSLCriterion):
         frame_lengths: torch.Tensor,
     ) -> torch.Tensor:
         """Align the estimate with the reference at another speed."""
-        factors = self.draw(sample_counts(reference, lengths))
+        factors = self.draw(reference, sample_counts(reference, lengths))
         with torch.no_grad():
             perturbed = self.perturb(reference, lengths, factors)
             target, target_lengths = self.frames(perturbed.waveform, perturbed.lengths)
@@ -105,9 +105,9 @@ class SSLSoftDTW(SSLCriterion):
         self.stats[f"{self.name}_per_frame"] = value_per_frame.detach()
         return value_per_frame if self.per_frame else value
 
-    def draw(self, samples: Sequence[int]) -> list[float]:
+    def draw(self, reference: torch.Tensor, samples: Sequence[int]) -> list[float]:
         """Draw a speed for each utterance of ``samples`` samples."""
-        return [self.factors[integer(len(self.factors), g)] for g in utterance_generators(samples)]
+        return [self.factors[integer(len(self.factors), g)] for g in utterance_generators(reference, samples)]
 
 
 def _factors(key: str, value: Any) -> tuple[float, ...]:

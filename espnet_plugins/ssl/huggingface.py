@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from espnet_plugins.ssl.spec import UpstreamSpec
+from espnet_plugins.ssl.torchaudio_model import TorchaudioModel
 
 _TYPES = ("hubert", "wav2vec2", "wavlm")
 # What torchaudio's modules have built in, for options that models of these types seldom change.
@@ -74,7 +75,7 @@ def _load(directory: Path, config: Any) -> torch.nn.Module:
     from transformers import AutoModel
 
     model = AutoModel.from_pretrained(directory, config=config, local_files_only=True, dtype=torch.float32)
-    return import_huggingface_model(model)
+    return TorchaudioModel(import_huggingface_model(model))
 
 
 def _sample_rate(directory: Path) -> int:

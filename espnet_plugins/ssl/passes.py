@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from espnet_plugins.ssl.backbone import Backbone, HiddenStates
+from espnet_plugins.ssl.backbone import Backbone
+from espnet_plugins.ssl.hidden import HiddenStates
 
 
 @dataclass

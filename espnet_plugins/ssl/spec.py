@@ -13,6 +13,11 @@ from torch.nn import Module
 class UpstreamSpec:
     """Description of one upstream: enough to check a configuration, cheap to make.
 
+    The module that ``build`` makes has three methods, called in evaluation mode with float32 tensors:
+    ``extract(waveform (B, T)) -> (B, N, F)`` for utterances of one length, ``embed(features, padding) ->
+    hidden state 0 (B, N, D)``, and ``block(index, hidden, padding, carry) -> (hidden state index + 1, carry)``.
+    ``padding`` (B, N) is True behind an utterance's end, or None; ``carry`` starts as None.
+
     Args:
         name: what error messages call it.
         dim: features per frame.
@@ -20,7 +25,7 @@ class UpstreamSpec:
         convolutions: (kernel, stride) of each convolution of the extractor, in order.
         normalize_waveform: whether it was trained on waveforms of zero mean and unit variance.
         sample_rate: samples per second it was trained at.
-        build: makes the torchaudio model with its weights; called once, on first use.
+        build: makes the module with its weights; called once, on first use.
 
     Example:
         >>> spec = UpstreamSpec("tiny", 16, 2, ((10, 5), (3, 2)), False, 16000, build=lambda: None)

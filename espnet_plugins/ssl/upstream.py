@@ -31,6 +31,7 @@ class Upstream(torch.nn.Module):
 
     def __init__(self, backbone: Backbone, layers: Layers = -1) -> None:
         super().__init__()
+        self.train(False)
         resolve_layers(layers, backbone.spec.n_layers)
         self.backbone = backbone
         self.layers = layers
@@ -40,6 +41,10 @@ class Upstream(torch.nn.Module):
         self.dim = backbone.spec.dim
         self.n_layers = backbone.spec.n_layers
         self.sample_rate = backbone.spec.sample_rate
+
+    def train(self, mode: bool = True) -> Upstream:
+        """Stay in evaluation mode."""
+        return super().train(False)
 
     def extra_repr(self) -> str:
         """Name and default layers, for printing."""
@@ -92,7 +97,8 @@ def build_upstream(
 
     Args:
         model: a torchaudio bundle in lower case ("hubert_base", "hubert_large", "wavlm_base",
-            "wavlm_base_plus", "wavlm_large", "wav2vec2_base", ...), "local" or "huggingface".
+            "wavlm_base_plus", "wavlm_large", "wav2vec2_base", ...), "local", "huggingface", or a name given to
+            :func:`~espnet_plugins.ssl.register_upstream`.
         checkpoint: for a bundle, its weight file or the folder that holds it or shall receive it (torch hub's
             cache where left out); for "local", a file of :func:`~espnet_plugins.ssl.save_upstream`; for
             "huggingface", a model directory.
