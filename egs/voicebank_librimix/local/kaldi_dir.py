@@ -137,13 +137,16 @@ def check(utterances: Sequence[Utterance], *, name: str) -> None:
             raise DataError(f"{where}: the category '{u.category}' must be one word")
 
 
-def write(directory: Path, utterances: Iterable[Utterance]) -> list[Utterance]:
-    """Check a set and write its directory, all or nothing.
+def write(directory: Path, utterances: Iterable[Utterance], *, categories: bool = True) -> list[Utterance]:
+    """Check a set and write its directory.
 
     Args:
         directory: Where wav.scp, spk1.scp, text_spk1, utt2spk, spk2utt, utt2category, utt2num_samples and
-            manifest.csv shall stand; an old one is replaced.
+            manifest.csv shall stand. Each file is replaced as a whole; nothing is written when the set does
+            not pass.
         utterances: In any order.
+        categories: Whether utt2category is written. ESPnet's trainers, where they find it beside the data,
+            keep every batch within one category, which with many conditions makes batches small.
 
     Returns:
         The utterances as written, sorted.
@@ -153,12 +156,14 @@ def write(directory: Path, utterances: Iterable[Utterance]) -> list[Utterance]:
     """
     ordered = sorted(utterances, key=lambda u: u.id)
     check(ordered, name=directory.name)
-    with atomic_path(directory) as tmp:
-        tmp.mkdir()
-        for name, value in _columns(ordered).items():
-            write_table(tmp / name, {u.id: value(u) for u in ordered})
-        write_table(tmp / "spk2utt", _by_speaker({u.id: u.speaker for u in ordered}))
-        _write_manifest(tmp / "manifest.csv", ordered)
+    columns = _columns(ordered)
+    if not categories:
+        del columns["utt2category"]
+    for name, value in columns.items():
+        write_table(directory / name, {u.id: value(u) for u in ordered})
+    write_table(directory / "spk2utt", _by_speaker({u.id: u.speaker for u in ordered}))
+    with atomic_path(directory / "manifest.csv") as tmp:
+        _write_manifest(tmp, ordered)
     return ordered
 
 

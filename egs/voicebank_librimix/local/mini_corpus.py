@@ -22,9 +22,11 @@ from local.mini.noises import SEEN, SMALL_TALK, UNSEEN, recording
 from local.mini.speech import Recording, decibels, record, small_talk, utterance_rng
 from local.mini.voices import DEV_VOICES, MORE_TRAIN_VOICES, TEST_VOICES, TRAIN_VOICES, Prompt, Voice
 from local.parallel import parallel_map
-from local.steps import RecipeError, log
+from local.steps import RecipeError, log, remove
 
 VOICEBANK_RATE = 48000
+# Raised with every change that gives other audio or texts for the same settings.
+VERSION = 1
 
 # Speaker names of the real corpus; p226 and p287 are its usual development speakers.
 _TRAIN_SPEAKERS = (*("p227", "p228", "p230", "p231", "p233", "p236", "p239", "p243", "p244", "p250", "p254", "p256"),)
@@ -106,27 +108,34 @@ def _write_prompts(root: Path, jobs: Iterable[tuple[Recording, str]]) -> None:
             (folder / f"{path.stem}.txt").write_text(prompt.text.capitalize() + ".\n", encoding="utf-8")
 
 
-def conditions(stems: Sequence[str], noises: Sequence[str], snrs: Sequence[float]) -> dict[str, tuple]:
+def conditions(
+    stems: Sequence[str], noises: Sequence[str], snrs: Sequence[float], *, seed: int = 0
+) -> dict[str, tuple[str, float]]:
     """Assign a noise and an SNR to every utterance as the real corpus does.
 
     Args:
         stems: Utterances named `speaker_number`.
         noises: Noise types.
         snrs: In dB.
+        seed: Of the choice for what is left.
 
     Returns:
-        Utterance -> (noise, SNR): inside a speaker, in order of utterances, all pairs in turn.
+        Utterance -> (noise, SNR): inside a speaker, in order of utterances, all pairs in turn; what does not
+        fill a turn gets pairs at random.
 
     Example:
-        >>> conditions(["p1_001", "p1_002", "p2_001"], ["hum"], [10, 0])
-        {'p1_001': ('hum', 10), 'p1_002': ('hum', 0), 'p2_001': ('hum', 10)}
+        >>> conditions(["p1_001", "p1_002", "p2_001", "p2_002"], ["hum"], [10, 0])["p2_002"]
+        ('hum', 0)
     """
     pairs = [(noise, snr) for noise in sorted(noises) for snr in sorted(snrs, reverse=True)]
-    assigned, counts = {}, dict.fromkeys((stem.split("_")[0] for stem in stems), 0)
+    by_speaker: dict[str, list[str]] = {}
     for stem in sorted(stems):
-        speaker = stem.split("_")[0]
-        assigned[stem] = pairs[counts[speaker] % len(pairs)]
-        counts[speaker] += 1
+        by_speaker.setdefault(stem.split("_")[0], []).append(stem)
+    assigned = {}
+    for speaker, own in by_speaker.items():
+        rest = utterance_rng(seed, speaker).permutation(len(pairs))[: len(own) % len(pairs)]
+        turns = pairs * (len(own) // len(pairs)) + [pairs[i] for i in sorted(rest)]
+        assigned.update(zip(own, turns, strict=True))
     return assigned
 
 
@@ -186,7 +195,7 @@ def _voicebank_mixtures(root: Path, noise_root: Path, settings: Mapping[str, Any
     for name, clean, noises, levels, part in sets:
         source, target = root / f"clean_{clean}_wav", root / f"noisy_{name}_wav"
         target.mkdir()
-        assigned = conditions([path.stem for path in source.glob("*.wav")], noises, levels)
+        assigned = conditions([path.stem for path in source.glob("*.wav")], noises, levels, seed=seed)
         # The logs of the real corpus write the test SNRs in this notation.
         lines = [f"{stem} {noise} {snr:e}\n" for stem, (noise, snr) in assigned.items()]
         (root / "logfiles" / f"log_{name}.txt").write_text("".join(lines))
@@ -291,17 +300,20 @@ def _write_metadata(path: Path, rows: Sequence[tuple], *, librispeech: Path, wha
 # Everything ------------------------------------------------------------------------------------------------
 
 
-def synthesise(root: Path, settings: Mapping[str, Any], *, seed: int, nj: int) -> None:
-    """Make the whole corpus below an empty directory.
+def synthesise(root: Path, settings: Mapping[str, Any], *, nj: int) -> None:
+    """Make the whole corpus; what an interrupted call left is made again.
 
     Args:
         root: Gets voicebank_demand/, demand/ (the noise recordings), LibriSpeech/, wham_noise/ and
             LibriMix/metadata/.
         settings: The `corpora.mini` section of a preset: `voicebank_demand` (train, dev, test: utterances;
-            snr: dB of train, test, hard), `librimix` (train, dev, test: utterances) and `noise_seconds`.
-        seed: The same seed gives the same bits, whatever nj.
+            snr: dB of train, test, hard), `librimix` (train, dev, test: utterances), `noise_seconds` and
+            `seed`: the same seed gives the same bits, whatever nj.
         nj: Parallel processes.
     """
+    seed = settings["seed"]
+    for name in ("voicebank_demand", "demand", "LibriSpeech", "wham_noise", "LibriMix"):
+        remove(root / name)
     voicebank, librispeech = root / "voicebank_demand", root / "LibriSpeech"
     voicebank.mkdir(parents=True)
     plan = _voicebank_speech(voicebank, settings["voicebank_demand"], seed)
