@@ -1,0 +1,175 @@
+"""Tables of scores, in ESPnet's format and as summaries."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from espnet_plugins.analysis.quality import METRICS
+from espnet_plugins.analysis.scores import SetScore, group_seeds
+from espnet_plugins.analysis.statistics import mean_and_deviation
+
+Scores = Mapping[str, Mapping[str, SetScore]]
+
+LABELS = {
+    "clean": "clean speech, no front-end",
+    "noisy": "noisy, no front-end",
+    "se": "SE front-end, not fine-tuned",
+}
+METRIC_LABELS = {"stoi": "STOI", "estoi": "ESTOI", "sdr": "SDR", "si_sdr": "SI_SDR", "pesq": "PESQ_WB"}
+_METRIC_DIGITS = {"pesq": 2}
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table of formatted cells.
+
+    Args:
+        header: What the columns hold.
+        rows: Cells, one list for each row, as long as the header.
+
+    Example:
+        >>> table = Table(["system", "test"], [["noisy", "40.1"]])
+        >>> print(table.markdown())
+        |system|test|
+        |---|---|
+        |noisy|40.1|
+        >>> print(table.plain())
+        system  test
+        ------  ----
+        noisy   40.1
+    """
+
+    header: list[str]
+    rows: list[list[str]]
+
+    def markdown(self) -> str:
+        """Format in the dense Markdown of ESPnet's RESULTS files."""
+        lines = [self.header, ["---"] * len(self.header), *self.rows]
+        return "\n".join("|" + "|".join(line) + "|" for line in lines)
+
+    def plain(self) -> str:
+        """Format for the terminal: first column left, the others right."""
+        widths = [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
+        lines = [self.header, ["-" * width for width in widths], *self.rows]
+        return "\n".join(
+            "  ".join(
+                cell.rjust(width) if i else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in lines
+        )
+
+
+def number(value: float, digits: int = 1) -> str:
+    """Format a number for a table; `inf` and `-` where there is none."""
+    if math.isnan(value):
+        return "-"
+    return "inf" if value == math.inf else f"{value:.{digits}f}"
+
+
+def mean_cell(values: Sequence[float], digits: int = 1) -> str:
+    """Mean over seeds, with the standard deviation when there is one.
+
+    Example:
+        >>> mean_cell([9.0, 11.0]), mean_cell([9.0])
+        ('10.0 ± 1.4', '9.0')
+    """
+    mean, deviation = mean_and_deviation(values)
+    spread = "" if deviation is None or math.isnan(deviation) else f" ± {deviation:.{digits}f}"
+    return number(mean, digits) + spread
+
+
+def label(configuration: str, seeds: int = 1) -> str:
+    """What a row of a table calls a configuration.
+
+    Example:
+        >>> label("noisy"), label("ssl_mse_joint", 3)
+        ('noisy, no front-end', 'ssl_mse_joint (3 seeds)')
+    """
+    return LABELS.get(configuration, configuration) + (f" ({seeds} seeds)" if seeds > 1 else "")
+
+
+def datasets(scores: Scores) -> list[str]:
+    """The test sets of the scores, in the order of the first system."""
+    return list(next(iter(scores.values())))
+
+
+def summary(scores: Scores, value: Callable[[SetScore], float], *, digits: int = 1) -> Table:
+    """One row for each configuration, one column for each test set.
+
+    Args:
+        scores: System -> test set -> score.
+        value: What a cell shows; averaged over seeds.
+        digits: Digits after the point.
+    """
+    sets = datasets(scores)
+    rows = [
+        [label(name, len(seeds)), *(mean_cell([value(scores[s][d]) for s in seeds], digits) for d in sets)]
+        for name, seeds in group_seeds(scores).items()
+    ]
+    return Table(["system", *sets], rows)
+
+
+def word_error_summary(scores: Scores) -> Table:
+    """Word error rates in per cent: configurations by test sets."""
+    return summary(scores, lambda score: score.total("words").rate)
+
+
+def error_table(sets: Mapping[str, SetScore], unit: str) -> Table:
+    """ESPnet's table of one system: counts of sentences and units, rates in per cent.
+
+    Args:
+        sets: Test set -> score.
+        unit: `words` or `characters`.
+
+    Returns:
+        The table. A set in which hypotheses are missing says so beside its name.
+    """
+    header = ["dataset", "Snt", "Wrd", "Corr", "Sub", "Del", "Ins", "Err", "S.Err"]
+    rows = []
+    for name, score in sets.items():
+        total, sentences = score.total(unit), len(score.utterances)
+        parts = (total.correct, total.substitutions, total.deletions, total.insertions, total.errors)
+        note = f" ({len(score.missing)} without hypothesis)" if score.missing else ""
+        rows.append(
+            [
+                name + note,
+                str(sentences),
+                str(total.reference),
+                *(number(100.0 * part / total.reference) for part in parts),
+                number(100.0 * score.sentence_errors / sentences),
+            ]
+        )
+    return Table(header, rows)
+
+
+def quality_table(scores: Scores, dataset: str) -> Table:
+    """Signal quality of every configuration on one test set.
+
+    Args:
+        scores: System -> test set -> score.
+        dataset: The test set.
+
+    Returns:
+        The table; mean over utterances, then mean and deviation over seeds. `Utt` counts the utterances of
+        the first seed on which every metric could be measured, out of those that were tried.
+    """
+    rows = []
+    for name, seeds in group_seeds(scores).items():
+        runs = [scores[s][dataset] for s in seeds]
+        if not any(run.quality(metric) for run in runs for metric in METRICS):
+            continue
+        cells = [
+            mean_cell([_mean(run.quality(metric)) for run in runs], _METRIC_DIGITS.get(metric, 1)) for metric in METRICS
+        ]
+        measured = [utt for utt, score in runs[0].utterances.items() if score.quality]
+        tried = set(measured) | runs[0].unscorable.keys()
+        complete = len(tried - runs[0].unscorable.keys())
+        rows.append([label(name, len(seeds)), *cells, f"{complete} of {len(tried)}"])
+    return Table(["system", *(METRIC_LABELS[m] for m in METRICS), "Utt"], rows)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan

@@ -1,0 +1,53 @@
+"""Scores and curves with known properties."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from espnet_plugins.analysis.errors import score_transcripts
+from espnet_plugins.analysis.scores import SetScore
+
+WORDS = ("zero", "one", "two", "three", "four", "five")
+
+
+def random_score(system: str, *, error_rate: float, seed: int, dataset: str = "test", utterances: int = 60):
+    """A score whose hypotheses are the references with some words replaced, dropped or doubled."""
+    texts = np.random.default_rng(7)
+    generator = np.random.default_rng(seed)
+    references, hypotheses, conditions, speakers = {}, {}, {}, {}
+    for index in range(utterances):
+        utt = f"spk{index % 3}_{index:03d}"
+        reference = [WORDS[i] for i in texts.integers(len(WORDS), size=texts.integers(3, 7))]
+        heard: list[str] = []
+        for word in reference:
+            if generator.random() >= error_rate:
+                heard.append(word)
+            else:
+                heard += ([], [word, word], ["six"])[generator.integers(3)]
+        references[utt], hypotheses[utt] = " ".join(reference), " ".join(heard)
+        conditions[utt] = ("babble_2.5", "street_music_7.5")[index % 2]
+        speakers[utt] = f"spk{index % 3}"
+    scored = score_transcripts(references, hypotheses, conditions=conditions, speakers=speakers)
+    return SetScore(system, dataset, scored)
+
+
+@pytest.fixture(scope="session")
+def scores():
+    """Two test sets, references, and two objectives with two seeds each."""
+    rates = {
+        "clean": 0.02,
+        "noisy": 0.5,
+        "se": 0.4,
+        "ssl_mse_joint_seed0": 0.2,
+        "ssl_mse_joint_seed1": 0.22,
+        "ssl_soft_dtw_joint_seed0": 0.1,
+        "ssl_soft_dtw_joint_seed1": 0.12,
+    }
+    return {
+        system: {
+            name: random_score(system, error_rate=rate, seed=10 * index + part, dataset=name)
+            for part, name in enumerate(("test_seen", "test_unseen"))
+        }
+        for index, (system, rate) in enumerate(rates.items())
+    }

@@ -1,0 +1,121 @@
+"""What stages 2, 5 and 6 leave, on a scale of seconds: real audio files, invented transcripts."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+import soundfile
+
+from local.config import Recipe, add_common_arguments, add_run_arguments, runs_from_args
+from local.decode import enhance_step, recognise_step, systems
+from local.train import joint_step
+
+RATE = 16000
+SETS = ("test_seen", "test_unseen")
+WORDS = ("zero", "one", "two", "three")
+
+
+class Experiment:
+    """A recipe's directories below `root`, with `utterances` per test set.
+
+    Args:
+        root: An empty directory.
+        quality_utterances: How many of each set are measured.
+        options: More options of the command line.
+    """
+
+    def __init__(self, root: Path, *, utterances: int = 8, quality_utterances: int = 0, options=()):
+        self.root = root
+        preset = root / "tiny.yaml"
+        tests = ", ".join(SETS)
+        preset.write_text(f"extends: mini\ntest: [{tests}]\nquality_utterances: {quality_utterances}\n")
+        self.options = ["--preset", str(preset), "--dumpdir", str(root / "dump"), "--expdir", str(root / "exp")]
+        self.options += ["--objectives", "si_snr ssl_mse", "--seeds", "0 1", *options]
+        self.args = add_run_arguments(add_common_arguments(argparse.ArgumentParser())).parse_args(self.options)
+        self.recipe = Recipe.from_args(self.args)
+        self.runs = runs_from_args(self.args)
+        self.systems = {system.name: system for system in systems(self.recipe, self.runs)}
+        generator = np.random.default_rng(0)
+        for name in SETS:
+            self._dump(name, utterances, generator)
+            for system in self.systems.values():
+                self._decode(system, name, generator)
+        for index, run in enumerate(self.runs):
+            self._train(run, index)
+
+    def text(self, system: str, name: str) -> Path:
+        """The transcripts of a system on a test set."""
+        return recognise_step(self.recipe, self.systems[system], name).out / "text"
+
+    def touch(self, done: Path, fingerprint: str = "first") -> None:
+        """Leave the record of a finished step."""
+        done.parent.mkdir(parents=True, exist_ok=True)
+        done.write_text(json.dumps({"fingerprint": fingerprint}))
+
+    def _dump(self, name: str, utterances: int, generator: np.random.Generator) -> None:
+        folder = self.recipe.dumpdir / name
+        folder.mkdir(parents=True)
+        ids = [f"spk{i % 2}_{i:02d}" for i in range(utterances)]
+        self._table(folder / "utt2spk", {utt: utt[:4] for utt in ids})
+        self._table(folder / "utt2category", {u: ("hum_2.5", "babble_7.5")[i % 2] for i, u in enumerate(ids)})
+        texts = {utt: " ".join(generator.choice(WORDS, size=4)) for utt in ids}
+        self._table(folder / "text_spk1", texts)
+        rhythm = np.clip(np.sin(2 * np.pi * 4 * np.arange(RATE) / RATE), 0, None)
+        for file, level in (("spk1", 0.0), ("wav", 0.05)):
+            signals = {}
+            for seed, utt in enumerate(ids):
+                speech = 0.2 * rhythm * np.random.default_rng(seed).standard_normal(RATE)
+                noise = level * np.random.default_rng(seed + 100).standard_normal(RATE)
+                signals[utt] = (RATE, np.clip(speech + noise, -1, 0.99))
+            kaldiio.save_ark(
+                str(folder / f"{file}.ark"),
+                signals,
+                scp=str(folder / f"{file}.scp"),
+                write_function="soundfile",
+                write_kwargs={"format": "flac"},
+            )
+        self.touch(self.recipe.dump_done(name))
+
+    def _decode(self, system, name: str, generator: np.random.Generator) -> None:
+        texts = self._read(self.recipe.dumpdir / name / "text_spk1")
+        heard = {}
+        for utt, text in texts.items():
+            words = text.split()
+            if system.name != "clean" and generator.random() < 0.5:
+                words[generator.integers(4)] = "five"
+            heard[utt] = " ".join(words)
+        step = recognise_step(self.recipe, system, name)
+        self._table(step.out / "text", heard)
+        self.touch(step.done)
+        if system.front_end == "none":
+            return
+        step = enhance_step(self.recipe, system, name)
+        (step.out / "wavs").mkdir(parents=True)
+        listed = {}
+        noisy, clean = (kaldiio.load_scp(str(self.recipe.dumpdir / name / f"{f}.scp")) for f in ("wav", "spk1"))
+        for utt, (rate, mixture) in noisy.items():
+            listed[utt] = str(step.out / "wavs" / f"{utt}.flac")
+            soundfile.write(listed[utt], 0.3 * mixture + 0.7 * clean[utt][1], rate)
+        self._table(step.out / "spk1.scp", listed)
+        self.touch(step.done)
+
+    def _train(self, run, index: int) -> None:
+        step = joint_step(self.recipe, run)
+        step.out.mkdir(parents=True)
+        rows = [f"{e},{40 * e},{5 * e},{3 - 0.1 * e},{0.5 - 0.04 * e - 0.01 * index}," for e in range(1, 6)]
+        header = "epoch,updates,seconds,valid_loss,valid_cer_ctc,valid_wer_ctc"
+        (step.out / "curve.csv").write_text("\n".join([header, *rows]) + "\n")
+        self.touch(step.done)
+
+    @staticmethod
+    def _table(path: Path, table: dict[str, str]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{key} {value}\n" for key, value in table.items()))
+
+    @staticmethod
+    def _read(path: Path) -> dict[str, str]:
+        return dict(line.split(maxsplit=1) for line in path.read_text().splitlines())
