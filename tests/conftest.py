@@ -1,0 +1,44 @@
+"""What tests of several packages share: small upstreams with random weights."""
+
+import pytest
+import torch
+from tiny_architectures import TINY
+
+
+@pytest.fixture(scope="session")
+def make_upstream(tmp_path_factory):
+    """Give a function that writes a small upstream file: make_upstream(normalize_waveform=False, **architecture)."""
+    from torchaudio import models
+
+    from espnet_plugins.ssl import save_upstream
+
+    written = {}
+
+    def make(*, normalize_waveform=False, edit=None, **changes):
+        key = repr((normalize_waveform, edit, sorted(changes.items())))
+        if key not in written:
+            architecture = {**TINY, **changes}
+            factory = models.wavlm_model if "encoder_num_buckets" in architecture else models.wav2vec2_model
+            with torch.random.fork_rng():
+                torch.manual_seed(1)
+                model = factory(**architecture, aux_num_out=None)
+                if edit is not None:
+                    edit(model)
+            path = tmp_path_factory.mktemp("upstream") / "tiny.pt"
+            save_upstream(
+                path,
+                architecture=architecture,
+                state_dict=model.state_dict(),
+                normalize_waveform=normalize_waveform,
+            )
+            written[key] = path
+        return written[key]
+
+    return make
+
+
+@pytest.fixture
+def batch():
+    """A padded batch of noise: waveform (3, 16000) and lengths; random values stand behind the ends."""
+    generator = torch.Generator().manual_seed(0)
+    return 0.1 * torch.randn(3, 16000, generator=generator), torch.tensor([9000, 16000, 12345])

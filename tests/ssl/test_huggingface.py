@@ -1,0 +1,74 @@
+import json
+
+import pytest
+import torch
+from torch.nn.functional import layer_norm
+
+from espnet_plugins.ssl import build_upstream
+
+transformers = pytest.importorskip("transformers", reason="Hugging Face directories need transformers")
+
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "conv_dim": (16,) * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+}
+LARGE = {"do_stable_layer_norm": True, "feat_extract_norm": "layer", "conv_bias": True}
+
+
+@pytest.fixture
+def save(tmp_path):
+    def write(family, **options):
+        torch.manual_seed(0)
+        config = getattr(transformers, f"{family}Config")(**options)
+        model = getattr(transformers, f"{family}Model")(config).eval()
+        model.save_pretrained(tmp_path)
+        return model
+
+    return write
+
+
+def hidden_states(model, waveform):
+    with torch.no_grad():
+        return torch.stack(model(waveform, output_hidden_states=True).hidden_states)
+
+
+@pytest.mark.parametrize("family", ["Hubert", "WavLM", "Wav2Vec2"])
+@pytest.mark.parametrize("size", [{}, LARGE], ids=["base", "large"])
+def test_hidden_states_have_the_same_numbers(family, size, save, tmp_path, batch):
+    model = save(family, **SMALL, **size)
+    upstream = build_upstream("huggingface", checkpoint=tmp_path, layers="all")
+    waveform = batch[0][:1]
+    frames, _ = upstream(waveform)
+    normalised = layer_norm(waveform, waveform.shape) if size else waveform
+    torch.testing.assert_close(frames, hidden_states(model, normalised), rtol=0, atol=1e-5)
+
+
+def test_real_configuration(save, tmp_path, batch):
+    model = save("Hubert")
+    upstream = build_upstream("huggingface", checkpoint=tmp_path, layers="all")
+    assert (upstream.dim, upstream.n_layers, upstream.hop, upstream.receptive_field) == (768, 12, 320, 400)
+    waveform = batch[0][:1, :8000]
+    with torch.no_grad():
+        frames, _ = upstream(waveform)
+    torch.testing.assert_close(frames, hidden_states(model, waveform), rtol=0, atol=1e-4)
+
+
+def test_sample_rate_is_the_preprocessors(save, tmp_path):
+    save("Hubert", **SMALL)
+    assert build_upstream("huggingface", checkpoint=tmp_path).sample_rate == 16000
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"sampling_rate": 8000}))
+    assert build_upstream("huggingface", checkpoint=tmp_path).sample_rate == 8000
+
+
+def test_other_models_are_refused(save, tmp_path):
+    save("Hubert", **SMALL, conv_pos_batch_norm=True)
+    with pytest.raises(ValueError, match="conv_pos_batch_norm is True; accepted is False"):
+        build_upstream("huggingface", checkpoint=tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(ValueError, match="'bert'; accepted are hubert, wav2vec2, wavlm"):
+        build_upstream("huggingface", checkpoint=tmp_path)

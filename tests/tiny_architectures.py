@@ -1,0 +1,22 @@
+"""Architectures of small upstreams."""
+
+# HuBERT Base in everything but size: the same convolutions in time, hence hop 320 and receptive field 400.
+TINY = {
+    "extractor_mode": "group_norm",
+    "extractor_conv_layer_config": [[16, 10, 5], *[[16, 3, 2]] * 4, *[[16, 2, 2]] * 2],
+    "extractor_conv_bias": False,
+    "encoder_embed_dim": 32,
+    "encoder_projection_dropout": 0.1,
+    "encoder_pos_conv_kernel": 16,
+    "encoder_pos_conv_groups": 4,
+    "encoder_num_layers": 3,
+    "encoder_num_heads": 4,
+    "encoder_attention_dropout": 0.1,
+    "encoder_ff_interm_features": 64,
+    "encoder_ff_interm_dropout": 0.1,
+    "encoder_dropout": 0.1,
+    "encoder_layer_norm_first": False,
+    "encoder_layer_drop": 0.5,
+}
+LARGE = {"extractor_mode": "layer_norm", "extractor_conv_bias": True, "encoder_layer_norm_first": True}
+WAVLM = {"encoder_num_buckets": 32, "encoder_max_distance": 80}
