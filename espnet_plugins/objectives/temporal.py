@@ -18,7 +18,7 @@ class TemporalRegulariser:
     With D_ij = |x_i - x_j|, W_ij = (i - j)^2 + 1 and n frames: the sum of W_ij max(margin - D_ij, 0) over
     |i - j| > sigma and of D_ij / W_ij over the others, divided by n^2.
 
-    Source: Haresh et al., "Learning by aligning videos in time", CVPR 2021, eq. 5; values of Meghanani and
+    Source: Haresh et al., "Learning by aligning videos in time", CVPR 2021; values as in Meghanani and
     Hain's fine-tuning of HuBERT.
 
     Args:

@@ -142,7 +142,8 @@ def test_espnets_own_wrappers_take_it(criterion, pair):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_follows_the_device(criterion, pair, batch):
+def test_follows_the_device(criterion, pair, batch, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     reference, estimate = pair
     with torch.no_grad():
         expected = criterion(reference, estimate, batch[1])

@@ -199,7 +199,8 @@ def test_half_precision_waveforms_are_computed_in_float32(make_upstream, batch):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_follows_the_device_of_the_input(upstream, batch):
+def test_follows_the_device_of_the_input(upstream, batch, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     waveform, lengths = batch
     expected, _ = upstream(waveform, lengths)
     frames, frame_lengths = upstream(waveform.cuda(), lengths.cuda())
