@@ -2,166 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from espnet_plugins.analysis.curves import MEASURES, Curve, common_thresholds, first_below, mean_height
-from espnet_plugins.analysis.scores import REFERENCE_SYSTEMS, SetScore, group_seeds
-from espnet_plugins.analysis.statistics import Interval, bootstrap_difference, stack_errors
-from espnet_plugins.analysis.tables import (
-    Scores,
-    Table,
-    datasets,
-    error_table,
-    label,
-    mean_cell,
-    number,
-    quality_table,
-    word_error_summary,
-)
-
-
-def compare(scores: Scores, baseline: str, system: str, dataset: str) -> Interval:
-    """Difference in word error rate between two configurations on one test set.
-
-    Args:
-        scores: System -> test set -> score.
-        baseline: A configuration, i.e. a system's name without its seed.
-        system: Another one.
-        dataset: The test set.
-
-    Returns:
-        WER of `system` minus WER of `baseline` in per cent absolute, with its bootstrap interval.
-    """
-    groups = group_seeds(scores)
-    first, lengths = stack_errors([scores[s][dataset] for s in groups[baseline]])
-    second, _ = stack_errors([scores[s][dataset] for s in groups[system]])
-    return bootstrap_difference(first, second, lengths)
-
-
-def compared_pairs(configurations: Iterable[str]) -> list[tuple[str, str]]:
-    """Pairs worth an interval: every fine-tuned system against the front-end it started from, and every
-    two fine-tuned systems against each other.
-
-    Example:
-        >>> compared_pairs(["clean", "noisy", "se", "a", "b"])
-        [('noisy', 'se'), ('se', 'a'), ('se', 'b'), ('a', 'b')]
-    """
-    names = list(configurations)
-    tuned = [name for name in names if name not in REFERENCE_SYSTEMS]
-    pairs = [("noisy", "se")] if {"noisy", "se"} <= set(names) else []
-    pairs += [("se", name) for name in tuned if "se" in names]
-    return pairs + [(a, b) for i, a in enumerate(tuned) for b in tuned[i + 1 :]]
-
-
-def interval_cell(interval: Interval) -> str:
-    """Format a difference and its interval; bold where the interval excludes zero.
-
-    Example:
-        >>> interval_cell(Interval(-2.0, -3.0, -1.0, 1.0))
-        '**-2.0** [-3.0, -1.0]'
-    """
-    value = f"{interval.value:+.1f}"
-    return f"{f'**{value}**' if interval.excludes_zero else value} [{interval.low:+.1f}, {interval.high:+.1f}]"
-
-
-def comparison_table(scores: Scores) -> Table:
-    """Differences in word error rate between configurations, with intervals, by test set."""
-    sets = datasets(scores)
-    rows = [
-        [a, b, *(interval_cell(compare(scores, a, b, dataset)) for dataset in sets)]
-        for a, b in compared_pairs(group_seeds(scores))
-    ]
-    return Table(["baseline", "system", *sets], rows)
-
-
-def convergence_table(curves: Mapping[str, Curve], measure: str) -> Table:
-    """How fast each configuration converges.
-
-    Args:
-        curves: Configuration -> development curve.
-        measure: What the curves hold, one of MEASURES.
-
-    Returns:
-        A table with the area under each curve over the updates that all curves cover, and the updates and
-        the time that the mean over seeds takes down to common thresholds.
-    """
-    start = max(float(curve.updates[0]) for curve in curves.values())
-    end = min(float(curve.updates[-1]) for curve in curves.values())
-    thresholds = common_thresholds(list(curves.values()))
-    name = MEASURES[measure]
-    header = ["system", "seeds", f"mean {name} over updates {start:g} to {end:g}", "first", "last"]
-    for threshold in thresholds:
-        header += [f"updates to {number(threshold)}", "seconds"]
-    rows = []
-    for configuration, curve in curves.items():
-        row = [configuration, str(len(curve.values)), mean_cell(mean_height(curve, start=start, end=end).tolist())]
-        row += [mean_cell(curve.values[:, i].tolist()) for i in (0, -1)]
-        for threshold in thresholds:
-            for positions in (curve.updates, curve.seconds):
-                reached = first_below(positions, curve.mean, threshold)
-                row.append("-" if reached is None else number(reached, 0))
-        rows.append(row)
-    return Table(header, rows)
-
-
-def condition_table(scores: Scores, dataset: str, *, by: str) -> Table:
-    """Word error rate by noise type, by SNR, or by speaker.
-
-    Args:
-        scores: System -> test set -> score.
-        dataset: The test set.
-        by: `noise`, `SNR` or `speaker`.
-
-    Returns:
-        One row for each configuration, one column for each condition; mean over seeds.
-    """
-    groups = group_seeds(scores)
-    first = scores[next(iter(scores))][dataset]
-    names = sorted({condition(first, utt, by=by) for utt in first.utterances}, key=_natural)
-    rows = []
-    for configuration, seeds in groups.items():
-        cells = []
-        for name in names:
-            rates = [
-                SetScore(
-                    run.system,
-                    dataset,
-                    {utt: s for utt, s in run.utterances.items() if condition(run, utt, by=by) == name},
-                )
-                .total("words")
-                .rate
-                for run in (scores[s][dataset] for s in seeds)
-            ]
-            cells.append(mean_cell(rates))
-        rows.append([label(configuration, len(seeds)), *cells])
-    return Table([f"WER (%) by {by}", *names], rows)
-
-
-def condition(score: SetScore, utterance: str, *, by: str) -> str:
-    """The noise type, SNR or speaker of an utterance; `unknown` where the data did not say.
-
-    Example:
-        >>> from espnet_plugins.analysis.scores import ErrorCounts, UtteranceScore
-        >>> one = UtteranceScore("a", "a", ErrorCounts(1), ErrorCounts(1), condition="street_music_2.5")
-        >>> score = SetScore("noisy", "test", {"u": one})
-        >>> condition(score, "u", by="noise"), condition(score, "u", by="SNR")
-        ('street_music', '2.5 dB')
-    """
-    fields = score.utterances[utterance]
-    if by == "speaker":
-        return fields.speaker or "unknown"
-    noise, _, level = fields.condition.rpartition("_")
-    if not noise:
-        # One word alone: a condition without a level, such as clean input.
-        return fields.condition or "unknown"
-    return noise if by == "noise" else f"{level} dB"
-
-
-def _natural(name: str) -> tuple[float, str]:
-    try:
-        return float(name.removesuffix(" dB")), ""
-    except ValueError:
-        return float("inf"), name
+from espnet_plugins.analysis.comparisons import compared_pairs, comparison_table, with_pooled
+from espnet_plugins.analysis.conditions import GROUPINGS, condition_table
+from espnet_plugins.analysis.convergence import convergence_table, evaluation_table
+from espnet_plugins.analysis.cost import Cost, cost_table
+from espnet_plugins.analysis.curves import Curve
+from espnet_plugins.analysis.scores import Scores, SetScore, group_seeds
+from espnet_plugins.analysis.tables import datasets, error_table, quality_table, word_error_summary
 
 
 def render_results(
@@ -171,6 +20,7 @@ def render_results(
     measure: str | None,
     title: str,
     environment: Mapping[str, str],
+    costs: Mapping[str, Cost],
 ) -> str:
     """Write the RESULTS file.
 
@@ -180,11 +30,12 @@ def render_results(
         measure: What the curves hold.
         title: Heading.
         environment: What -> value, as describe_environment() gives it.
+        costs: System -> what it cost; may be empty.
 
     Returns:
         The Markdown text; the same for the same arguments.
     """
-    sets = datasets(scores)
+    sets, pooled = datasets(scores), with_pooled(scores)
     words = {name: scores[next(iter(scores))][name].total("words").reference for name in sets}
     parts = [
         f"# {title}",
@@ -198,7 +49,7 @@ def render_results(
     if compared_pairs(group_seeds(scores)):
         parts += [
             "## Differences in word error rate",
-            comparison_table(scores).markdown(),
+            comparison_table(pooled).markdown(),
             "System minus baseline in per cent absolute, negative where the system is better, with the 95 % "
             "interval of a paired bootstrap over utterances and seeds (10,000 resamples; Bisani and Ney "
             "2004), bold where it excludes zero. The intervals are not corrected for the number of "
@@ -210,12 +61,20 @@ def render_results(
             "![Development results against updates](curves.png)",
             convergence_table(curves, measure).markdown(),
             "The mean over updates is the area under the curve divided by its length: lower is faster.",
+            evaluation_table(curves, measure).markdown(),
+        ]
+    if costs:
+        parts += [
+            "## Cost",
+            cost_table(costs).markdown(),
+            "Wall times as they were, with whatever else ran at the time; real-time factors include the start "
+            "of the program.",
         ]
     parts += ["## Word error rate by condition"]
     for name in sets:
         parts += [
             f"### {name}",
-            *(condition_table(scores, name, by=by).markdown() for by in ("noise", "SNR", "speaker")),
+            *(condition_table(scores, name, by=by).markdown() for by in GROUPINGS),
         ]
     parts += [
         "## Signal quality",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +160,10 @@ class SetScore:
             raise ScoreError(f"no such score: {path}") from None
         except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
             raise ScoreError(f"{path} is not a score ({error}): {remedy}") from error
+
+
+# System -> test set -> score.
+Scores = Mapping[str, Mapping[str, SetScore]]
 
 
 def read_scores(

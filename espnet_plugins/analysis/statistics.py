@@ -155,12 +155,11 @@ def bootstrap_difference(
     differences = np.empty(resamples)
     for start in range(0, resamples, _BATCH):
         batch = min(_BATCH, resamples - start)
-        draws = generator.integers(count, size=(batch, count))
-        totals = lengths[draws].sum(axis=1)
+        times = _draw_utterances(generator, count, batch)
         first = _draw_seeds(generator, len(baseline), batch)
         second = first if pair_seeds else _draw_seeds(generator, len(system), batch)
-        difference = _resampled(system, draws, second) - _resampled(baseline, draws, first)
-        differences[start : start + batch] = 100.0 * difference / totals
+        difference = _resampled(system, times, second) - _resampled(baseline, times, first)
+        differences[start : start + batch] = 100.0 * difference / (times @ lengths)
     tail = 100.0 * (1.0 - confidence) / 2.0
     low, high = np.percentile(differences, [tail, 100.0 - tail])
     value = 100.0 * (system.mean(axis=0).sum() - baseline.mean(axis=0).sum()) / lengths.sum()
@@ -168,12 +167,18 @@ def bootstrap_difference(
     return Interval(float(value), float(low), float(high), below)
 
 
+def _draw_utterances(generator: np.random.Generator, count: int, batch: int) -> np.ndarray:
+    """How many times each resample draws each utterance, shape (batch, count)."""
+    draws = generator.integers(count, size=(batch, count)) + count * np.arange(batch)[:, None]
+    # float64, so that the sums over utterances are matrix products.
+    return np.bincount(draws.ravel(), minlength=batch * count).reshape(batch, count).astype(float)
+
+
 def _draw_seeds(generator: np.random.Generator, count: int, batch: int) -> np.ndarray:
     """Weights of the seeds in each resample, shape (batch, count), summing to one."""
     return generator.multinomial(count, np.full(count, 1.0 / count), size=batch) / count
 
 
-def _resampled(errors: np.ndarray, draws: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _resampled(errors: np.ndarray, times: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Errors of each resample, averaged over its seeds: (S, U), (R, U), (R, S) -> (R,)."""
-    per_seed = np.stack([row[draws].sum(axis=1) for row in errors], axis=1)
-    return (per_seed * weights).sum(axis=1)
+    return ((times @ errors.T) * weights).sum(axis=1)

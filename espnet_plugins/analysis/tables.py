@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from espnet_plugins.analysis.quality import METRICS
-from espnet_plugins.analysis.scores import SetScore, group_seeds
+from espnet_plugins.analysis.scores import Scores, SetScore, group_seeds
 from espnet_plugins.analysis.statistics import mean_and_deviation
-
-Scores = Mapping[str, Mapping[str, SetScore]]
 
 LABELS = {
     "clean": "clean speech, no front-end",
@@ -27,7 +25,7 @@ class Table:
 
     Args:
         header: What the columns hold.
-        rows: Cells, one list for each row, as long as the header.
+        rows: Cells, one list for each row, as long as the header; `**text**` is emphasised.
 
     Example:
         >>> table = Table(["system", "test"], [["noisy", "40.1"]])
@@ -50,9 +48,10 @@ class Table:
         return "\n".join("|" + "|".join(line) + "|" for line in lines)
 
     def plain(self) -> str:
-        """Format for the terminal: first column left, the others right."""
-        widths = [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
-        lines = [self.header, ["-" * width for width in widths], *self.rows]
+        """Format for the terminal: first column left, the others right, without emphasis."""
+        rows = [[cell.replace("**", "") for cell in row] for row in self.rows]
+        widths = [max(map(len, column)) for column in zip(self.header, *rows, strict=True)]
+        lines = [self.header, ["-" * width for width in widths], *rows]
         return "\n".join(
             "  ".join(
                 cell.rjust(width) if i else cell.ljust(width)
@@ -96,25 +95,21 @@ def datasets(scores: Scores) -> list[str]:
     return list(next(iter(scores.values())))
 
 
-def summary(scores: Scores, value: Callable[[SetScore], float], *, digits: int = 1) -> Table:
-    """One row for each configuration, one column for each test set.
-
-    Args:
-        scores: System -> test set -> score.
-        value: What a cell shows; averaged over seeds.
-        digits: Digits after the point.
-    """
-    sets = datasets(scores)
-    rows = [
-        [label(name, len(seeds)), *(mean_cell([value(scores[s][d]) for s in seeds], digits) for d in sets)]
-        for name, seeds in group_seeds(scores).items()
-    ]
-    return Table(["system", *sets], rows)
-
-
 def word_error_summary(scores: Scores) -> Table:
-    """Word error rates in per cent: configurations by test sets."""
-    return summary(scores, lambda score: score.total("words").rate)
+    """Word error rates in per cent: configurations by test sets, the lowest but for clean speech emphasised."""
+    sets, groups = datasets(scores), group_seeds(scores)
+    rates = {
+        name: [[scores[seed][dataset].total("words").rate for seed in seeds] for dataset in sets]
+        for name, seeds in groups.items()
+    }
+    cells = {name: [mean_cell(values) for values in columns] for name, columns in rates.items()}
+    rivals = [name for name in groups if name != "clean"]
+    for i in range(len(sets)):
+        means = {name: mean_and_deviation(rates[name][i])[0] for name in rivals}
+        for name in rivals:
+            if len(rivals) > 1 and means[name] == min(means.values()):
+                cells[name][i] = f"**{cells[name][i]}**"
+    return Table(["system", *sets], [[label(name, len(groups[name])), *row] for name, row in cells.items()])
 
 
 def error_table(sets: Mapping[str, SetScore], unit: str) -> Table:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from espnet_plugins.analysis.cost import Cost
+from espnet_plugins.analysis.curves import Curve
 from espnet_plugins.analysis.errors import score_transcripts
 from espnet_plugins.analysis.scores import SetScore
 
@@ -50,4 +52,22 @@ def scores():
             for part, name in enumerate(("test_seen", "test_unseen"))
         }
         for index, (system, rate) in enumerate(rates.items())
+    }
+
+
+@pytest.fixture
+def curves():
+    updates, seconds = np.array([0.0, 50, 100]), np.array([0.0, 20, 40])
+    return {
+        "ssl_mse_joint": Curve(updates, np.array([[50.0, 40, 20], [50, 44, 24]]), seconds),
+        "ssl_soft_dtw_joint": Curve(updates, np.array([[50.0, 20, 18]]), seconds),
+    }
+
+
+@pytest.fixture
+def costs(scores):
+    """A cost for every system; the seeds of a configuration differ."""
+    return {
+        name: Cost(updates=100, training_seconds=10 + index, model_bytes=4e6, decoding_factor=0.05)
+        for index, name in enumerate(scores)
     }

@@ -12,7 +12,7 @@ import soundfile
 
 from local.config import Recipe, add_common_arguments, add_run_arguments, runs_from_args
 from local.decode import enhance_step, recognise_step, systems
-from local.train import joint_step
+from local.train import MODEL, joint_step
 
 RATE = 16000
 SETS = ("test_seen", "test_unseen")
@@ -44,6 +44,9 @@ class Experiment:
             self._dump(name, utterances, generator)
             for system in self.systems.values():
                 self._decode(system, name, generator)
+        for step in self.systems["se"].trained:
+            step.out.mkdir(parents=True)
+            (step.out / MODEL).write_bytes(bytes(1_000_000))
         for index, run in enumerate(self.runs):
             self._train(run, index)
 
@@ -54,13 +57,14 @@ class Experiment:
     def touch(self, done: Path, fingerprint: str = "first") -> None:
         """Leave the record of a finished step."""
         done.parent.mkdir(parents=True, exist_ok=True)
-        done.write_text(json.dumps({"fingerprint": fingerprint}))
+        done.write_text(json.dumps({"fingerprint": fingerprint, "seconds": 4.0}))
 
     def _dump(self, name: str, utterances: int, generator: np.random.Generator) -> None:
         folder = self.recipe.dumpdir / name
         folder.mkdir(parents=True)
         ids = [f"spk{i % 2}_{i:02d}" for i in range(utterances)]
         self._table(folder / "utt2spk", {utt: utt[:4] for utt in ids})
+        self._table(folder / "utt2num_samples", {utt: str(RATE) for utt in ids})
         self._table(folder / "utt2category", {u: ("hum_2.5", "babble_7.5")[i % 2] for i, u in enumerate(ids)})
         texts = {utt: " ".join(generator.choice(WORDS, size=4)) for utt in ids}
         self._table(folder / "text_spk1", texts)
@@ -109,6 +113,7 @@ class Experiment:
         rows = [f"{e},{40 * e},{5 * e},{3 - 0.1 * e},{0.5 - 0.04 * e - 0.01 * index}," for e in range(1, 6)]
         header = "epoch,updates,seconds,valid_loss,valid_cer_ctc,valid_wer_ctc"
         (step.out / "curve.csv").write_text("\n".join([header, *rows]) + "\n")
+        (step.out / MODEL).write_bytes(bytes(3_000_000))
         self.touch(step.done)
 
     @staticmethod

@@ -46,7 +46,7 @@ def test_report_shows_every_stored_number(monkeypatch, capsys, experiment):
                 cells = [name, 8, total.reference, *(f"{100 * n / total.reference:.1f}" for n in rates)]
                 assert "|" + "|".join(map(str, cells)) + "|" in section
     out = capsys.readouterr().out
-    assert out.rstrip().endswith(f"Report: {expdir / 'RESULTS.md'}")
+    assert out.rstrip().endswith(f"Report: {expdir / 'report.html'}")
     rows = re.findall(r"^(clean|noisy|SE|si_snr|ssl_mse)(?![a-z]).*", out, flags=re.MULTILINE)
     assert rows == ["clean", "noisy", "SE", "si_snr", "ssl_mse"]
     assert all(name in out for name in SETS)

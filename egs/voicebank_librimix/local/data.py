@@ -121,9 +121,7 @@ def prepare_set(recipe: Recipe, name: str) -> None:
         settings={"set": spec, "corpus": corpora.options(spec["corpus"])},
     )
     directory.run(lambda: kaldi_dir.write(directory.out, find()))
-    archives = Step(
-        "dump", stage=STAGE, out=recipe.dumpdir / name, inputs={"directory": (directory.done, STAGE)}
-    )
+    archives = Step("dump", stage=STAGE, out=recipe.dumpdir / name, inputs={"directory": (directory.done, STAGE)})
 
     def write_archives() -> None:
         dumped = dump.dump(

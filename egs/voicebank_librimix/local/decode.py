@@ -94,7 +94,7 @@ def enhance(recipe: Recipe, system: System, name: str, step: Step) -> None:
             chosen = {utt: chosen[utt] for utt in spread(sorted(chosen), wanted)}
         write_table(tmp / "keys", chosen)
         command = ["--output_dir", str(tmp / "out"), "--fs", "16000", "--num_workers", "0", "--output_format", "flac"]
-        command += ["--data_path_and_name_and_type", f"{scp},speech_mix,sound", "--key_file", str(tmp / "keys")]
+        command += ["--data_path_and_name_and_type", f"{scp},speech_mix,kaldi_ark", "--key_file", str(tmp / "keys")]
         command += ["--train_config", str(trained / "espnet" / "config.yaml"), "--model_file", str(trained / MODEL)]
         command += ["--enh_s2t_task", str(system.front_end == "joint").lower(), "--log_level", "WARNING"]
         enh_inference.main(command)
@@ -116,7 +116,7 @@ def recognise(recipe: Recipe, system: System, name: str, step: Step) -> None:
     joint = system.front_end == "joint"
     with atomic_path(step.out / "espnet") as tmp:
         command = ["--output_dir", str(tmp), "--num_workers", "0", "--log_level", "WARNING"]
-        command += ["--data_path_and_name_and_type", f"{audio},speech,sound"]
+        command += ["--data_path_and_name_and_type", f"{audio},speech,kaldi_ark"]
         command += ["--asr_train_config", str(trained / "espnet" / "config.yaml")]
         command += ["--asr_model_file", str(trained / MODEL), "--enh_s2t_task", str(joint).lower()]
         for option, value in step.settings["decoding"].items():

@@ -13,14 +13,14 @@ from local.config import Recipe, deep_merge, read_yaml
 from local.steps import atomic_path
 
 # The data of each of ESPnet's tasks: name in the model's forward -> (file of the data directory, type).
-ENH_DATA = {"speech_mix": ("wav.scp", "sound"), "speech_ref1": ("spk1.scp", "sound")}
-ASR_DATA = {"speech": ("spk1.scp", "sound"), "text": ("text_spk1", "text")}
+ENH_DATA = {"speech_mix": ("wav.scp", "kaldi_ark"), "speech_ref1": ("spk1.scp", "kaldi_ark")}
+ASR_DATA = {"speech": ("spk1.scp", "kaldi_ark"), "text": ("text_spk1", "text")}
 JOINT_DATA = {
-    "speech": ("wav.scp", "sound"),
-    "speech_ref1": ("spk1.scp", "sound"),
+    "speech": ("wav.scp", "kaldi_ark"),
+    "speech_ref1": ("spk1.scp", "kaldi_ark"),
     "text_spk1": ("text_spk1", "text"),
 }
-HUBERT_DATA = {"speech": ("wav.scp", "sound"), "text": ("text", "text")}
+HUBERT_DATA = {"speech": ("wav.scp", "kaldi_ark"), "text": ("text", "text")}
 
 
 def merged_config(recipe: Recipe, names: Sequence[str], *overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def training_command(
         tmp.write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
     command = [sys.executable, "-m", f"espnet_plugins.bin.{program}"]
     command += ["--config", str(out / "train.yaml"), "--output_dir", str(out)]
-    command += ["--ngpu", str(ngpu), "--resume", str(resume).lower(), "--use_preprocessor", "true"]
+    command += ["--ngpu", str(ngpu), "--resume", str(resume).lower()]
     for part, folder in (("train", train), ("valid", valid)):
         for name, (file, kind) in data.items():
             command += [f"--{part}_data_path_and_name_and_type", f"{folder / file},{name},{kind}"]

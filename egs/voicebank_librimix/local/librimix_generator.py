@@ -344,9 +344,7 @@ def generate(plan: Plan, *, nj: int) -> int:
     journal = plan.out / f".{plan.split}.journal"
     finished = _read_journal(journal)
     tasks = ((row, plan) for row in read_metadata(plan.metadata) if row.id not in finished)
-    records = parallel_map(
-        _generate, tasks, nj=nj, total=total - len(finished), description=f"mixtures {plan.split}"
-    )
+    records = parallel_map(_generate, tasks, nj=nj, total=total - len(finished), description=f"mixtures {plan.split}")
     try:
         with journal.open("a", encoding="utf-8") as file:
             for record in records:

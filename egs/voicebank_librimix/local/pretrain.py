@@ -93,7 +93,8 @@ def make_targets(recipe: Recipe, out: Path) -> None:
             (folder / "text").write_text("".join(lines))
             (folder / "wav.scp").write_text((recipe.dumpdir / part / "spk1.scp").read_text())
             (folder / "utt2num_samples").write_text((recipe.dumpdir / part / "utt2num_samples").read_text())
-    (out / "tokens.txt").write_text("".join(f"{k}\n" for k in range(settings["clusters"])))
+    # ESPnet's converter insists on <unk>; it stands last, so that a class is its own number.
+    (out / "tokens.txt").write_text("".join(f"{k}\n" for k in [*range(settings["clusters"]), "<unk>"]))
 
 
 def pretrain(recipe: Recipe, step: Step, *, resume: bool) -> None:

@@ -1,4 +1,4 @@
-"""Stage 8: the table of results, the convergence curves, and the report."""
+"""Stage 8: the tables of results, the convergence curves, and the report to read and listen to."""
 
 from __future__ import annotations
 
@@ -8,22 +8,32 @@ import sys
 import time
 from collections.abc import Sequence
 
+from espnet_plugins.analysis.comparisons import noisy_sets
 from espnet_plugins.analysis.curves import Curve, choose_measure, merge_seeds, read_curve
 from espnet_plugins.analysis.environment import describe_environment
+from espnet_plugins.analysis.html_report import render_report
+from espnet_plugins.analysis.listening import Example, choose_examples, make_version
 from espnet_plugins.analysis.plots import plot_curves
 from espnet_plugins.analysis.results import render_results
-from espnet_plugins.analysis.scores import ScoreError, group_seeds, read_scores
-from espnet_plugins.analysis.tables import Scores, word_error_summary
+from espnet_plugins.analysis.scores import ScoreError, Scores, group_seeds, read_scores
+from espnet_plugins.analysis.tables import label, word_error_summary
 from local.config import Recipe, Run, add_common_arguments, add_run_arguments, runs_from_args
-from local.score import SetScoring, scorings_from_args
+from local.cost import measure_cost
+from local.decode import System, enhance_step, systems
+from local.kaldi_dir import read_table
+from local.score import SetScoring, load_audio, scorings_from_args
 from local.steps import RecipeError, Step, atomic_path, run_main
 from local.train import joint_step
 
 STAGE = 8
+OUTPUTS = ("RESULTS.md", "curves.png", "report.html")
+_EXAMPLES = 6
+# What the systems without a front-end hear.
+_INPUTS = {"clean": "spk1.scp", "noisy": "wav.scp"}
 
 
 def report_step(recipe: Recipe, scorings: Sequence[SetScoring], runs: Sequence[Run]) -> Step:
-    """The step that writes RESULTS.md and curves.png, with every score and every training as its input."""
+    """The step that writes the report, with every score and every training as its input."""
     inputs = {}
     for scoring in scorings:
         step = scoring.step()
@@ -31,7 +41,7 @@ def report_step(recipe: Recipe, scorings: Sequence[SetScoring], runs: Sequence[R
     for run in runs:
         training = joint_step(recipe, run)
         inputs[f"curve.{run.name}"] = (training.done, training.stage)
-    return Step("report", stage=STAGE, out=recipe.expdir, inputs=inputs, outputs=("RESULTS.md", "curves.png"))
+    return Step("report", stage=STAGE, out=recipe.expdir, inputs=inputs, outputs=OUTPUTS)
 
 
 def read_curves(recipe: Recipe, runs: Sequence[Run]) -> tuple[dict[str, Curve], str]:
@@ -47,20 +57,61 @@ def read_curves(recipe: Recipe, runs: Sequence[Run]) -> tuple[dict[str, Curve], 
     }, measure
 
 
-def write_report(recipe: Recipe, scores: Scores, runs: Sequence[Run], *, command: str) -> None:
-    """Write RESULTS.md and curves.png into the experiment directory."""
+def make_examples(recipe: Recipe, scores: Scores, compared: Sequence[System]) -> list[Example]:
+    """Prepare the utterances to listen to: those on which the enhancing systems differ most.
+
+    Of a configuration with several seeds the first is heard.
+    """
+    firsts = {seeds[0]: name for name, seeds in group_seeds(scores).items()}
+    enhancing = [s for s in compared if s.name in firsts and s.front_end != "none"]
+    lists = {
+        name: {s.name: read_table(enhance_step(recipe, s, name).out / "spk1.scp") for s in enhancing}
+        for name in noisy_sets(scores)
+    }
+    among = {name: set.intersection(*map(set, by_system.values())) for name, by_system in lists.items()}
+    examples = []
+    for name, utt in choose_examples(scores, [s.name for s in enhancing], among=among, count=_EXAMPLES):
+        inputs = {s: read_table(recipe.dumpdir / name / file)[utt] for s, file in _INPUTS.items()}
+        places = {**inputs, **{system: by_utt[utt] for system, by_utt in lists[name].items()}}
+        fields = scores["noisy"][name].utterances[utt]
+        versions = [
+            make_version(
+                label(firsts[system]),
+                *load_audio(place),
+                reference=fields.reference,
+                hypothesis=scores[system][name].utterances[utt].hypothesis,
+            )
+            for system, place in places.items()
+        ]
+        examples.append(Example(name, utt, fields.condition, fields.reference, versions))
+    return examples
+
+
+def write_report(
+    recipe: Recipe,
+    scores: Scores,
+    runs: Sequence[Run],
+    compared: Sequence[System],
+    *,
+    command: str,
+) -> None:
+    """Write RESULTS.md, curves.png and report.html into the experiment directory."""
     curves, measure = read_curves(recipe, runs)
+    content = {
+        "measure": measure,
+        "title": f"Results of preset {recipe.name}",
+        "environment": describe_environment(command, date=time.strftime("%F %T %Z")),
+        "costs": {system.name: measure_cost(recipe, system) for system in compared},
+    }
     with atomic_path(recipe.expdir / "curves.png") as tmp:
         plot_curves(curves, measure).savefig(tmp, format="png", dpi=150)
-    text = render_results(
-        scores,
-        curves,
-        measure=measure,
-        title=f"Results of preset {recipe.name}",
-        environment=describe_environment(command, date=time.strftime("%F %T %Z")),
-    )
-    with atomic_path(recipe.expdir / "RESULTS.md") as tmp:
-        tmp.write_text(text, encoding="utf-8")
+    pages = {
+        "RESULTS.md": render_results(scores, curves, **content),
+        "report.html": render_report(scores, curves, **content, examples=make_examples(recipe, scores, compared)),
+    }
+    for name, text in pages.items():
+        with atomic_path(recipe.expdir / name) as tmp:
+            tmp.write_text(text, encoding="utf-8")
 
 
 def main() -> None:
@@ -79,11 +130,12 @@ def main() -> None:
             systems=dict.fromkeys(scoring.system.name for scoring in scorings),
             datasets=recipe.preset["test"],
         )
-        step.run(lambda: write_report(recipe, scores, runs, command=args.command))
+        compared = systems(recipe, runs)
+        step.run(lambda: write_report(recipe, scores, runs, compared, command=args.command))
     except ScoreError as error:
         raise RecipeError(str(error)) from error
     print("\nWord error rate (%)\n" + word_error_summary(scores).plain())
-    print(f"\nReport: {recipe.expdir / 'RESULTS.md'}")
+    print(f"\nTables: {recipe.expdir / 'RESULTS.md'}\nReport: {recipe.expdir / 'report.html'}")
 
 
 if __name__ == "__main__":

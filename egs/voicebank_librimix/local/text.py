@@ -6,7 +6,8 @@ import re
 
 # As LibriSpeech writes them, which the SSL models and language models have seen.
 _ABBREVIATIONS = {"MR": "MISTER", "MRS": "MISSUS", "DR": "DOCTOR", "MESSRS": "MESSIEURS"}
-_APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "`": "'", "´": "'"})
+# Typographic quotation marks and accents that stand for apostrophes.
+_APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u0060\u00b4", "'"))
 _SYMBOLS = {"&": " AND ", "%": " PER CENT "}
 
 
@@ -25,7 +26,7 @@ def normalise(text: str) -> str:
         The normalised transcript; empty when there was no word.
 
     Example:
-        >>> normalise('Mr Brown isn’t one-third blue.She said: "It\\'s \\'fine\\'."')
+        >>> normalise('Mr Brown isn\\u2019t one-third blue.She said: "It\\'s \\'fine\\'."')
         "MISTER BROWN ISN'T ONE THIRD BLUE SHE SAID IT'S FINE"
     """
     text = text.translate(_APOSTROPHES)

@@ -116,6 +116,11 @@ def speak(voice: Voice, prompts: Sequence[Prompt], *, seed: int) -> Iterator[tup
         >>> rate, speech.dtype.name, 0.5 < len(speech) / rate < 2.5
         (22050, 'int16', True)
     """
+    import espeakng_loader
+
+    # Of a variant that it does not know espeak-ng says nothing: it speaks with the language's own voice.
+    if not (Path(espeakng_loader.get_data_path()) / "voices" / "!v" / voice.variant).is_file():
+        raise RecipeError(f"espeak-ng has no voice variant '{voice.variant}'")
     library, rate = _library()
     blocks: list[np.ndarray] = []
 
@@ -127,7 +132,6 @@ def speak(voice: Voice, prompts: Sequence[Prompt], *, seed: int) -> Iterator[tup
 
     library.espeak_SetSynthCallback(collect)
     _check(library.espeak_ng_SetRandSeed(ctypes.c_long(seed)), "setting the seed")
-    # 2 is the status for a name it does not know.
     _check(library.espeak_SetVoiceByName(f"en-us+{voice.variant}".encode()), f"voice '{voice.variant}'")
     for prompt in prompts:
         blocks.clear()
