@@ -13,7 +13,7 @@ from pathlib import Path
 from local.config import Recipe, Run, add_common_arguments, add_run_arguments, read_yaml, runs_from_args
 from local.jobs import Job, run_jobs
 from local.kaldi_dir import read_table, write_table
-from local.steps import Step, atomic_path, log, run_main
+from local.steps import MissingInput, Step, atomic_path, log, run_main
 from local.train import MODEL, asr_step, joint_step, se_step
 
 STAGE = 6
@@ -138,6 +138,9 @@ def is_done(recipe: Recipe, system: System, name: str) -> bool:
     Raises:
         MissingInput: When a model or the data is not there.
     """
+    for path, stage in [(recipe.dump_done(name), 2), *((step.done, step.stage) for step in system.trained)]:
+        if not path.exists():
+            raise MissingInput(path, stage)
     if system.front_end == "none":
         return recognise_step(recipe, system, name).is_done()
     return enhance_step(recipe, system, name).is_done() and recognise_step(recipe, system, name).is_done()

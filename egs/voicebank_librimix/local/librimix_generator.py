@@ -129,8 +129,9 @@ def extend_noise(noise: np.ndarray, length: int) -> np.ndarray:
     Raises:
         DataError: When the noise is too short to be cross-faded.
     """
-    if len(noise) < _FADE:
-        raise DataError(f"a noise of {len(noise)} samples cannot be extended, {_FADE} are needed")
+    # Every repetition adds what stands behind the faded part.
+    if len(noise) <= _FADE:
+        raise DataError(f"a noise of {len(noise)} samples cannot be extended, more than {_FADE} are needed")
     overlap = noise[:_FADE] * _FADE_IN
     fade_out = _FADE_IN[::-1]
     extended = noise
