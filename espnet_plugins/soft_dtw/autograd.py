@@ -9,11 +9,23 @@ from espnet_plugins.soft_dtw.pairs import Pairs
 
 
 class SoftDTWFunction(torch.autograd.Function):
-    """(B, N, M) costs -> (B,) values, through a backend."""
+    """Costs to values, through a backend.
+
+    `cost` are the leading pairs of `batch` (often all), those that a gradient goes through; the others ride along
+    in the same pass and leave nothing behind.
+    """
 
     @staticmethod
-    def forward(ctx, cost: torch.Tensor, pairs: Pairs, gamma: float, backend: ModuleType) -> torch.Tensor:
-        value, saved = backend.forward(cost, pairs, gamma)
+    def forward(
+        ctx,
+        cost: torch.Tensor,
+        batch: torch.Tensor,
+        pairs: Pairs,
+        gamma: float,
+        backend: ModuleType,
+        kept: int,
+    ) -> torch.Tensor:
+        value, saved = backend.forward(batch, pairs, gamma, kept)
         ctx.save_for_backward(*saved)
         ctx.call = (cost.shape, pairs, gamma)
         ctx.backend = backend
@@ -22,5 +34,7 @@ class SoftDTWFunction(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: torch.Tensor):
-        alignment = ctx.backend.backward(ctx.saved_tensors, *ctx.call)
-        return alignment.mul_(grad[:, None, None]), None, None, None
+        shape, pairs, gamma = ctx.call
+        kept = shape[0]
+        slope = ctx.backend.backward(ctx.saved_tensors, shape, pairs, gamma, grad[:kept].contiguous())
+        return slope, None, None, None, None, None

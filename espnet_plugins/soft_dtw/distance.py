@@ -1,31 +1,106 @@
 """Costs between all frames of two batches of sequences, by matrix products."""
 
-import torch
+from collections.abc import Iterator
 
+import torch
+from torch.autograd.function import once_differentiable
+
+from espnet_plugins.soft_dtw.buffers import empty
 from espnet_plugins.soft_dtw.pairs import Pairs
 
 DISTANCES = ("sqeuclidean", "cosine")
 
+# Which two of (x, y) the cost matrices of a block of pairs lie between.
+Blocks = tuple[tuple[int, int], ...]
 
-def pairwise_cost(x: torch.Tensor, y: torch.Tensor, pairs: Pairs, distance: str) -> torch.Tensor:
-    """Cost of pairing each frame of x with each frame of y, (B, N, M).
+
+def pairwise_cost(
+    x: torch.Tensor, y: torch.Tensor, pairs: Pairs, distance: str, blocks: Blocks = ((0, 1),), kept: int = 1
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cost of pairing each frame with each frame of the other sequence.
 
     Args:
         x: (B, N, D) frames; what lies beyond a length is never used.
         y: (B, M, D) frames.
-        pairs: lengths, on the device of x.
+        pairs: lengths of all len(blocks) * B pairs, block by block, on the device of x.
         distance: "sqeuclidean", |x_i - y_j|^2, or "cosine", 1 - cos(x_i, y_j).
+        blocks: ((0, 1),) for x against y; (0, 0) stands for x against itself, and so on.
+        kept: how many leading blocks a gradient goes through.
 
     Returns:
-        (B, N, M) costs; cells beyond the lengths hold no meaning.
+        The (kept * B, N, M) costs that have a gradient, and all (len(blocks) * B, N, M), of which they are the
+        first, without. Cells beyond the lengths hold no meaning.
     """
-    x = _without_padding(x, pairs.x_lengths)
-    y = _without_padding(y, pairs.y_lengths)
+    if x.device.type != "cpu":
+        x, y = _without_padding(x, pairs.x_lengths[: len(x)]), _without_padding(y, pairs.y_lengths[: len(y)])
     if distance == "cosine":
-        x, y = torch.nn.functional.normalize(x, dim=-1), torch.nn.functional.normalize(y, dim=-1)
-        return 1 - x @ y.transpose(1, 2)
-    norms = x.square().sum(-1)[:, :, None] + y.square().sum(-1)[:, None, :]
-    return torch.baddbmm(norms, x, y.transpose(1, 2), alpha=-2)
+        x, y = (torch.nn.functional.normalize(frames, dim=-1) for frames in (x, y))
+    with torch.autocast(x.device.type, enabled=False):
+        return PairwiseCost.apply(x, y, pairs, distance == "sqeuclidean", blocks, kept)
+
+
+class PairwiseCost(torch.autograd.Function):
+    """|a|^2 + |b|^2 - 2ab, or 1 - ab, between frames, assembled in the buffer of the product itself."""
+
+    @staticmethod
+    def forward(ctx, x, y, pairs: Pairs, squared: bool, blocks: Blocks, kept: int):
+        batch = len(x)
+        sides = [[(x, y)[block[side]].shape[1] for block in blocks] for side in (0, 1)]
+        cost = empty((len(blocks) * batch, max(sides[0]), max(sides[1])), like=x)
+        for area, (a, b) in _areas(cost, pairs, blocks, (x, y)):
+            if squared:
+                torch.add(a.square().sum(-1).unsqueeze(-1), b.square().sum(-1).unsqueeze(-2), out=area)
+            else:
+                area.fill_(1.0)
+            _add_product(area, a, b.mT, -2 if squared else -1)
+        ctx.save_for_backward(x, y)
+        ctx.call = (pairs, squared, blocks[:kept])
+        ctx.mark_non_differentiable(cost)
+        return cost[: kept * batch], cost
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad, _):
+        operands = ctx.saved_tensors
+        pairs, squared, blocks = ctx.call
+        grads = [torch.zeros_like(t) if need else None for t, need in zip(operands, ctx.needs_input_grad, strict=False)]
+        with torch.autocast(grad.device.type, enabled=False):
+            for area, (a, b), (grad_a, grad_b) in _areas(grad, pairs, blocks, operands, grads):
+                for own, other, into, slope in ((a, b, grad_a, area), (b, a, grad_b, area.mT)):
+                    if into is not None:
+                        if squared:
+                            into.addcmul_(own, slope.sum(-1).unsqueeze(-1), value=2)
+                        _add_product(into, slope, other, -2 if squared else -1)
+        return *grads, None, None, None, None
+
+
+def _areas(cost: torch.Tensor, pairs: Pairs, blocks: Blocks, *operands) -> Iterator[tuple]:
+    """Cut cost and operands into parts to work on at a time.
+
+    On the CPU a part is one pair at its own lengths: nothing is spent on padding, padding is never read, and a
+    pair gives the same bits in every batch. Elsewhere it is a block of pairs, since lengths live on the device.
+    """
+    batch = len(cost) // len(blocks)
+    for k, block in enumerate(blocks):
+        area = cost[k * batch : (k + 1) * batch]
+        sides = [tuple(operand[side] for side in block) for operand in operands]
+        if cost.device.type != "cpu":
+            rows, columns = (side.shape[1] for side in sides[0])
+            yield area[:, :rows, :columns], *sides
+            continue
+        x_lengths, y_lengths = (t[k * batch : (k + 1) * batch].tolist() for t in (pairs.x_lengths, pairs.y_lengths))
+        for pair, lengths in enumerate(zip(x_lengths, y_lengths, strict=True)):
+            yield (
+                area[pair, : lengths[0], : lengths[1]],
+                *(
+                    tuple(t if t is None else t[pair, :length] for t, length in zip(side, lengths, strict=True))
+                    for side in sides
+                ),
+            )
+
+
+def _add_product(into: torch.Tensor, a: torch.Tensor, b: torch.Tensor, factor: float) -> None:
+    (into.addmm_ if into.dim() == 2 else into.baddbmm_)(a, b, alpha=factor)
 
 
 def _without_padding(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

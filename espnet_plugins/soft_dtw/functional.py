@@ -61,10 +61,11 @@ def soft_dtw(
         >>> soft_dtw(x, y, y_lengths=[5, 3], gamma=1e-6).round().tolist()
         [20.0, 12.0]
     """
-    dtype = _check_frames(x, y)
+    x, y = _checked(x, y)
     _check_options(gamma, distance, normalize, backend)
     pairs = make_pairs(len(x), x.shape[1], y.shape[1], x_lengths, y_lengths, bandwidth).to(x.device)
-    return _soft_dtw(x.to(dtype), y.to(dtype), pairs, gamma, distance, normalize, backend)
+    cost, batch = pairwise_cost(x, y, pairs, distance)
+    return _normalized(_values(cost, batch, pairs, gamma, backend), pairs, normalize)
 
 
 def soft_dtw_divergence(
@@ -111,21 +112,23 @@ def soft_dtw_divergence(
         >>> soft_dtw_divergence(x, x + 1).item() > 0
         True
     """
-    dtype = _check_frames(x, y)
+    x, y = _checked(x, y)
     _check_options(gamma, distance, normalize, backend)
     batch, n, m = len(x), x.shape[1], y.shape[1]
-    pairs = make_pairs(batch, n, m, x_lengths, y_lengths, bandwidth).to(x.device)
-    size = max(n, m)
-    x = torch.nn.functional.pad(x.to(dtype), (0, 0, 0, size - n))
-    y = torch.nn.functional.pad(y.to(dtype), (0, 0, 0, size - m))
-    lengths = torch.stack([pairs.x_lengths, pairs.y_lengths])
-    rows, columns = lengths[[0, 0, 1]].flatten(), lengths[[1, 0, 1]].flatten()
+    pairs = make_pairs(batch, n, m, x_lengths, y_lengths, bandwidth)
+    # The sequence without a gradient comes last, so that its alignment with itself leaves no graph.
+    selves = ((0, 0), (1, 1)) if x.requires_grad else ((1, 1), (0, 0))
+    blocks = ((0, 1), *selves)
+    lengths = (pairs.x_lengths, pairs.y_lengths)
+    rows, columns = (torch.cat([lengths[block[side]] for block in blocks]) for side in (0, 1))
     if bandwidth is not None:
         bandwidth = torch.as_tensor(bandwidth).expand(batch).repeat(3)
-    three = make_pairs(3 * batch, size, size, rows, columns, bandwidth).to(x.device)
-    values = _soft_dtw(torch.cat([x, x, y]), torch.cat([y, x, y]), three, gamma, distance, None, backend)
-    xy, xx, yy = values.view(3, batch)
-    return _normalized(xy - (xx + yy) / 2, pairs, normalize)
+    three = make_pairs(3 * batch, max(n, m), max(n, m), rows, columns, bandwidth).to(x.device)
+    kept = 1 + x.requires_grad + y.requires_grad
+    cost, all_costs = pairwise_cost(x, y, three, distance, blocks, kept)
+    values = _values(cost, all_costs, three, gamma, backend, blocks=3)
+    xy, *own = values.view(3, batch)
+    return _normalized(xy - (own[0] + own[1]) / 2, pairs.to(x.device), normalize)
 
 
 def soft_dtw_from_cost(
@@ -165,12 +168,11 @@ def soft_dtw_from_cost(
     """
     if cost.dim() != 3 or 0 in cost.shape:
         raise ValueError(f"cost must be (B, N, M) without an empty axis, got {tuple(cost.shape)}")
-    dtype = _compute_dtype("cost", cost)
+    cost = cost.to(_compute_dtype("cost", cost))
     _check_options(gamma, "sqeuclidean", normalize, backend)
-    pairs = make_pairs(len(cost), cost.shape[1], cost.shape[2], x_lengths, y_lengths, bandwidth).to(
-        cost.device
-    )
-    return _normalized(_from_cost(cost.to(dtype), pairs, gamma, backend), pairs, normalize)
+    batch, n, m = cost.shape
+    pairs = make_pairs(batch, n, m, x_lengths, y_lengths, bandwidth).to(cost.device)
+    return _normalized(_values(cost, cost.detach(), pairs, gamma, backend), pairs, normalize)
 
 
 def soft_alignment(
@@ -211,40 +213,30 @@ def soft_alignment(
         >>> soft_alignment(x, x, gamma=0.01)[0].tolist()
         [[1.0, 0.0], [0.0, 1.0]]
     """
-    dtype = _check_frames(x, y)
+    x, y = _checked(x.detach(), y.detach())
     _check_options(gamma, distance, None, backend)
     pairs = make_pairs(len(x), x.shape[1], y.shape[1], x_lengths, y_lengths, bandwidth).to(x.device)
-    with torch.no_grad():
-        cost = pairwise_cost(x.to(dtype), y.to(dtype), pairs, distance)
-    cost.requires_grad_()
-    with torch.enable_grad():
-        value = _from_cost(cost, pairs, gamma, backend)
-    (alignment,) = torch.autograd.grad(value.sum(), cost)
-    return alignment
+    passes = resolve(backend, x.device)
+    cost, _ = pairwise_cost(x, y, pairs, distance)
+    value, saved = passes.forward(cost, pairs, gamma, len(x))
+    _check_values(value, len(x))
+    return passes.backward(saved, cost.shape, pairs, gamma, torch.ones_like(value))
 
 
-def _soft_dtw(
-    x: torch.Tensor,
-    y: torch.Tensor,
-    pairs: Pairs,
-    gamma: float,
-    distance: str,
-    normalize: str | None,
-    backend: str,
+def _values(
+    cost: torch.Tensor, batch: torch.Tensor, pairs: Pairs, gamma: float, backend: str, blocks: int = 1
 ) -> torch.Tensor:
-    with torch.autocast(x.device.type, enabled=False):
-        cost = pairwise_cost(x, y, pairs, distance)
-    return _normalized(_from_cost(cost, pairs, gamma, backend), pairs, normalize)
-
-
-def _from_cost(cost: torch.Tensor, pairs: Pairs, gamma: float, backend: str) -> torch.Tensor:
-    value = SoftDTWFunction.apply(cost, pairs, gamma, resolve(backend, cost.device))
-    if value.device.type == "cpu" and not value.isfinite().all():
-        pair = int((~value.isfinite()).nonzero()[0])
-        raise ValueError(
-            f"pair {pair} holds NaN or inf inside its lengths; repair its frames or costs, or its lengths"
-        )
+    """Values of all pairs of `batch`, of which `cost` are the leading ones, with a gradient."""
+    kept = len(cost) if cost.requires_grad and torch.is_grad_enabled() else 0
+    value = SoftDTWFunction.apply(cost, batch, pairs, gamma, resolve(backend, cost.device), kept)
+    _check_values(value, len(value) // blocks)
     return value
+
+
+def _check_values(value: torch.Tensor, batch: int) -> None:
+    if value.device.type == "cpu" and not value.isfinite().all():
+        pair = int((~value.isfinite()).nonzero()[0]) % batch
+        raise ValueError(f"pair {pair} holds NaN or inf inside its lengths; repair its frames or costs, or its lengths")
 
 
 def _normalized(value: torch.Tensor, pairs: Pairs, normalize: str | None) -> torch.Tensor:
@@ -255,23 +247,19 @@ def _normalized(value: torch.Tensor, pairs: Pairs, normalize: str | None) -> tor
     return value
 
 
-def _check_frames(x: torch.Tensor, y: torch.Tensor) -> torch.dtype:
-    """Check two batches of frames against each other; return the dtype to compute in."""
+def _checked(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Check two batches of frames against each other; return them in the dtype to compute in."""
     for name, frames in (("x", x), ("y", y)):
         if frames.dim() != 3 or 0 in frames.shape:
-            raise ValueError(
-                f"{name} must be (B, frames, D) without an empty axis, got {tuple(frames.shape)}"
-            )
+            raise ValueError(f"{name} must be (B, frames, D) without an empty axis, got {tuple(frames.shape)}")
     if x.shape[0] != y.shape[0] or x.shape[2] != y.shape[2]:
-        raise ValueError(
-            f"x and y must agree in pairs and dimensions, got {tuple(x.shape)} and {tuple(y.shape)}"
-        )
+        raise ValueError(f"x and y must agree in pairs and dimensions, got {tuple(x.shape)} and {tuple(y.shape)}")
     if x.device != y.device:
         raise ValueError(f"x and y must be on one device, got {x.device} and {y.device}")
     dtypes = _compute_dtype("x", x), _compute_dtype("y", y)
     if dtypes[0] != dtypes[1]:
         raise TypeError(f"x and y must have one precision, got {x.dtype} and {y.dtype}; convert one of them")
-    return dtypes[0]
+    return x.to(dtypes[0]), y.to(dtypes[0])
 
 
 def _compute_dtype(name: str, tensor: torch.Tensor) -> torch.dtype:

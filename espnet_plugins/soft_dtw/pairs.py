@@ -85,9 +85,7 @@ def make_pairs(
 
     width = torch.as_tensor(bandwidth, dtype=torch.float64)
     if width.dim() > 1 or (width.dim() == 1 and len(width) != batch):
-        raise ValueError(
-            f"bandwidth must be one number or one per pair ({batch}), got shape {tuple(width.shape)}"
-        )
+        raise ValueError(f"bandwidth must be one number or one per pair ({batch}), got shape {tuple(width.shape)}")
     if width.device.type == "cpu":
         wrong = ~(width >= 0).reshape(-1)
         if wrong.any():
@@ -117,9 +115,7 @@ def _lengths(name: str, lengths: torch.Tensor | Sequence[int] | None, batch: int
         wrong = (lengths < 1) | (lengths > size)
         if wrong.any():
             pair = int(wrong.nonzero()[0])
-            raise ValueError(
-                f"{name} of pair {pair} is {int(lengths[pair])}; it must be 1 to {size}, the frames given"
-            )
+            raise ValueError(f"{name} of pair {pair} is {int(lengths[pair])}; it must be 1 to {size}, the frames given")
     return lengths
 
 

@@ -1,7 +1,7 @@
 """The passes of soft-DTW over a cost matrix, one module per kind of machine.
 
-Each module offers `forward(cost, pairs, gamma) -> (value, saved)` and
-`backward(saved, shape, pairs, gamma) -> alignment`; `saved` is the module's own affair.
+Each module offers `forward(cost, pairs, gamma, kept) -> (value, saved)` and
+`backward(saved, shape, pairs, gamma, grad) -> slope`; `saved` is the module's own affair.
 """
 
 from importlib import import_module
@@ -9,6 +9,7 @@ from types import ModuleType
 
 import torch
 
+# What a backend needs installed, which is also the name of the extra, and the device it serves.
 _NEEDS = {"reference": None, "cpu": "numba", "triton": "triton"}
 _DEVICES = {"reference": None, "cpu": "cpu", "triton": "cuda"}
 BACKENDS = ("auto", *_NEEDS)
@@ -18,14 +19,29 @@ def resolve(name: str, device: torch.device) -> ModuleType:
     """Find the backend for a device.
 
     Args:
-        name: "auto" or the name of a backend. An explicit name never falls back to another.
+        name: "auto" (by device) or the name of a backend. A name never falls back to another.
         device: where the cost matrix lives.
 
     Returns:
         The backend's module.
 
     Raises:
-        ValueError: unknown name, or a backend that does not serve `device`.
+        ValueError: a backend that does not serve `device`.
         ImportError: the backend's extra is not installed.
     """
-    return import_module(f"{__name__}.reference")
+    if name == "auto":
+        name = {"cpu": "cpu", "cuda": "triton"}.get(device.type, "reference")
+    if _DEVICES[name] not in (None, device.type):
+        raise ValueError(
+            f"backend {name!r} computes on {_DEVICES[name]}, the tensors are on {device}; move them or take 'auto'"
+        )
+    try:
+        return import_module(f"{__name__}.{name}")
+    except ImportError as error:
+        need = _NEEDS[name]
+        if need is None or (error.name or "").split(".")[0] not in (need, "llvmlite"):
+            raise
+        raise ImportError(
+            f"backend {name!r} needs {need}: pip install 'espnet-plugins-ssl-enh[{need}]', or take "
+            "backend='reference', which needs torch alone and is slower"
+        ) from error

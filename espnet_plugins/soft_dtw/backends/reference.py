@@ -12,16 +12,18 @@ from espnet_plugins.soft_dtw.pairs import Pairs
 _STEPS = ((1, 0), (0, 1), (1, 1))
 
 
-def forward(cost: torch.Tensor, pairs: Pairs, gamma: float) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-    """Value of each pair and what `backward` needs of it.
+def forward(cost: torch.Tensor, pairs: Pairs, gamma: float, kept: int) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """Value of each pair and what `backward` needs of the first ones.
 
     Args:
         cost: (B, N, M).
         pairs: lengths and band, on the device of `cost`.
         gamma: smoothing, above 0.
+        kept: number of leading pairs that will go through `backward`.
 
     Returns:
-        (B,) values, and the (B, N + 1, M + 1) values of all prefixes, in a tuple.
+        (B,) values, NaN where a cost that counts is not finite, and the (kept, N + 1, M + 1) values of all
+        prefixes, in a tuple.
     """
     batch, n, m = cost.shape
     inside = pairs.inside(n, m)
@@ -33,25 +35,29 @@ def forward(cost: torch.Tensor, pairs: Pairs, gamma: float) -> tuple[torch.Tenso
         prefix[:, i, j] = cost[:, i - 1, j - 1] + softmin
     value = prefix[torch.arange(batch, device=cost.device), pairs.x_lengths, pairs.y_lengths]
     broken = (inside & ~cost.isfinite()).flatten(1).any(1)
-    return value.masked_fill(broken, torch.nan), (prefix,)
+    return value.masked_fill(broken, torch.nan), (prefix[:kept],)
 
 
-def backward(saved: tuple[torch.Tensor, ...], shape: torch.Size, pairs: Pairs, gamma: float) -> torch.Tensor:
-    """Gradient of each value with respect to its cost matrix.
+def backward(
+    saved: tuple[torch.Tensor, ...], shape: torch.Size, pairs: Pairs, gamma: float, grad: torch.Tensor
+) -> torch.Tensor:
+    """Gradient with respect to the costs of the kept pairs.
 
     Args:
         saved: what `forward` returned.
-        shape: shape of the cost matrix.
+        shape: shape of the costs of the kept pairs.
         pairs: as in `forward`.
         gamma: as in `forward`.
+        grad: (kept,) gradient that reaches each value.
 
     Returns:
-        (B, N, M): how much of the mass of all paths visits each cell; 0 outside lengths and band.
+        (kept, N, M): how much of the mass of all paths visits each cell, times the gradient that reaches the
+        value; 0 outside lengths and band.
     """
     (prefix,) = saved
-    batch, n, m = shape
+    kept, n, m = shape
     occupancy = torch.zeros_like(prefix)
-    occupancy[torch.arange(batch, device=prefix.device), pairs.x_lengths, pairs.y_lengths] = 1.0
+    occupancy[torch.arange(kept, device=prefix.device), pairs.x_lengths[:kept], pairs.y_lengths[:kept]] = grad
     for i, j in reversed(list(_antidiagonals(n, m))):
         share = torch.softmax(-_predecessors(prefix, i, j) / gamma, 0)
         share = share * occupancy[:, i, j]

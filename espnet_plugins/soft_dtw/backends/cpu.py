@@ -1,0 +1,124 @@
+"""Soft-DTW on the CPU, compiled by Numba: vector arithmetic along anti-diagonals, all cores also for one pair."""
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+
+from espnet_plugins.soft_dtw.backends import cpu_kernels as kernels
+from espnet_plugins.soft_dtw.buffers import empty
+from espnet_plugins.soft_dtw.pairs import Pairs
+
+# Below this many cells, waking a second thread takes longer than the work.
+_CELLS_PER_THREAD = 20_000
+# A waiting thread gives way through a POSIX call; elsewhere one thread does it all and never waits.
+_MAY_WAIT = os.name == "posix"
+
+_pool: ThreadPoolExecutor | None = None
+
+
+def forward(cost: torch.Tensor, pairs: Pairs, gamma: float, kept: int) -> tuple[torch.Tensor, tuple]:
+    """Value of each pair and what `backward` needs of the first ones.
+
+    Args:
+        cost: (B, N, M), float32 or float64.
+        pairs: lengths and band, on the CPU.
+        gamma: smoothing, above 0.
+        kept: number of leading pairs that will go through `backward`.
+
+    Returns:
+        (B,) values, NaN where a cost that counts is not finite, and the values of all cells of the kept pairs.
+    """
+    geometry = _geometry(pairs)
+    table = kernels.strip_table(*geometry, kept)
+    stored = table[table[:, kernels.PAIR] < kept]
+    steps = int(stored[:, kernels.STEPS].sum())
+    chunks = int(-(-stored[:, kernels.STEPS] // kernels.CHUNK).sum())
+    store = empty((steps, kernels.LANES + 1), like=cost)
+    base = cost.new_empty(chunks)
+    values = np.zeros(len(cost))
+    array = cost.detach().contiguous().numpy()
+    _run(
+        table,
+        kernels.forward_strips,
+        array,
+        *geometry,
+        array.dtype.type(1 / (gamma * math.log(2))),
+        table,
+        kept,
+        np.full((len(cost), cost.shape[2]), kernels.WALL),
+        np.zeros((len(cost), len(table)), np.int64),
+        np.zeros(1, np.int64),
+        values,
+        *(t.numpy() for t in (store, base)),
+    )
+    return torch.from_numpy(values * (gamma * math.log(2))).to(cost.dtype), (store, base)
+
+
+def backward(
+    saved: tuple[torch.Tensor, ...], shape: torch.Size, pairs: Pairs, gamma: float, grad: torch.Tensor
+) -> torch.Tensor:
+    """Gradient with respect to the costs of the kept pairs.
+
+    Args:
+        saved: what `forward` returned.
+        shape: shape of the costs of the kept pairs.
+        pairs: as in `forward`.
+        gamma: as in `forward`.
+        grad: (kept,) gradient that reaches each value.
+
+    Returns:
+        (kept, N, M): alignment times gradient, 0 outside lengths and band.
+    """
+    kept = shape[0]
+    geometry = _geometry(pairs)
+    table = kernels.strip_table(*geometry, kept)
+    store, base = saved
+    alignment = empty(shape, like=store)
+    _run(
+        table,
+        kernels.backward_strips,
+        *geometry,
+        table,
+        kept,
+        np.zeros((len(pairs), shape[2]), alignment.numpy().dtype),
+        np.full((len(pairs), len(table)), shape[2] + 1, np.int64),
+        np.zeros(1, np.int64),
+        *(t.numpy() for t in (store, base, grad, alignment)),
+    )
+    return alignment
+
+
+def _geometry(pairs: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return pairs.x_lengths.numpy(), pairs.y_lengths.numpy(), pairs.reach.numpy()
+
+
+def _run(table: np.ndarray, work: Any, *args: Any) -> None:
+    """Let as many threads as torch may use draw strips until none is left."""
+    cells = int(table[:, kernels.STEPS].sum()) * kernels.LANES
+    threads = min(torch.get_num_threads(), len(table), 1 + cells // _CELLS_PER_THREAD) if _MAY_WAIT else 1
+    helpers = [_threads().submit(work, *args) for _ in range(threads - 1)]
+    work(*args)
+    for helper in helpers:
+        if not helper.cancel():
+            helper.result()
+
+
+def _threads() -> ThreadPoolExecutor:
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(thread_name_prefix="soft_dtw")
+    return _pool
+
+
+def _forget_threads() -> None:
+    """Threads do not survive a fork."""
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)

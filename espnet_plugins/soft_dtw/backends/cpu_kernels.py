@@ -1,0 +1,510 @@
+"""Numba kernels of the CPU backend.
+
+A cost matrix is cut into strips of LANES rows. Inside a strip, step t handles the cells (row + lane, start + t -
+lane): none of them needs another, so a step is plain vector arithmetic, and the values of a strip are stored step
+by step, where the backward pass reads them in one stretch. Strips depend on the strip above (in the backward
+pass, below) only through one row. Workers draw strips from a common counter, pairs interleaved; a strip follows
+its neighbour CHUNK steps at a time, so that one long pair occupies all workers too.
+
+Values are kept in units of gamma * ln 2, so that powers of two do for exponentials, and relative to a base that is
+renewed every chunk, so that float32 resolves differences between neighbours however long the path has become.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import overload
+
+# Their declared types miss what the decorators do to a signature.
+njit: Any = numba.njit
+intrinsic: Any = numba.extending.intrinsic
+
+LANES = 32
+CHUNK = 64
+# The cost of cells that no path may visit. Sums of millions of it stay finite in float32.
+WALL = 1e30
+# Occupancies below this are dropped: they are beyond rounding, and denormal numbers would slow the pass down.
+FAINT = 2.0**-60
+_DONE = 1 << 60
+
+# Unsigned, so that no index needs a test for counting from the end; that test would keep loops scalar.
+_LANES = np.uint64(LANES)
+_WIDTH = np.uint64(LANES + 1)
+_ONE = np.uint64(1)
+
+# Columns of the table of strips.
+PAIR, ROW, START, STEPS, STORE, CHUNKS = range(6)
+
+
+def _jit(function: Callable) -> Callable:
+    """Compile once per machine; where no directory can be written, once per process."""
+    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:
+        return njit(**options)(function)
+
+
+@intrinsic
+def _as_int(typingctx, x):
+    """The bits of a float32."""
+
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], ir.IntType(32))
+
+    return types.int32(types.float32), codegen
+
+
+@intrinsic
+def _as_float(typingctx, x):
+    """The float32 of these bits."""
+
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], ir.FloatType())
+
+    return types.float32(types.int32), codegen
+
+
+def _pointer(context, builder, signature, args):
+    array = context.make_array(signature.args[0])(context, builder, args[0])
+    indices = args[1 : 1 + signature.args[0].ndim]
+    return cgutils.get_item_pointer(context, builder, signature.args[0], array, indices)
+
+
+@intrinsic
+def _fetch_add(typingctx, array, index, value):
+    """Add to an int64 of an array and return what it was, as one step for all threads."""
+
+    def codegen(context, builder, signature, args):
+        return builder.atomic_rmw("add", _pointer(context, builder, signature, args), args[2], "seq_cst")
+
+    return types.int64(array, types.intp, types.int64), codegen
+
+
+@intrinsic
+def _load(typingctx, array, row, column):
+    """Read an int64 that another thread publishes; what it wrote before is visible after."""
+
+    def codegen(context, builder, signature, args):
+        return builder.load_atomic(_pointer(context, builder, signature, args), "acquire", 8)
+
+    return types.int64(array, types.intp, types.intp), codegen
+
+
+@intrinsic
+def _publish(typingctx, array, row, column, value):
+    """Write an int64 for other threads, after everything written before it."""
+
+    def codegen(context, builder, signature, args):
+        builder.store_atomic(args[3], _pointer(context, builder, signature, args), "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, types.int64), codegen
+
+
+_yield = types.ExternalFunction("sched_yield", types.int32())
+
+
+def _exp2(x):
+    """2 ** x for x <= 0, flat below -60 (where float32 sums do not notice)."""
+
+
+@overload(_exp2, inline="never")
+def _exp2_of(x):
+    if x == types.float64:
+        return lambda x: math.exp(x * 0.6931471805599453)
+
+    def polynomial(x):
+        # Adding 1.5 * 2 ** 23 leaves the nearest integer in the low bits; the rest is within 0.5 of 0, where
+        # these coefficients (least maximal relative error, 1 at 0) are off by at most 1e-7.
+        x = max(x, np.float32(-60.0))
+        shifted = x + np.float32(12582912.0)
+        rest = x - (shifted - np.float32(12582912.0))
+        p = np.float32(0.0013264727080454302)
+        p = p * rest + np.float32(0.009671512862323622)
+        p = p * rest + np.float32(0.055507337456455724)
+        p = p * rest + np.float32(0.24022242081840844)
+        p = p * rest + np.float32(0.6931469775965874)
+        p = p * rest + np.float32(1.0)
+        return _as_float(np.int32(_as_int(p) + (_as_int(shifted) << np.int32(23))))
+
+    return polynomial
+
+
+def _log2(x):
+    """log2(x) for 1 <= x <= 3."""
+
+
+@overload(_log2, inline="never")
+def _log2_of(x):
+    if x == types.float64:
+        return lambda x: math.log(x) * 1.4426950408889634
+
+    def polynomial(x):
+        # The series of the inverse hyperbolic tangent with coefficients of least maximal error, at most 2e-8.
+        z = (x - np.float32(1.0)) / (x + np.float32(1.0))
+        w = z * z
+        p = np.float32(0.5645512487721284)
+        p = p * w + np.float32(0.21024775752567054)
+        p = p * w + np.float32(0.4301658926673196)
+        p = p * w + np.float32(0.5756947000740835)
+        p = p * w + np.float32(0.9618417758978428)
+        p = p * w + np.float32(2.8853896641213157)
+        return p * z
+
+    return polynomial
+
+
+@_jit
+def _columns(i, n, m, reach):
+    """First column of row i inside lengths and band, and the one after the last; nothing below row n."""
+    if i >= n:
+        return m, m
+    if n == 1:
+        return 0, m
+    middle = i * (m - 1)
+    return max(0, -((reach - middle) // (n - 1))), min(m - 1, (middle + reach) // (n - 1)) + 1
+
+
+@_jit
+def strip_table(n, m, reach, kept):
+    """List the strips of a batch, upper ones first, pairs interleaved.
+
+    Args:
+        n: rows of each pair, (B,) int64.
+        m: columns of each pair, (B,) int64.
+        reach: band of each pair, (B,) int64.
+        kept: how many leading pairs have their values stored.
+
+    Returns:
+        (strips, 6) int64: pair, first row, first column, steps, first stored step (0 where nothing is stored),
+        first stored chunk.
+    """
+    count = 0
+    for length in n:
+        count += (length + LANES - 1) // LANES
+    table = np.zeros((count, 6), np.int64)
+    k = 0
+    stored = 0
+    chunks = 0
+    for row in range(0, n.max(), LANES):
+        for pair in range(len(n)):
+            if row < n[pair]:
+                last = min(row + LANES, n[pair]) - 1
+                start = _columns(row, n[pair], m[pair], reach[pair])[0]
+                steps = _columns(last, n[pair], m[pair], reach[pair])[1] - start + last - row
+                table[k, PAIR] = pair
+                table[k, ROW] = row
+                table[k, START] = start
+                table[k, STEPS] = steps
+                if pair < kept:
+                    table[k, STORE] = stored
+                    table[k, CHUNKS] = chunks
+                    stored += steps
+                    chunks += (steps + CHUNK - 1) // CHUNK
+                k += 1
+    return table
+
+
+@_jit
+def _skew(cost, offset, columns, row, first, steps, scale, low, high, skewed, blemish):
+    """Gather a chunk of costs so that the cells of a step lie side by side; walls outside lengths and band.
+
+    Lane l of step t is cell (row + l, first + t - l); it counts when low[l] <= first + t - l < high[l].
+    """
+    whole = True
+    for lane in range(LANES):
+        whole = whole and low[lane] <= first - lane and first + steps - lane <= high[lane]
+    if whole:
+        corner = np.uint64(offset + row * columns + first)
+        stride = np.uint64(columns - 1)
+        for t in range(np.uint64(steps)):
+            for lane in range(_LANES):
+                skewed[t * _LANES + lane] = cost[corner + t + lane * stride] * scale
+    else:
+        skewed[:] = WALL
+        for lane in range(LANES):
+            for j in range(max(first - lane, low[lane]), min(first + steps - lane, high[lane])):
+                skewed[(j - first + lane) * LANES + lane] = cost[offset + (row + lane) * columns + j] * scale
+    for t in range(np.uint64(steps)):
+        for lane in range(_LANES):
+            value = skewed[t * _LANES + lane]
+            # 0 for finite values, NaN for others
+            blemish[lane] += value - value
+
+
+@_jit
+def _copy(source, first, target, at, count):
+    """target[at : at + count] = source[first : first + count], as vector moves."""
+    first, at = np.uint64(first), np.uint64(at)
+    for k in range(np.uint64(count)):
+        target[at + k] = source[first + k]
+
+
+@_jit
+def _forward_steps(skewed, values, steps):
+    """Values of the steps of a chunk; row t + 2 of `values` is step t, behind the value of the row above."""
+    one = skewed.dtype.type(1.0)
+    for t in range(np.uint64(steps)):
+        before = t * _WIDTH
+        last = before + _WIDTH
+        here = last + _WIDTH
+        for lane in range(_LANES):
+            up, left, diagonal = values[last + lane], values[last + lane + _ONE], values[before + lane]
+            smaller, larger = min(up, left), max(up, left)
+            least, middle = min(smaller, diagonal), max(smaller, diagonal)
+            total = one + (_exp2(least - larger) + _exp2(least - middle))
+            values[here + lane + _ONE] = skewed[t * _LANES + lane] + (least - _log2(total))
+
+
+@_jit
+def forward_strips(cost, n, m, reach, scale, table, kept, border, progress, counter, values, store, base):
+    """Work on the forward pass of a batch until no strip is left; any number of threads may run this.
+
+    Args:
+        cost: (B, N, M).
+        n: rows of each pair.
+        m: columns of each pair.
+        reach: band of each pair.
+        scale: what turns costs into units of gamma * ln 2, in the type of the costs.
+        table: of `strip_table`.
+        kept: as in `strip_table`.
+        border: (B, M) float64 filled with WALL: last row of the latest strip of each pair.
+        progress: (B, strips) zeros: columns that are ready in the last row of each strip.
+        counter: one 0.
+        values: (B,) float64, receives the values in units of gamma * ln 2, NaN where a cost is not finite.
+        store: (stored steps, LANES + 1), receives the values of all cells of the kept pairs, behind that of
+            the row above.
+        base: (stored chunks,), receives what each chunk is moved by (for the first, the corner cell instead).
+    """
+    number = cost.dtype.type
+    width = LANES + 1
+    costs = cost.reshape(-1)
+    stored = store.reshape(-1)
+    skewed = np.empty(CHUNK * LANES, cost.dtype)
+    chunk = np.empty((CHUNK + 2) * width, cost.dtype)
+    blemish = np.empty(LANES, cost.dtype)
+    low = np.empty(LANES, np.int64)
+    high = np.empty(LANES, np.int64)
+    while True:
+        k = _fetch_add(counter, 0, 1)
+        if k >= len(table):
+            return
+        pair, row, start, steps = table[k, PAIR], table[k, ROW], table[k, START], table[k, STEPS]
+        for lane in range(LANES):
+            low[lane], high[lane] = _columns(row + lane, n[pair], m[pair], reach[pair])
+        strip = row // LANES
+        blemish[:] = 0
+        chunk[:] = WALL
+        zero = 0.0
+        done = 0
+        for t0 in range(0, steps, CHUNK):
+            count = min(CHUNK, steps - t0)
+            if strip > 0:
+                while _load(progress, pair, strip - 1) < start + t0 + count:
+                    _yield()
+            _skew(
+                costs,
+                pair * cost.shape[1] * cost.shape[2],
+                cost.shape[2],
+                row,
+                start + t0,
+                count,
+                scale,
+                low,
+                high,
+                skewed,
+                blemish,
+            )
+            if t0 == 0:
+                corner = 0.0 if row == 0 else WALL
+                if row > 0 and start > 0:
+                    corner = border[pair, start - 1]
+                zero = min(corner, border[pair, start])
+                if zero >= 0.5 * WALL:
+                    zero = 0.0
+                shift = number(corner - zero)
+                chunk[0] = shift
+            else:
+                _copy(chunk, done * width, chunk, 0, 2 * width)
+                shift = chunk[width + 1 : 2 * width].min()
+                if shift >= 0.5 * WALL:
+                    shift = number(0.0)
+                chunk[: 2 * width] -= shift
+                zero += shift
+            for t in range(count):
+                j = start + t0 + t
+                chunk[(t + 1) * width] = number((border[pair, j] if j < m[pair] else WALL) - zero)
+            _forward_steps(skewed, chunk, count)
+            for t in range(count):
+                j = start + t0 + t - LANES + 1
+                if j >= 0:
+                    border[pair, j] = zero + chunk[(t + 2) * width + LANES]
+            done = count
+            _publish(progress, pair, strip, _DONE if t0 + count == steps else start + t0 + count - LANES + 1)
+            if pair < kept:
+                base[table[k, CHUNKS] + t0 // CHUNK] = shift
+                at = (table[k, STORE] + t0) * width
+                _copy(chunk, 2 * width, stored, at, count * width)
+                for t in range(count):
+                    stored[at + t * width] = chunk[(t + 1) * width]
+        if blemish.sum() != 0.0:
+            values[pair] = np.nan
+        elif row + LANES >= n[pair] and not np.isnan(values[pair]):
+            values[pair] = zero + chunk[(done + 1) * width + n[pair] - row]
+
+
+@_jit
+def _load_values(values, stored, base, first, chunks, t0, count):
+    """Bring the values of a chunk, and of the two steps before it, to one base, the row above in front."""
+    width = LANES + 1
+    shift = base[chunks + t0 // CHUNK]
+    at = (first + t0) * width
+    _copy(stored, at, values, 2 * width, count * width)
+    if t0 == 0:
+        values[: 2 * width] = WALL
+        values[0] = shift
+    else:
+        values[: 2 * width] = stored[at - 2 * width : at] - shift
+        values[0] = values[width]
+    for t in range(count):
+        values[(t + 1) * width] = stored[at + t * width]
+
+
+@_jit
+def _shares(values, ups, lefts, diagonals, steps):
+    """How each cell of a chunk divides its mass among its three predecessors."""
+    one = values.dtype.type(1.0)
+    for t in range(np.uint64(steps)):
+        before = t * _WIDTH
+        last = before + _WIDTH
+        for lane in range(_LANES):
+            up, left, diagonal = values[last + lane], values[last + lane + _ONE], values[before + lane]
+            smaller, larger = min(up, left), max(up, left)
+            least, middle = min(smaller, diagonal), max(smaller, diagonal)
+            far, near = _exp2(least - larger), _exp2(least - middle)
+            share = one / (one + (far + near))
+            beside = share if smaller <= diagonal else near * share
+            diagonals[before + lane] = near * share if smaller <= diagonal else share
+            ups[before + lane] = beside if up <= left else far * share
+            lefts[before + lane] = far * share if up <= left else beside
+
+
+@_jit
+def _backward_steps(ups, lefts, diagonals, visits, steps):
+    """Occupancies of the steps of a chunk, latest first; shares become what is handed to each predecessor."""
+    nothing = visits.dtype.type(0.0)
+    faint = visits.dtype.type(FAINT)
+    for back in range(np.uint64(steps)):
+        t = np.uint64(steps) - _ONE - back
+        here = t * _WIDTH
+        after = here + _WIDTH
+        corner = after + _WIDTH
+        for lane in range(_LANES):
+            mass = lefts[after + lane] + ups[after + lane + _ONE] + diagonals[corner + lane + _ONE]
+            mass = mass if mass > faint else nothing
+            visits[t * _LANES + lane] = mass
+            lefts[here + lane] *= mass
+            ups[here + lane] *= mass
+            diagonals[here + lane] *= mass
+
+
+@_jit
+def _unskew(visits, row, first, steps, factor, low, high, alignment, offset, columns):
+    """Put the occupancies of a chunk back in rows; the mirror of `_skew`."""
+    for lane in range(LANES):
+        begin, end = max(first - lane, low[lane]), min(first + steps - lane, high[lane])
+        if begin < end:
+            source = np.uint64((begin - first + lane) * LANES + lane)
+            target = np.uint64(offset + (row + lane) * columns + begin)
+            for j in range(np.uint64(end - begin)):
+                alignment[target + j] = visits[source + j * _LANES] * factor
+
+
+@_jit
+def backward_strips(n, m, reach, table, kept, inflow, progress, counter, store, base, factor, alignment):
+    """Work on the backward pass of the kept pairs until no strip is left; the mirror of `forward_strips`.
+
+    Args:
+        n: rows of each pair.
+        m: columns of each pair.
+        reach: band of each pair.
+        table: of `strip_table`.
+        kept: as in `strip_table`.
+        inflow: (B, M) zeros: what the row below hands up to each column.
+        progress: (B, strips) filled with a number above M: columns from here on are ready in `inflow`.
+        counter: one 0.
+        store: as written by `forward_strips`.
+        base: likewise.
+        factor: (B,) what each alignment is multiplied by.
+        alignment: (B, N, M) uninitialised, receives the alignments; every cell is written.
+    """
+    width = LANES + 1
+    stored = store.reshape(-1)
+    flat = alignment.reshape(-1)
+    values = np.empty((CHUNK + 2) * width, store.dtype)
+    ups = np.empty((CHUNK + 2) * width, store.dtype)
+    lefts = np.empty((CHUNK + 2) * width, store.dtype)
+    diagonals = np.empty((CHUNK + 2) * width, store.dtype)
+    visits = np.empty(CHUNK * LANES, store.dtype)
+    low = np.empty(LANES, np.int64)
+    high = np.empty(LANES, np.int64)
+    while True:
+        k = len(table) - 1 - _fetch_add(counter, 0, 1)
+        if k < 0:
+            return
+        pair, row, start, steps = table[k, PAIR], table[k, ROW], table[k, START], table[k, STEPS]
+        if pair >= kept:
+            continue
+        for lane in range(LANES):
+            low[lane], high[lane] = _columns(row + lane, n[pair], m[pair], reach[pair])
+        strip = row // LANES
+        final = row + LANES >= n[pair]
+        offset = pair * alignment.shape[1] * alignment.shape[2]
+        for flow in (ups, lefts, diagonals):
+            flow[:] = 0
+        for t0 in range((steps - 1) // CHUNK * CHUNK, -1, -CHUNK):
+            count = min(CHUNK, steps - t0)
+            for flow in (ups, lefts, diagonals):
+                _copy(flow, 0, flow, count * width, 2 * width)
+            if final and t0 + count == steps:
+                lefts[count * width + n[pair] - 1 - row] = 1
+            _load_values(values, stored, base, table[k, STORE], table[k, CHUNKS], t0, count)
+            _shares(values, ups, lefts, diagonals, count)
+            if not final:
+                while _load(progress, pair, strip + 1) > start + t0 - LANES + 1:
+                    _yield()
+            for t in range(count):
+                j = start + t0 + t - LANES + 1
+                ups[(t + 1) * width + LANES] = inflow[pair, j] if j >= 0 else 0
+            _backward_steps(ups, lefts, diagonals, visits, count)
+            for t in range(count):
+                if start + t0 + t < m[pair]:
+                    inflow[pair, start + t0 + t] = ups[t * width] + diagonals[(t + 1) * width]
+            if t0 == 0 and start > 0:
+                inflow[pair, start - 1] = diagonals[0]
+            _publish(progress, pair, strip, -_DONE if t0 == 0 else start + t0)
+            _unskew(
+                visits,
+                row,
+                start + t0,
+                count,
+                factor[pair],
+                low,
+                high,
+                flat,
+                offset,
+                alignment.shape[2],
+            )
+        for lane in range(LANES):
+            if row + lane < n[pair]:
+                alignment[pair, row + lane, : low[lane]] = 0
+                alignment[pair, row + lane, high[lane] :] = 0
+        if final:
+            alignment[pair, n[pair] :] = 0
