@@ -282,10 +282,14 @@ def _tables(plan: Plan, count: int) -> Iterator[tuple[Path, list[str], int, str,
 def _write_tables(plan: Plan, journal: Path, count: int) -> None:
     """Turn the journal into the corpus's tables; paths are relative to the folder of the mode."""
     for path, header, rate, mode, kind, metrics in _tables(plan, count):
-        with atomic_path(path) as tmp, tmp.open("w", newline="", encoding="utf-8") as file:
+        with (
+            atomic_path(path) as tmp,
+            tmp.open("w", newline="", encoding="utf-8") as file,
+            journal.open(encoding="utf-8") as lines,
+        ):
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(header)
-            for line in journal.open(encoding="utf-8"):
+            for line in lines:
                 record = json.loads(line)
                 length, *snrs = record[f"{rate} {mode} {kind}"]
                 if metrics:

@@ -1,0 +1,29 @@
+"""A corpus small enough for tests, synthesised and mixed once by stage 1 of the recipe."""
+
+from pathlib import Path
+
+import pytest
+from stages import Stages
+
+from local import corpora
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe(tmp_path_factory):
+    """The recipe's stages after stage 1 on a tiny preset; tests must leave its preset as it was."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        stages = Stages(tmp_path_factory.mktemp("recipe"), monkeypatch)
+        stages(corpora)
+        yield stages
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tiny_recipe) -> Path:
+    """The folder with the synthesised corpora; tests must not change it."""
+    return tiny_recipe.root / "data" / "corpora" / "mini"
+
+
+@pytest.fixture(scope="session")
+def tiny_mixtures(tiny_recipe) -> Path:
+    """Libri2Mix/ of the tiny corpus: mix_single in max mode."""
+    return tiny_recipe.root / "data" / "corpora" / "librimix" / "Libri2Mix"

@@ -1,0 +1,276 @@
+"""LibriMix: equal, sample for sample, to a plain oracle; resumable; readable wherever it is moved."""
+
+import csv
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from scipy.signal import resample_poly
+
+from local import librimix
+from local.audio import AudioError
+from local.kaldi_dir import DataError
+from local.librimix_generator import Plan, extend_noise, generate, read_metadata
+from local.steps import OptionError, RecipeError
+
+SPEAKERS = ("60", "61", "84")
+
+
+class Corpus:
+    """A LibriSpeech tree, WHAM! noises and metadata, drawn at random; `rows` of `count` sources each."""
+
+    def __init__(self, root, *, rows=10, count=2, seed=0):
+        self.rng = np.random.default_rng(seed)
+        self.choose = random.Random(seed)
+        self.librispeech, self.wham = root / "LibriSpeech", root / "wham_noise"
+        self.csv = root / "metadata" / f"libri{count}mix_dev-clean.csv"
+        self.texts = {}
+        utterances = [self._speech(speaker, i) for speaker in SPEAKERS for i in range(4)]
+        # Stereo and mono, longer than the mixtures and shorter, down to one extension after another.
+        noises = [
+            self._noise(f"cv/{i}.wav", n, c)
+            for i, (n, c) in enumerate(zip([40000, 9000, 20000, 8600], [2, 1, 2, 2], strict=True))
+        ]
+        self.rows = []
+        for i in range(rows):
+            sources = [
+                self.choose.choice([u for u in utterances if f"/{s}/" in u])
+                for s in self.choose.sample(SPEAKERS, count)
+            ]
+            self.rows.append((sources, noises[i % len(noises)]))
+        self.write_metadata()
+
+    def _speech(self, speaker, i):
+        name = f"dev-clean/{speaker}/1{speaker}/{speaker}-1{speaker}-{i:04d}.flac"
+        path = self.librispeech / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size = int(self.rng.integers(15000, 35000))
+        soundfile.write(path, self.rng.integers(-8000, 8000, size).astype(np.int16), 16000)
+        self.texts[path.stem] = f"TEXT {speaker} {i}"
+        with (path.parent / f"{speaker}-1{speaker}.trans.txt").open("a") as file:
+            file.write(f"{path.stem} {self.texts[path.stem]}\n")
+        return name
+
+    def _noise(self, name, size, channels):
+        path = self.wham / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        samples = self.rng.integers(-8000, 8000, (size, channels)).astype(np.int16)
+        soundfile.write(path, samples, 16000)
+        return name
+
+    def write_metadata(self):
+        self.csv.parent.mkdir(exist_ok=True)
+        self.gains = {}
+        with self.csv.open("w", newline="") as file:
+            writer = csv.writer(file)
+            count = len(self.rows[0][0])
+            names = [f"source_{i + 1}_{what}" for i in range(count) for what in ("path", "gain")]
+            writer.writerow(["mixture_ID", *names, "noise_path", "noise_gain"])
+            for sources, noise in self.rows:
+                gains = [self.choose.uniform(0.2, 1.2) for _ in range(count + 1)]
+                name = "_".join(Path(s).stem for s in sources)
+                self.gains[name] = gains
+                pairs = [x for pair in zip(sources, gains, strict=False) for x in pair]
+                writer.writerow([name, *pairs, noise, gains[-1]])
+
+    def plan(self, out, **changes):
+        fields = {"metadata": self.csv, "librispeech": self.librispeech, "wham": self.wham, "out": out, "split": "dev"}
+        return Plan(**{**fields, **changes})
+
+
+def oracle(corpus, sources, noise, gains, *, rate, mode):
+    """The published algorithm, step by step: (source signals, noise signal)."""
+    signals = []
+    for path in sources:
+        signal, _ = soundfile.read(corpus.librispeech / path, dtype="float32")
+        signals.append(signal)
+    longest = max(len(s) for s in signals)
+    noise_signal, _ = soundfile.read(corpus.wham / noise, dtype="float32", stop=longest)
+    if noise_signal.ndim == 2:
+        noise_signal = noise_signal[:, 0]
+    window = np.hanning(16001)
+    up, down = window[:8001], window[8000::-1]
+    extended = noise_signal
+    while len(extended) < longest:
+        faded = extended[-8001:] * down + noise_signal[:8001] * up
+        extended = np.concatenate([extended[:-8001], faded, noise_signal[8001:]])
+    signals.append(extended[:longest])
+    signals = [s * g for s, g in zip(signals, gains, strict=True)]
+    signals = [resample_poly(s, rate, 16000) for s in signals]
+    if mode == "min":
+        size = min(len(s) for s in signals)
+        signals = [s[:size] for s in signals]
+    else:
+        size = max(len(s) for s in signals)
+        signals = [np.concatenate([s, np.zeros(size - len(s), s.dtype)]) for s in signals]
+    return signals[:-1], signals[-1]
+
+
+def written(signal, rate, path):
+    soundfile.write(path, signal, rate)
+    return soundfile.read(path, dtype="int16")[0]
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_mixtures_equal_the_oracle_sample_for_sample(tmp_path, count):
+    corpus = Corpus(tmp_path, rows=8, count=count, seed=count)
+    types = ("mix_clean", "mix_both", "mix_single")
+    plan = corpus.plan(tmp_path / "out", types=types, modes=("max", "min"), rates=(16000, 8000))
+    assert generate(plan, nj=2) == 8
+    for sources, noise in corpus.rows:
+        name = "_".join(Path(s).stem for s in sources)
+        for rate in (16000, 8000):
+            for mode in ("max", "min"):
+                voices, background = oracle(corpus, sources, noise, corpus.gains[name], rate=rate, mode=mode)
+                expected = {f"s{i + 1}": voice for i, voice in enumerate(voices)}
+                expected["noise"] = background
+                expected["mix_clean"] = sum(voices[1:], voices[0])
+                expected["mix_both"] = expected["mix_clean"] + background
+                expected["mix_single"] = voices[0] + background
+                for folder, signal in expected.items():
+                    path = tmp_path / "out" / f"wav{rate // 1000}k" / mode / "dev" / folder / f"{name}.wav"
+                    ours, ours_rate = soundfile.read(path, dtype="int16")
+                    assert ours_rate == rate
+                    np.testing.assert_array_equal(ours, written(signal, rate, tmp_path / "oracle.wav"), str(path))
+
+
+def test_only_what_is_asked_is_made(tmp_path):
+    corpus = Corpus(tmp_path, rows=3)
+    generate(corpus.plan(tmp_path / "out"), nj=1)
+    assert {p.name for p in (tmp_path / "out").iterdir() if p.is_dir()} == {"wav16k"}
+    assert {p.name for p in (tmp_path / "out/wav16k/max/dev").iterdir()} == {"mix_single", "s1", "noise"}
+    generate(corpus.plan(tmp_path / "dry", types=("mix_clean",)), nj=1)
+    assert {p.name for p in (tmp_path / "dry/wav16k/max/dev").iterdir()} == {"mix_clean", "s1", "s2"}
+
+
+def test_tables_hold_relative_paths_lengths_texts_and_snrs(tmp_path):
+    corpus = Corpus(tmp_path, rows=6)
+    generate(corpus.plan(tmp_path / "out", types=("mix_both",)), nj=2)
+    base = tmp_path / "out" / "wav16k" / "max"
+    with (base / "metadata" / "mixture_dev_mix_both.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    with (base / "metadata" / "metrics_dev_mix_both.csv").open() as file:
+        metrics = {row["mixture_ID"]: row for row in csv.DictReader(file)}
+    assert [row["mixture_ID"] for row in rows] == ["_".join(Path(s).stem for s in r[0]) for r in corpus.rows]
+    for row in rows:
+        mixture, _ = soundfile.read(base / row["mixture_path"])
+        source, _ = soundfile.read(base / row["source_2_path"])
+        assert len(mixture) == int(row["length"])
+        assert row["source_2_text"] == corpus.texts[row["mixture_ID"].split("_")[1]]
+        snr = 10 * np.log10(np.mean(source**2) / np.mean((mixture - source) ** 2))
+        assert float(metrics[row["mixture_ID"]]["source_2_SNR"]) == pytest.approx(snr, abs=0.02)
+
+
+def test_an_interrupted_generation_goes_on_and_ends_the_same(tmp_path):
+    corpus = Corpus(tmp_path, rows=9)
+    generate(corpus.plan(tmp_path / "whole"), nj=1)
+    generate(corpus.plan(tmp_path / "out"), nj=1)
+    journal = tmp_path / "out" / ".dev.journal"
+    lines = journal.read_text().splitlines(keepends=True)
+    # As a kill leaves it: four mixtures recorded, a fifth cut off in the middle of its line.
+    journal.write_text("".join(lines[:4]) + lines[4][:20])
+    folder = tmp_path / "out" / "wav16k" / "max" / "dev" / "mix_single"
+    kept = {p.name: p.stat().st_mtime_ns for p in folder.iterdir()}
+    (folder / ".half.wav.99.tmp").write_bytes(b"half")
+    shutil.rmtree(tmp_path / "out" / "wav16k" / "max" / "metadata")
+    generate(corpus.plan(tmp_path / "out"), nj=2)
+    again = {p.name for p in folder.iterdir() if p.stat().st_mtime_ns != kept.get(p.name)}
+    names = ["_".join(Path(s).stem for s in r[0]) + ".wav" for r in corpus.rows]
+    assert again == set(names[4:])
+    for path in (tmp_path / "whole" / "wav16k").rglob("*.*"):
+        other = tmp_path / "out" / path.relative_to(tmp_path / "whole")
+        assert path.read_bytes() == other.read_bytes(), path
+
+
+def test_an_extended_noise_is_continuous_and_begins_as_the_noise():
+    noise = np.sin(np.arange(12000) / 50).astype(np.float32)
+    extended = extend_noise(noise, 40000)
+    assert len(extended) == 40000
+    np.testing.assert_array_equal(extended[: 12000 - 8001], noise[: 12000 - 8001])
+    assert np.abs(np.diff(extended)).max() < 0.05
+    with pytest.raises(DataError, match="more than 8001 are needed"):
+        extend_noise(noise[:8001], 40000)
+
+
+def test_speed_perturbed_noises_are_made_where_they_are_missing(tmp_path):
+    corpus = Corpus(tmp_path, rows=4)
+    tone = (8000 * np.sin(2 * np.pi * 1000 * np.arange(64000) / 16000)).astype(np.int16)
+    soundfile.write(corpus.wham / "cv" / "tone.wav", np.stack([tone, 0 * tone], 1), 16000)
+    corpus.rows = [(corpus.rows[0][0], "cv/tonesp08.wav"), (corpus.rows[1][0], "cv/tonesp12.wav")]
+    corpus.write_metadata()
+    generate(corpus.plan(tmp_path / "out"), nj=1)
+    for (sources, _), hertz in zip(corpus.rows, (800, 1200), strict=True):
+        name = "_".join(Path(s).stem for s in sources)
+        signal, _ = soundfile.read(tmp_path / "out/wav16k/max/dev/noise" / f"{name}.wav")
+        spectrum = np.abs(np.fft.rfft(signal * np.hanning(len(signal))))
+        assert np.argmax(spectrum) * 16000 / len(signal) == pytest.approx(hertz, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda c: (c.wham / c.rows[0][1]).unlink(), r"cv/0\.wav: no such audio file"),
+        (lambda c: next(c.librispeech.rglob("*.trans.txt")).write_text("x Y\n"), "has no line for"),
+        (lambda c: c.csv.write_text(c.csv.read_text().replace("source_1_gain", "gain")), "not a row of LibriMix"),
+        (lambda c: c.csv.write_text(c.csv.read_text().replace("_6", "_7", 1)), "not made of its sources' names"),
+        (lambda c: c.csv.unlink(), "comes with the metadata"),
+        (lambda c: c.csv.write_text("mixture_ID,source_1_path,source_1_gain,noise_path,noise_gain\n"), "no mixtures"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, spoil, message):
+    corpus = Corpus(tmp_path, rows=8)
+    spoil(corpus)
+    with pytest.raises((DataError, AudioError), match=message):
+        generate(corpus.plan(tmp_path / "out"), nj=1)
+
+
+@pytest.mark.parametrize("changes", [{"split": "eval"}, {"types": ("mix",)}, {"modes": ("mid",)}, {"rates": (44100,)}])
+def test_unknown_choices_are_named(tmp_path, changes):
+    corpus = Corpus(tmp_path, rows=2)
+    with pytest.raises(OptionError, match="choose from"):
+        generate(corpus.plan(tmp_path / "out", **changes), nj=1)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    corpus = Corpus(tmp_path, rows=2)
+    (tmp_path / "out" / "wav16k" / "max" / "dev").mkdir(parents=True)
+    (tmp_path / "out" / "wav16k" / "max" / "dev" / "s1").write_text("in the way")
+    with pytest.raises((RecipeError, FileExistsError), match="s1"):
+        generate(corpus.plan(tmp_path / "out"), nj=1)
+
+
+def test_sets_of_a_corpus_that_was_moved(tiny_corpus, tiny_mixtures, tmp_path):
+    moved = tmp_path / "elsewhere" / "Libri2Mix"
+    shutil.copytree(tiny_mixtures, moved)
+    found = librimix.utterances(moved, "test", librispeech=tiny_corpus / "LibriSpeech", nj=2)
+    metadata = tiny_corpus / "LibriMix/metadata/Libri2Mix/libri2mix_test-clean.csv"
+    rows = {row.id: row for row in read_metadata(metadata)}
+    assert {u.id for u in found} == rows.keys()
+    for u in found:
+        assert u.wav.startswith(str(moved))
+        first, second = (tiny_corpus / "LibriSpeech" / path for path in rows[u.id].sources)
+        # max mode: the first speaker is whole, and what follows is noise alone.
+        assert u.samples == max(soundfile.info(p).frames for p in (first, second))
+        transcripts = first.with_name("-".join(first.stem.split("-")[:2]) + ".trans.txt").read_text()
+        assert f"{first.stem} {u.texts[0]}\n" in transcripts
+        mixture, reference, noise = (soundfile.read(p)[0] for p in (u.wav, u.references[0], u.noise))
+        assert np.abs(mixture - reference - noise).max() <= 2 / 32768
+        assert u.category == librimix.snr_class(float(u.details["snr"]))
+    quiet = librimix.utterances(moved, "test", librispeech=tiny_corpus / "LibriSpeech", input="clean")
+    assert [u.wav for u in quiet] == [u.references[0] for u in quiet]
+
+
+def test_an_incomplete_corpus_is_named(tiny_corpus, tiny_mixtures, tmp_path):
+    moved = tmp_path / "Libri2Mix"
+    shutil.copytree(tiny_mixtures, moved)
+    victim = min((moved / "wav16k/max/test/s1").iterdir())
+    victim.unlink()
+    with pytest.raises(DataError, match=f"s1 lacks 1 files, the first is {victim.name}"):
+        librimix.utterances(moved, "test", librispeech=tiny_corpus / "LibriSpeech")
+    with pytest.raises(DataError, match="holds no mixtures"):
+        librimix.utterances(moved, "train-360", librispeech=tiny_corpus / "LibriSpeech")
+    with pytest.raises(OptionError, match="no split 'eval'"):
+        librimix.utterances(moved, "eval", librispeech=tiny_corpus / "LibriSpeech")
