@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from espnet_plugins.analysis.conditions import rates_by_condition
 from espnet_plugins.analysis.curves import MEASURES, Curve
-from espnet_plugins.analysis.scores import Scores, group_seeds
+from espnet_plugins.analysis.scores import ErrorCounts, Scores, group_seeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,14 +19,27 @@ if TYPE_CHECKING:
 # white and on black.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_GREY = "#7a8288"
+_REFERENCE_MARKERS = {"clean": "_", "noisy": "x", "se": "+"}
 # Stands for the colour of the surrounding text until the SVG is written.
 _TEXT = "#010203"
 _SIZE = (7.0, 4.2)
 
 
-def style(index: int) -> tuple[str, str]:
-    """Colour and marker of the index-th configuration of a figure."""
-    return COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+def styles(configurations: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Colour, marker and line of every configuration.
+
+    References are grey; the fine-tuned ones look the same in every figure of a report.
+    """
+    looks: dict[str, dict[str, Any]] = {}
+    for name in configurations:
+        if name in _REFERENCE_MARKERS:
+            looks[name] = {"color": _GREY, "marker": _REFERENCE_MARKERS[name], "linestyle": ":"}
+        else:
+            index = sum(look["color"] != _GREY for look in looks.values())
+            colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+            looks[name] = {"color": colour, "marker": marker, "linestyle": "-"}
+    return looks
 
 
 def plot_curves(curves: Mapping[str, Curve], measure: str) -> Figure:
@@ -40,15 +53,14 @@ def plot_curves(curves: Mapping[str, Curve], measure: str) -> Figure:
         The figure; a band shows one standard deviation over seeds to either side.
     """
     figure, axes = _axes("Updates of fine-tuning", MEASURES[measure].replace("d", "D", 1))
-    for index, (name, curve) in enumerate(curves.items()):
-        colour, marker = style(index)
+    for name, look in styles(curves).items():
+        curve = curves[name]
         seeds = len(curve.values)
         text = f"{name} ({seeds} seeds)" if seeds > 1 else name
-        line: dict[str, Any] = {"markersize": 4, "linewidth": 1.5, "color": colour, "marker": marker}
-        axes.plot(curve.updates, curve.mean, label=text, **line)
+        axes.plot(curve.updates, curve.mean, label=text, markersize=4, linewidth=1.5, **look)
         if seeds > 1:
             low, high = curve.mean - curve.deviation, curve.mean + curve.deviation
-            axes.fill_between(curve.updates, low, high, color=colour, alpha=0.18, linewidth=0)
+            axes.fill_between(curve.updates, low, high, color=look["color"], alpha=0.18, linewidth=0)
     axes.legend(frameon=False)
     return figure
 
@@ -66,24 +78,22 @@ def plot_conditions(scores: Scores, dataset: str, *, by: str) -> Figure:
     """
     names, rates = rates_by_condition(scores, dataset, by=by)
     figure, axes = _axes(f"{by[0].upper()}{by[1:]}", "WER (%)")
-    for index, (name, values) in enumerate(rates.items()):
-        colour, marker = style(index)
-        joined: dict[str, Any] = {"linestyle": "-" if by == "SNR" else "none", "color": colour, "marker": marker}
-        axes.plot(range(len(names)), values.mean(axis=0), label=name, markersize=5, linewidth=1.2, **joined)
-    axes.set_xticks(range(len(names)), names)
-    if by != "SNR":
-        axes.tick_params(axis="x", rotation=30)
+    for name, look in styles(rates).items():
+        joined = look if by == "SNR" else {**look, "linestyle": "none"}
+        axes.plot(range(len(names)), rates[name].mean(axis=0), label=name, markersize=6, linewidth=1.2, **joined)
+    turned: dict[str, Any] = {} if by == "SNR" else {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(names)), names, **turned)
     axes.set_ylim(bottom=0)
     _legend_above(axes)
     return figure
 
 
-def plot_quality(scores: Scores, names: Sequence[str], metric: str, *, axis: str) -> Figure:
-    """Draw signal quality against word error rate, one point for each configuration and test set.
+def plot_quality(scores: Scores, dataset: str, metric: str, *, axis: str) -> Figure:
+    """Draw signal quality against word error rate, one point for each configuration.
 
     Args:
         scores: System -> test set -> score.
-        names: The test sets to show.
+        dataset: The test set.
         metric: One of the quality metrics.
         axis: Label of the metric.
 
@@ -91,25 +101,14 @@ def plot_quality(scores: Scores, names: Sequence[str], metric: str, *, axis: str
         The figure. Both coordinates are taken over the utterances whose quality was measured.
     """
     figure, axes = _axes(axis, "WER (%) of the same utterances")
-    index = 0
-    for configuration, seeds in group_seeds(scores).items():
-        points = []
-        for name in names:
-            measured = [
-                utt for seed in seeds for utt in scores[seed][name].utterances.values() if metric in utt.quality
-            ]
-            if measured:
-                errors = sum(utt.words.errors for utt in measured)
-                words = sum(utt.words.reference for utt in measured)
-                quality = sum(utt.quality[metric] for utt in measured) / len(measured)
-                points.append((quality, 100.0 * errors / words, name))
-        if points:
-            colour, marker = style(index)
-            index += 1
-            axes.scatter(*zip(*[p[:2] for p in points], strict=True), color=colour, marker=marker, label=configuration)
-            for x, y, name in points:
-                offset: dict[str, Any] = {"xytext": (5, 3), "textcoords": "offset points"}
-                axes.annotate(name, (x, y), fontsize=7, alpha=0.8, **offset)
+    groups = group_seeds(scores)
+    for configuration, look in styles(groups).items():
+        runs = [scores[seed][dataset] for seed in groups[configuration]]
+        measured = [utt for run in runs for utt in run.utterances.values() if metric in utt.quality]
+        if measured:
+            quality = sum(utt.quality[metric] for utt in measured) / len(measured)
+            rate = sum((utt.words for utt in measured), ErrorCounts()).rate
+            axes.plot(quality, rate, label=configuration, markersize=8, **{**look, "linestyle": "none"})
     axes.set_ylim(bottom=0)
     _legend_above(axes)
     return figure

@@ -4,58 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from espnet_plugins.analysis.comparisons import compared_pairs, comparison_table, with_pooled
 from espnet_plugins.analysis.conditions import GROUPINGS, condition_table
+from espnet_plugins.analysis.content import Content
 from espnet_plugins.analysis.convergence import convergence_table, evaluation_table
-from espnet_plugins.analysis.cost import Cost, cost_table
-from espnet_plugins.analysis.curves import Curve
-from espnet_plugins.analysis.scores import Scores, SetScore, group_seeds
+from espnet_plugins.analysis.cost import cost_table
+from espnet_plugins.analysis.scores import SetScore
 from espnet_plugins.analysis.tables import datasets, error_table, quality_table, word_error_summary
 
 
-def render_results(
-    scores: Scores,
-    curves: Mapping[str, Curve],
-    *,
-    measure: str | None,
-    title: str,
-    environment: Mapping[str, str],
-    costs: Mapping[str, Cost],
-) -> str:
+def render_results(content: Content) -> str:
     """Write the RESULTS file.
 
     Args:
-        scores: System -> test set -> score.
-        curves: Configuration -> development curve; may be empty.
-        measure: What the curves hold.
-        title: Heading.
-        environment: What -> value, as describe_environment() gives it.
-        costs: System -> what it cost; may be empty.
+        content: What it shows.
 
     Returns:
-        The Markdown text; the same for the same arguments.
+        The Markdown text; the same for the same content.
     """
-    sets, pooled = datasets(scores), with_pooled(scores)
+    scores, curves, measure = content.scores, content.curves, content.measure
+    sets = datasets(scores)
     words = {name: scores[next(iter(scores))][name].total("words").reference for name in sets}
     parts = [
-        f"# {title}",
+        f"# {content.title}",
         "## Environments",
-        "\n".join(f"- {key}: `{value}`" for key, value in environment.items()),
+        "\n".join(f"- {key}: `{value}`" for key, value in content.environment.items()),
         "## Word error rate (%)",
         word_error_summary(scores).markdown(),
         "Words in the references: " + ", ".join(f"{name} {count}" for name, count in words.items()) + ". "
         "Where a configuration was trained with several seeds, mean ± standard deviation over them.",
+        "With the 95 % interval of a bootstrap over utterances and seeds (10,000 resamples; Bisani and Ney 2004):",
+        content.rates.markdown(),
     ]
-    if compared_pairs(group_seeds(scores)):
+    if content.differences.rows:
         parts += [
             "## Differences in word error rate",
-            comparison_table(pooled).markdown(),
-            "System minus baseline in per cent absolute, negative where the system is better, with the 95 % "
-            "interval of a paired bootstrap over utterances and seeds (10,000 resamples; Bisani and Ney "
-            "2004), bold where it excludes zero. The intervals are not corrected for the number of "
-            "comparisons, and with one seed they say nothing about other training runs.",
+            content.differences.markdown(),
+            "In per cent absolute, negative where the first system is better, with the interval of a paired "
+            "bootstrap as above, bold where it excludes zero. The intervals are not corrected for the number "
+            "of comparisons, and with one seed they say nothing about other training runs.",
         ]
-    if curves and measure is not None:
+    if curves:
         parts += [
             "## Convergence",
             "![Development results against updates](curves.png)",
@@ -63,10 +51,10 @@ def render_results(
             "The mean over updates is the area under the curve divided by its length: lower is faster.",
             evaluation_table(curves, measure).markdown(),
         ]
-    if costs:
+    if content.costs:
         parts += [
             "## Cost",
-            cost_table(costs).markdown(),
+            cost_table(content.costs).markdown(),
             "Wall times as they were, with whatever else ran at the time; real-time factors include the start "
             "of the program.",
         ]

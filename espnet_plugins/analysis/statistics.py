@@ -13,7 +13,9 @@ _BATCH = 500
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and standard deviation over seeds (n - 1 in the denominator); no deviation for one seed.
+    """Mean and standard deviation over seeds (n - 1 in the denominator).
+
+    There is no deviation for one seed, nor where a value is infinite.
 
     Example:
         >>> mean_and_deviation([9.0, 11.0])
@@ -22,7 +24,8 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
         (9.0, None)
     """
     array = np.asarray(values, dtype=float)
-    return float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else None
+    varies = len(array) > 1 and bool(np.isfinite(array).all())
+    return float(array.mean()), float(array.std(ddof=1)) if varies else None
 
 
 @dataclasses.dataclass(frozen=True)

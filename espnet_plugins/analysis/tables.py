@@ -76,7 +76,7 @@ def mean_cell(values: Sequence[float], digits: int = 1) -> str:
         ('10.0 ± 1.4', '9.0')
     """
     mean, deviation = mean_and_deviation(values)
-    spread = "" if deviation is None or math.isnan(deviation) else f" ± {deviation:.{digits}f}"
+    spread = "" if deviation is None else f" ± {deviation:.{digits}f}"
     return number(mean, digits) + spread
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from espnet_plugins.analysis.content import Content
 from espnet_plugins.analysis.cost import Cost
 from espnet_plugins.analysis.curves import Curve
 from espnet_plugins.analysis.errors import score_transcripts
+from espnet_plugins.analysis.html_report import render_report
+from espnet_plugins.analysis.listening import Example, make_version
 from espnet_plugins.analysis.scores import SetScore
 
 WORDS = ("zero", "one", "two", "three", "four", "five")
@@ -55,8 +58,9 @@ def scores():
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def curves():
+    """Development curves of two objectives, one with two seeds."""
     updates, seconds = np.array([0.0, 50, 100]), np.array([0.0, 20, 40])
     return {
         "ssl_mse_joint": Curve(updates, np.array([[50.0, 40, 20], [50, 44, 24]]), seconds),
@@ -64,10 +68,36 @@ def curves():
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def costs(scores):
     """A cost for every system; the seeds of a configuration differ."""
     return {
         name: Cost(updates=100, training_seconds=10 + index, model_bytes=4e6, decoding_factor=0.05)
         for index, name in enumerate(scores)
     }
+
+
+@pytest.fixture(scope="session")
+def example():
+    """An utterance in three versions."""
+    signal = 0.1 * np.random.default_rng(0).standard_normal(8000)
+    versions = [
+        make_version("clean speech", signal, 16000),
+        make_version("noisy", signal, 16000, reference="one two three", hypothesis="one four <b>"),
+        make_version("se", signal, 16000, reference="one two three", hypothesis=""),
+    ]
+    return Example("test_seen", "spk0_000", "babble_2.5", "one two three", versions)
+
+
+@pytest.fixture(scope="session")
+def page(scores, curves, costs, example):
+    """The HTML report of all the above."""
+    content = Content(
+        title="Results of <mini> & more",
+        scores=scores,
+        environment={"command": "./run.sh --preset '<x>'"},
+        curves=curves,
+        measure="valid_wer_ctc",
+        costs=costs,
+    )
+    return render_report(content, examples=[example])

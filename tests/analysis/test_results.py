@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from espnet_plugins.analysis.content import Content
 from espnet_plugins.analysis.results import render_results
 from espnet_plugins.analysis.scores import SetScore
 from espnet_plugins.analysis.tables import error_table, mean_cell, number, quality_table, word_error_summary
@@ -52,14 +53,16 @@ def test_quality_counts_what_was_measured(scores):
     assert table.rows == [["SE front-end, not fine-tuned", "90.0", "80.0", "10.0", "inf", "2.50", "2 of 3"]]
 
 
-def test_same_scores_same_text(scores, curves, costs):
-    arguments = {"measure": "valid_wer_ctc", "title": "T", "environment": {"date": "today"}, "costs": costs}
-    text = render_results(scores, curves, **arguments)
-    assert text == render_results(scores, curves, **arguments)
+def test_same_content_same_text(scores, curves, costs):
+    arguments = {"curves": curves, "measure": "valid_wer_ctc", "costs": costs}
+    text, again = (
+        render_results(Content(title="T", scores=scores, environment={"date": "today"}, **arguments)) for _ in range(2)
+    )
+    assert text == again
     assert all(f"\n## {system}\n" in text for system in scores)
     for line in text.splitlines():
         assert not line.startswith("|") or line.endswith("|")
-    without = render_results(scores, {}, measure=None, title="T", environment={}, costs={})
+    without = render_results(Content(title="T", scores=scores, environment={}))
     assert "Convergence" not in without
     assert "Cost" not in without
 

@@ -45,6 +45,10 @@ def test_report_shows_every_stored_number(monkeypatch, capsys, experiment):
                 rates = [total.correct, total.substitutions, total.deletions, total.insertions, total.errors]
                 cells = [name, 8, total.reference, *(f"{100 * n / total.reference:.1f}" for n in rates)]
                 assert "|" + "|".join(map(str, cells)) + "|" in section
+    page = (expdir / "report.html").read_text()
+    assert len(page) < 15e6
+    # Two sets of three examples, each in clean, noisy, enhanced and two fine-tuned versions.
+    assert page.count("<audio") == 6 * 5
     out = capsys.readouterr().out
     assert out.rstrip().endswith(f"Report: {expdir / 'report.html'}")
     rows = re.findall(r"^(clean|noisy|SE|si_snr|ssl_mse)(?![a-z]).*", out, flags=re.MULTILINE)

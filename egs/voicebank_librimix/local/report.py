@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 
 from espnet_plugins.analysis.comparisons import noisy_sets
+from espnet_plugins.analysis.content import Content
 from espnet_plugins.analysis.curves import Curve, choose_measure, merge_seeds, read_curve
 from espnet_plugins.analysis.environment import describe_environment
 from espnet_plugins.analysis.html_report import render_report
@@ -97,17 +98,19 @@ def write_report(
 ) -> None:
     """Write RESULTS.md, curves.png and report.html into the experiment directory."""
     curves, measure = read_curves(recipe, runs)
-    content = {
-        "measure": measure,
-        "title": f"Results of preset {recipe.name}",
-        "environment": describe_environment(command, date=time.strftime("%F %T %Z")),
-        "costs": {system.name: measure_cost(recipe, system) for system in compared},
-    }
+    content = Content(
+        title=f"Results of preset {recipe.name}",
+        scores=scores,
+        environment=describe_environment(command, date=time.strftime("%F %T %Z")),
+        curves=curves,
+        measure=measure,
+        costs={system.name: measure_cost(recipe, system) for system in compared},
+    )
     with atomic_path(recipe.expdir / "curves.png") as tmp:
         plot_curves(curves, measure).savefig(tmp, format="png", dpi=150)
     pages = {
-        "RESULTS.md": render_results(scores, curves, **content),
-        "report.html": render_report(scores, curves, **content, examples=make_examples(recipe, scores, compared)),
+        "RESULTS.md": render_results(content),
+        "report.html": render_report(content, examples=make_examples(recipe, scores, compared)),
     }
     for name, text in pages.items():
         with atomic_path(recipe.expdir / name) as tmp:

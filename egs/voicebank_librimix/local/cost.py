@@ -1,0 +1,52 @@
+"""What each system cost, from what the earlier stages left."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from espnet_plugins.analysis.cost import Cost
+from espnet_plugins.analysis.curves import read_curve
+from local.audio import RATE
+from local.config import Recipe
+from local.decode import System, enhance_step, recognise_step
+from local.kaldi_dir import read_table
+from local.steps import Step
+from local.train import MODEL
+
+_JOINT_STAGE = 5
+
+
+def measure_cost(recipe: Recipe, system: System) -> Cost:
+    """Gather the cost of a system: sizes from its models, times from its curve and the records of its steps."""
+    sizes = [(step.out / MODEL).stat().st_size for step in system.trained]
+    updates = seconds = math.nan
+    if system.trained[-1].stage == _JOINT_STAGE:
+        curve = read_curve(system.trained[-1].out / "curve.csv")
+        updates, seconds = float(curve["updates"][-1]), float(curve["seconds"][-1])
+    names = recipe.preset["test"]
+    enhancements: list[Step] = []
+    if system.front_end != "none":
+        enhancements = [enhance_step(recipe, system, name) for name in names]
+    decodings = [recognise_step(recipe, system, name) for name in names]
+    enhanced = [read_table(step.out / "spk1.scp") for step in enhancements]
+    decoded = [read_table(recipe.dumpdir / name / system.input) for name in names]
+    return Cost(
+        updates=updates,
+        training_seconds=seconds,
+        model_bytes=float(sum(sizes)),
+        enhancement_factor=_factor(recipe, enhancements, enhanced),
+        decoding_factor=_factor(recipe, decodings, decoded),
+    )
+
+
+def _factor(recipe: Recipe, steps: Sequence[Step], utterances: Iterable[Iterable[str]]) -> float:
+    """Seconds that the steps took per second of the audio they went through; nan when unknown."""
+    took, length = 0.0, 0.0
+    for step, name, ids in zip(steps, recipe.preset["test"], utterances, strict=False):
+        took += json.loads(step.done.read_text()).get("seconds", math.nan)
+        samples = read_table(Path(recipe.dumpdir / name / "utt2num_samples"))
+        length += sum(int(samples[utt]) for utt in ids) / RATE
+    return took / length if length else math.nan

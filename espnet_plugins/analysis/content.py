@@ -1,0 +1,49 @@
+"""What every form of the report shows, computed once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from functools import cached_property
+
+from espnet_plugins.analysis.comparisons import comparison_table, rate_table, with_pooled
+from espnet_plugins.analysis.cost import Cost
+from espnet_plugins.analysis.curves import Curve
+from espnet_plugins.analysis.scores import Scores
+from espnet_plugins.analysis.tables import Table
+
+
+@dataclasses.dataclass(frozen=True)
+class Content:
+    """The content of a report.
+
+    Args:
+        title: Heading.
+        scores: System -> test set -> score.
+        environment: What -> value, as describe_environment() gives it.
+        curves: Configuration -> development curve; may be empty.
+        measure: What the curves hold, one of MEASURES; unused without curves.
+        costs: System -> what it cost; may be empty.
+    """
+
+    title: str
+    scores: Scores
+    environment: Mapping[str, str]
+    curves: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
+    measure: str = ""
+    costs: Mapping[str, Cost] = dataclasses.field(default_factory=dict)
+
+    @cached_property
+    def pooled(self) -> Scores:
+        """The scores, with the noisy sets together as one more set."""
+        return with_pooled(self.scores)
+
+    @cached_property
+    def rates(self) -> Table:
+        """Word error rates with intervals."""
+        return rate_table(self.pooled)
+
+    @cached_property
+    def differences(self) -> Table:
+        """Differences in word error rate with intervals."""
+        return comparison_table(self.pooled)

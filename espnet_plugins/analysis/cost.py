@@ -1,0 +1,59 @@
+"""What a system costs: training, storage, running time."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+from espnet_plugins.analysis.scores import group_seeds
+from espnet_plugins.analysis.tables import Table, label, mean_cell
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """The cost of one system; nan where it is unknown or has no meaning.
+
+    Args:
+        updates: Updates of fine-tuning.
+        training_seconds: Wall time of these updates.
+        model_bytes: Size of the model that is saved.
+        enhancement_factor: Seconds of enhancement per second of audio.
+        decoding_factor: Seconds of recognition per second of audio, a joint model's enhancement included.
+    """
+
+    updates: float = math.nan
+    training_seconds: float = math.nan
+    model_bytes: float = math.nan
+    enhancement_factor: float = math.nan
+    decoding_factor: float = math.nan
+
+
+def cost_table(costs: Mapping[str, Cost]) -> Table:
+    """The costs, one row for each configuration; mean over seeds.
+
+    Args:
+        costs: System -> cost.
+
+    Example:
+        >>> table = cost_table({"a_seed0": Cost(updates=100, training_seconds=20, model_bytes=4e6)})
+        >>> table.rows[0]
+        ['a', '100', '200', '20', '4.0', '-', '-']
+    """
+    header = ["system", "updates", "ms per update", "training (s)", "model (MB)"]
+    header += ["enhancement (s per s)", "decoding (s per s)"]
+    rows = []
+    for configuration, seeds in group_seeds(costs).items():
+        runs = [costs[seed] for seed in seeds]
+        rows.append(
+            [
+                label(configuration, len(runs)),
+                mean_cell([run.updates for run in runs], 0),
+                mean_cell([1e3 * run.training_seconds / run.updates for run in runs], 0),
+                mean_cell([run.training_seconds for run in runs], 0),
+                mean_cell([run.model_bytes / 1e6 for run in runs]),
+                mean_cell([run.enhancement_factor for run in runs], 3),
+                mean_cell([run.decoding_factor for run in runs], 3),
+            ]
+        )
+    return Table(header, rows)

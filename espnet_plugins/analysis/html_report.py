@@ -1,0 +1,139 @@
+"""The report as one HTML page that needs nothing but itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from importlib import resources
+from typing import Any
+
+from espnet_plugins.analysis.comparisons import NOISY_SETS, findings, noisy_sets, pool
+from espnet_plugins.analysis.conditions import GROUPINGS, condition_table
+from espnet_plugins.analysis.content import Content
+from espnet_plugins.analysis.convergence import convergence_table, evaluation_table
+from espnet_plugins.analysis.cost import cost_table
+from espnet_plugins.analysis.curves import MEASURES, Curve
+from espnet_plugins.analysis.listening import Example
+from espnet_plugins.analysis.plots import inline_svg, plot_conditions, plot_curves, plot_quality
+from espnet_plugins.analysis.scores import REFERENCE_SYSTEMS, Scores, group_seeds
+from espnet_plugins.analysis.statistics import mean_and_deviation
+from espnet_plugins.analysis.tables import Table, datasets, error_table, label, quality_table
+
+# What the comparison is about, where it is among the systems.
+_SUBJECT = "ssl_soft_dtw"
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A figure of the page.
+
+    Args:
+        name: Identifies it in the page, one word.
+        svg: The `<svg>` element.
+        alternative: What it shows, for whom does not see it.
+        caption: What stands below it.
+    """
+
+    name: str
+    svg: str
+    alternative: str
+    caption: str
+
+
+def subject(scores: Scores) -> str | None:
+    """The configuration the report is about: position-invariant fine-tuning, else the last fine-tuned one."""
+    tuned = [name for name in group_seeds(scores) if name not in REFERENCE_SYSTEMS]
+    about = [name for name in tuned if name.startswith(_SUBJECT)] or tuned[-1:]
+    return about[0] if about else None
+
+
+def overview(scores: Scores) -> str:
+    """One sentence with the word error rates on all noisy test sets together."""
+    sets = noisy_sets(scores)
+    pooled = pool(scores, sets, called=NOISY_SETS)
+    rates = {
+        name: mean_and_deviation([pooled[seed][NOISY_SETS].total("words").rate for seed in seeds])[0]
+        for name, seeds in group_seeds(scores).items()
+    }
+    words = next(iter(pooled.values()))[NOISY_SETS].total("words").reference
+    parts = [f"{label(name)} {rate:.1f} %" for name, rate in rates.items()]
+    return f"Word error rate over {', '.join(sets)} ({words:,} words): " + "; ".join(parts) + "."
+
+
+def render_report(content: Content, *, examples: Sequence[Example] = ()) -> str:
+    """Write the page.
+
+    Args:
+        content: What it shows.
+        examples: Utterances to listen to, in the order to show.
+
+    Returns:
+        The HTML text, with style, script, figures and audio inside.
+    """
+    import jinja2
+
+    folder = resources.files(__package__) / "templates"
+    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    template.filters["emphasise"] = _emphasise
+    page = template.from_string((folder / "report.html").read_text(encoding="utf-8"))
+    scores, curves, measure = content.scores, content.curves, content.measure
+    about, sets = subject(scores), datasets(scores)
+    return page.render(
+        content=content,
+        style=(folder / "report.css").read_text(encoding="utf-8"),
+        script=(folder / "report.js").read_text(encoding="utf-8"),
+        subject=about,
+        overview=overview(scores),
+        findings=findings(scores, about) if about else [],
+        curve_figure=_curve_figure(curves, measure) if curves else None,
+        convergence=convergence_table(curves, measure) if curves else None,
+        evaluations=evaluation_table(curves, measure) if curves else None,
+        costs=cost_table(content.costs) if content.costs else None,
+        figures=_condition_figures(scores),
+        conditions={name: [condition_table(scores, name, by=by) for by in GROUPINGS] for name in sets},
+        quality={name: quality_table(scores, name) for name in sets},
+        details={name: _details(scores, name) for name in scores},
+        examples=examples,
+    )
+
+
+def _curve_figure(curves: Mapping[str, Curve], measure: str) -> Figure:
+    ends = "; ".join(f"{name} from {c.mean[0]:.1f} to {c.mean[-1]:.1f}" for name, c in curves.items())
+    return Figure(
+        "curves",
+        inline_svg(lambda: plot_curves(curves, measure), name="curves"),
+        f"Line chart of {MEASURES[measure]} against updates: {ends}.",
+        "Development results against updates of fine-tuning; the band is one standard deviation over seeds.",
+    )
+
+
+def _condition_figures(scores: Scores) -> list[Figure]:
+    sets = noisy_sets(scores)
+    pooled = pool(scores, sets, called=NOISY_SETS)
+    figures = []
+    for by, what in (("SNR", "signal-to-noise ratio"), ("noise", "type of noise")):
+        svg = inline_svg(partial(plot_conditions, pooled, NOISY_SETS, by=by), name=by.lower())
+        text = f"Word error rate by {what}, on {', '.join(sets)} together."
+        figures.append(Figure(by.lower(), svg, f"Chart: {text} The numbers are in the tables below.", text))
+    if any(by_set[NOISY_SETS].quality("pesq") for by_set in pooled.values()):
+        svg = inline_svg(partial(plot_quality, pooled, NOISY_SETS, "pesq", axis="PESQ (wideband)"), name="pesq")
+        text = f"Word error rate against PESQ, on the measured utterances of {', '.join(sets)}."
+        figures.append(Figure("pesq", svg, f"Scatter chart: {text}", text))
+    return figures
+
+
+def _details(scores: Scores, system: str) -> list[tuple[str, Table]]:
+    return [(unit, error_table(scores[system], unit)) for unit in ("words", "characters")]
+
+
+def _emphasise(text: str) -> Any:
+    """Escape a cell; its `**text**` becomes strong, a rise of the error rate marked as one."""
+    from markupsafe import Markup, escape
+
+    def strong(match: re.Match[str]) -> str:
+        kind = ' class="worse"' if match[1].startswith("+") else ""
+        return f"<strong{kind}>{match[1]}</strong>"
+
+    return Markup(re.sub(r"\*\*(.+?)\*\*", strong, str(escape(text))))

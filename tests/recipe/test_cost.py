@@ -1,0 +1,49 @@
+"""Costs are read from what the earlier stages left."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from fake_experiment import SETS, Experiment
+
+from local.cost import measure_cost
+from local.decode import enhance_step
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    return Experiment(tmp_path)
+
+
+def test_a_fine_tuned_system_has_every_cost(experiment):
+    cost = measure_cost(experiment.recipe, experiment.systems["ssl_mse_joint_seed0"])
+    assert (cost.updates, cost.training_seconds, cost.model_bytes) == (200, 25, 3_000_000)
+    # Every step took 4 s, and every set has 8 utterances of one second.
+    assert cost.enhancement_factor == cost.decoding_factor == pytest.approx(0.5)
+
+
+def test_two_models_are_stored_where_two_are_needed(experiment):
+    cost = measure_cost(experiment.recipe, experiment.systems["se"])
+    assert cost.model_bytes == 2_000_000
+    assert math.isnan(cost.updates)
+    assert cost.enhancement_factor == pytest.approx(0.5)
+
+
+def test_without_a_front_end_there_is_no_enhancement(experiment):
+    cost = measure_cost(experiment.recipe, experiment.systems["noisy"])
+    assert math.isnan(cost.enhancement_factor)
+    assert cost.decoding_factor == pytest.approx(0.5)
+    assert cost.model_bytes == 1_000_000
+
+
+def test_only_enhanced_utterances_count_and_unknown_times_stay_unknown(experiment):
+    system = experiment.systems["ssl_mse_joint_seed0"]
+    for name in SETS:
+        listed = enhance_step(experiment.recipe, system, name).out / "spk1.scp"
+        listed.write_text("".join(listed.read_text().splitlines(keepends=True)[:2]))
+    assert measure_cost(experiment.recipe, system).enhancement_factor == pytest.approx(2.0)
+    done = enhance_step(experiment.recipe, system, SETS[0]).done
+    done.write_text(json.dumps({"fingerprint": "x"}))
+    assert math.isnan(measure_cost(experiment.recipe, system).enhancement_factor)
