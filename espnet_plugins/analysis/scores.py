@@ -56,8 +56,12 @@ class ErrorCounts:
         return 100.0 * self.errors / self.reference if self.reference else float("nan")
 
     def __add__(self, other: ErrorCounts) -> ErrorCounts:
-        mine, its = dataclasses.astuple(self), dataclasses.astuple(other)
-        return ErrorCounts(*(a + b for a, b in zip(mine, its, strict=True)))
+        return ErrorCounts(
+            self.correct + other.correct,
+            self.substitutions + other.substitutions,
+            self.deletions + other.deletions,
+            self.insertions + other.insertions,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from espnet_plugins.analysis.quality import METRICS
@@ -37,6 +38,8 @@ class Table:
         system  test
         ------  ----
         noisy   40.1
+        >>> print(Table(["a"], [["**1**"]]).plain().splitlines()[-1])
+        *1
     """
 
     header: list[str]
@@ -48,8 +51,8 @@ class Table:
         return "\n".join("|" + "|".join(line) + "|" for line in lines)
 
     def plain(self) -> str:
-        """Format for the terminal: first column left, the others right, without emphasis."""
-        rows = [[cell.replace("**", "") for cell in row] for row in self.rows]
+        """Format for the terminal: first column left, the others right, emphasis by a star."""
+        rows = [[re.sub(r"\*\*(.+?)\*\*", r"*\1", cell) for cell in row] for row in self.rows]
         widths = [max(map(len, column)) for column in zip(self.header, *rows, strict=True)]
         lines = [self.header, ["-" * width for width in widths], *rows]
         return "\n".join(

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from espnet_plugins.analysis.comparisons import noisy_sets
 from espnet_plugins.analysis.content import Content
-from espnet_plugins.analysis.curves import Curve, choose_measure, merge_seeds, read_curve
+from espnet_plugins.analysis.curves import read_curve
 from espnet_plugins.analysis.environment import describe_environment
+from espnet_plugins.analysis.experiments import merge_curves
 from espnet_plugins.analysis.html_report import render_report
 from espnet_plugins.analysis.listening import Example, choose_examples, make_version
 from espnet_plugins.analysis.plots import plot_curves
@@ -43,19 +44,6 @@ def report_step(recipe: Recipe, scorings: Sequence[SetScoring], runs: Sequence[R
         training = joint_step(recipe, run)
         inputs[f"curve.{run.name}"] = (training.done, training.stage)
     return Step("report", stage=STAGE, out=recipe.expdir, inputs=inputs, outputs=OUTPUTS)
-
-
-def read_curves(recipe: Recipe, runs: Sequence[Run]) -> tuple[dict[str, Curve], str]:
-    """Read the development curves of the fine-tuned systems.
-
-    Returns:
-        Configuration -> curve, and the measure the curves hold.
-    """
-    tables = {run.name: read_curve(joint_step(recipe, run).out / "curve.csv") for run in runs}
-    measure = choose_measure(list(tables.values()))
-    return {
-        name: merge_seeds([tables[seed] for seed in seeds], measure) for name, seeds in group_seeds(tables).items()
-    }, measure
 
 
 def make_examples(recipe: Recipe, scores: Scores, compared: Sequence[System]) -> list[Example]:
@@ -97,7 +85,8 @@ def write_report(
     command: str,
 ) -> None:
     """Write RESULTS.md, curves.png and report.html into the experiment directory."""
-    curves, measure = read_curves(recipe, runs)
+    tables = {run.name: read_curve(joint_step(recipe, run).out / "curve.csv") for run in runs}
+    curves, measure = merge_curves(tables)
     content = Content(
         title=f"Results of preset {recipe.name}",
         scores=scores,

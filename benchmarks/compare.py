@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""Compare the systems of one or several experiments: error rates, intervals, convergence.
+
+    benchmarks/compare.py EXP... [--out DIR]
+
+EXP is an experiment directory of the recipe after stage 7, e.g. egs/voicebank_librimix/exp/mini.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from pathlib import Path
+
+from espnet_plugins.analysis.content import Content
+from espnet_plugins.analysis.convergence import convergence_table
+from espnet_plugins.analysis.environment import describe_environment
+from espnet_plugins.analysis.experiments import merge_curves, read_experiments
+from espnet_plugins.analysis.html_report import render_report
+from espnet_plugins.analysis.plots import plot_curves
+from espnet_plugins.analysis.results import render_results
+from espnet_plugins.analysis.scores import ScoreError
+
+
+def read_content(folders: list[Path]) -> Content:
+    """Read the experiments."""
+    scores, tables = read_experiments(folders)
+    curves, measure = merge_curves(tables)
+    return Content(
+        title=f"Comparison of {', '.join(folder.resolve().name for folder in folders)}",
+        scores=scores,
+        environment=describe_environment(shlex.join(sys.argv), date=time.strftime("%F %T %Z")),
+        curves=curves,
+        measure=measure,
+    )
+
+
+def write(content: Content, out: Path) -> None:
+    """Write RESULTS.md, report.html and, where there are curves, curves.png."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "RESULTS.md").write_text(render_results(content), encoding="utf-8")
+    (out / "report.html").write_text(render_report(content), encoding="utf-8")
+    if content.curves:
+        plot_curves(content.curves, content.measure).savefig(out / "curves.png", dpi=150)
+
+
+def main() -> None:
+    """Print the tables; write the report where --out says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiments", nargs="+", type=Path, metavar="EXP", help="experiment directories")
+    parser.add_argument("--out", type=Path, help="where to write RESULTS.md, report.html and curves.png")
+    args = parser.parse_args()
+    try:
+        content = read_content(args.experiments)
+        print("Word error rate (%) with 95 % interval\n" + content.rates.plain())
+        if content.differences.rows:
+            print("\nDifferences, per cent absolute (* interval excludes zero)\n" + content.differences.plain())
+        if content.curves:
+            print("\nConvergence\n" + convergence_table(content.curves, content.measure).plain())
+        if args.out:
+            write(content, args.out)
+            print(f"\nReport: {args.out / 'report.html'}")
+    except (ScoreError, OSError) as error:
+        parser.exit(1, f"{parser.prog}: error: {error}\n")
+
+
+if __name__ == "__main__":
+    main()
