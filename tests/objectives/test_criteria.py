@@ -8,7 +8,7 @@ from espnet2.enh.loss.criterions.time_domain import TimeDomainLoss
 from espnet2.enh.loss.wrappers.fixed_order import FixedOrderSolver
 from espnet2.enh.loss.wrappers.pit_solver import PITSolver
 
-from espnet_plugins.objectives import CRITERIA
+from espnet_plugins.objectives import CRITERIA, SSLCriterion
 from espnet_plugins.ssl import get_shared_upstream, share_passes
 
 
@@ -102,6 +102,19 @@ def test_bfloat16_autocast_gives_the_float32_value(criterion, pair):
         found = criterion(*pair)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+def test_new_objectives_are_computed_in_float32_too(criterion, pair):
+    class Product(SSLCriterion):
+        default_name = "product"
+
+        def distance(self, reference, lengths, estimate, frame_lengths):
+            return (estimate @ estimate.transpose(1, 2)).sum((1, 2))
+
+    product = Product(upstream={"model": "local", "checkpoint": criterion.upstream.name.rpartition(" ")[2]})
+    expected = product(*pair)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(product(*pair), expected)
 
 
 def test_bfloat16_estimates(criterion, pair):
