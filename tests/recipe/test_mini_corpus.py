@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from stages import TINY
 
-from local import mini_corpus
+from local import mini_corpus, mixing
 from local.mini import grammar, noises, voices
 from local.steps import RecipeError
 
@@ -110,16 +110,16 @@ def test_environments_differ_in_kind_and_repeat_by_seed():
 def test_test_noise_is_cut_from_another_part_of_the_recording():
     noise = np.arange(1000)
     rng = np.random.default_rng(0)
-    train = [mini_corpus.cut(noise, "train", 100, rng) for _ in range(200)]
-    test = [mini_corpus.cut(noise, "test", 100, rng) for _ in range(200)]
+    train = [mixing.cut(noise, "train", 100, rng) for _ in range(200)]
+    test = [mixing.cut(noise, "test", 100, rng) for _ in range(200)]
     assert max(piece.max() for piece in train) < min(piece.min() for piece in test)
     with pytest.raises(RecipeError, match="noise_seconds"):
-        mini_corpus.cut(noise, "test", 500, rng)
+        mixing.cut(noise, "test", 500, rng)
 
 
 def test_every_condition_comes_equally_often_within_a_speaker():
     stems = [f"p{s}_{i:03d}" for s in (1, 2) for i in range(1, 12)]
-    assigned = mini_corpus.conditions(stems, ["b", "a"], [0, 10], seed=3)
+    assigned = mixing.conditions(stems, ["b", "a"], [0, 10], seed=3)
     assert [assigned[f"p1_{i:03d}"] for i in range(1, 5)] == [("a", 10), ("a", 0), ("b", 10), ("b", 0)]
     for speaker in ("p1", "p2"):
         pairs = [pair for stem, pair in assigned.items() if stem.startswith(speaker)]

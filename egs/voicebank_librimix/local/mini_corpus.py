@@ -7,9 +7,7 @@ Cosentino et al., "LibriMix", 2020), so that the code that reads them is the sam
 from __future__ import annotations
 
 import csv
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +15,26 @@ import numpy as np
 import soundfile
 
 from local.audio import RATE, read, resample, rms, to_pcm16
+from local.mini.environments import record_environments
 from local.mini.grammar import sentences
-from local.mini.noises import SEEN, SMALL_TALK, UNSEEN, recording
-from local.mini.speech import Recording, decibels, record, small_talk, utterance_rng
+from local.mini.noises import SEEN, SMALL_TALK, UNSEEN
+from local.mini.speech import Recording, record, small_talk
 from local.mini.voices import DEV_VOICES, MORE_TRAIN_VOICES, TEST_VOICES, TRAIN_VOICES, Prompt, Voice
+from local.mixing import Mixing, conditions, cut, decibels, load_recording, mix, named_rng
 from local.parallel import parallel_map
-from local.steps import RecipeError, log, remove
+from local.steps import log, remove
 
 VOICEBANK_RATE = 48000
 # Raised with every change that gives other audio or texts for the same settings.
 VERSION = 1
 
 # Speaker names of the real corpus; p226 and p287 are its usual development speakers.
-_TRAIN_SPEAKERS = (*("p227", "p228", "p230", "p231", "p233", "p236", "p239", "p243", "p244", "p250", "p254", "p256"),)
+_TRAIN_SPEAKERS = (
+    *("p227", "p228", "p230", "p231", "p233", "p236"),
+    *("p239", "p243", "p244", "p250", "p254", "p256"),
+)
 _DEV_SPEAKERS = ("p226", "p287")
 _TEST_SPEAKERS = ("p232", "p257", "p360", "p361")
-
-# Noise recordings are cut here: what stands before is for training, what follows for tests.
-_TRAIN_SHARE = 0.6
 
 _LIBRISPEECH_PARTS = {"train": "train-clean-100", "dev": "dev-clean", "test": "test-clean"}
 _LIBRISPEECH_SPEAKERS = {
@@ -45,27 +45,10 @@ _LIBRISPEECH_SPEAKERS = {
 _WHAM_PARTS = {"train": "tr", "dev": "cv", "test": "tt"}
 
 
-@dataclasses.dataclass(frozen=True)
-class _Mixing:
-    """One noisy file to make: clean + noise at an SNR, the noise cut from a part of a recording."""
-
-    clean: Path
-    noise: Path
-    snr: float
-    part: str
-    target: Path
-    seed: int
-
-
 def environment_path(root: Path, environment: str) -> Path:
     """Where the recording of a noise environment lies, in the layout of DEMAND."""
     name = environment.upper()
     return root / "demand" / f"{name}_48k" / name / "ch01.wav"
-
-
-def _span(part: str, size: int) -> tuple[int, int]:
-    border = int(_TRAIN_SHARE * size)
-    return (0, border) if part == "train" else (border, size)
 
 
 def _deal(texts: Sequence[str], speakers: int) -> list[list[str]]:
@@ -108,79 +91,7 @@ def _write_prompts(root: Path, jobs: Iterable[tuple[Recording, str]]) -> None:
             (folder / f"{path.stem}.txt").write_text(prompt.text.capitalize() + ".\n", encoding="utf-8")
 
 
-def conditions(
-    stems: Sequence[str], noises: Sequence[str], snrs: Sequence[float], *, seed: int = 0
-) -> dict[str, tuple[str, float]]:
-    """Assign a noise and an SNR to every utterance as the real corpus does.
-
-    Args:
-        stems: Utterances named `speaker_number`.
-        noises: Noise types.
-        snrs: In dB.
-        seed: Of the choice for what is left.
-
-    Returns:
-        Utterance -> (noise, SNR): inside a speaker, in order of utterances, all pairs in turn; what does not
-        fill a turn gets pairs at random.
-
-    Example:
-        >>> conditions(["p1_001", "p1_002", "p2_001", "p2_002"], ["hum"], [10, 0])["p2_002"]
-        ('hum', 0)
-    """
-    pairs = [(noise, snr) for noise in sorted(noises) for snr in sorted(snrs, reverse=True)]
-    by_speaker: dict[str, list[str]] = {}
-    for stem in sorted(stems):
-        by_speaker.setdefault(stem.split("_")[0], []).append(stem)
-    assigned = {}
-    for speaker, own in by_speaker.items():
-        rest = utterance_rng(seed, speaker).permutation(len(pairs))[: len(own) % len(pairs)]
-        turns = pairs * (len(own) // len(pairs)) + [pairs[i] for i in sorted(rest)]
-        assigned.update(zip(own, turns, strict=True))
-    return assigned
-
-
-@lru_cache(maxsize=16)
-def _recording(path: Path) -> np.ndarray:
-    return read(path)[0]
-
-
-def cut(noise: np.ndarray, part: str, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Cut a random piece out of the part of a recording that is meant for training or for tests."""
-    start, stop = _span(part, len(noise))
-    if stop - start < size:
-        raise RecipeError(f"noise recordings of {len(noise)} samples are too short for {size}: raise noise_seconds")
-    begin = int(rng.integers(start, stop - size + 1))
-    return noise[begin : begin + size]
-
-
-def mix(job: _Mixing) -> Path:
-    """Write a noisy file; its difference from the clean one is the noise, to the 16-bit sample.
-
-    The SNR is that of the whole utterances' energies.
-
-    Args:
-        job: What to mix.
-
-    Returns:
-        The file written.
-
-    Raises:
-        RecipeError: When the mixture cannot be made without clipping.
-    """
-    clean, rate = read(job.clean)
-    rng = utterance_rng(job.seed, f"{job.clean.stem} {job.snr} {job.noise.parent.name}")
-    for _ in range(50):
-        noise = cut(_recording(job.noise), job.part, len(clean), rng)
-        noise = noise * (rms(clean) / rms(noise) * decibels(-job.snr))
-        mixture = to_pcm16(clean).astype(int) + to_pcm16(noise)
-        # A gust in a quiet stretch of noise may clip: then another stretch is taken.
-        if np.abs(mixture).max() < 32768 and np.abs(noise).max() < 1:
-            soundfile.write(str(job.target), mixture.astype(np.int16), rate, subtype="PCM_16")
-            return job.target
-    raise RecipeError(f"{job.clean} with {job.noise.parent.name} at {job.snr} dB clips wherever the noise is cut")
-
-
-def _voicebank_mixtures(root: Path, noise_root: Path, settings: Mapping[str, Any], seed: int) -> list[_Mixing]:
+def _voicebank_mixtures(root: Path, noise_root: Path, settings: Mapping[str, Any], seed: int) -> list[Mixing]:
     """Plan the noisy files of every set and write the logs that describe them."""
     snrs = settings["snr"]
     # folder of noisy files, of clean files, noises, SNRs, part of the noise recordings
@@ -201,7 +112,7 @@ def _voicebank_mixtures(root: Path, noise_root: Path, settings: Mapping[str, Any
         (root / "logfiles" / f"log_{name}.txt").write_text("".join(lines))
         for stem, (noise, snr) in assigned.items():
             path = environment_path(noise_root, noise)
-            jobs.append(_Mixing(source / f"{stem}.wav", path, snr, part, target / f"{stem}.wav", seed))
+            jobs.append(Mixing(source / f"{stem}.wav", path, snr, part, target / f"{stem}.wav", seed))
     return jobs
 
 
@@ -243,9 +154,9 @@ def _wham_noise(root: Path, noise_root: Path, counts: Mapping[str, int], seed: i
         folder.mkdir(parents=True)
         for i in range(counts[split]):
             environment = SEEN[i % len(SEEN)]
-            rng = utterance_rng(seed, f"{part} {i}")
+            rng = named_rng(seed, f"{part} {i}")
             seconds = rng.uniform(1.0, 1.6) if i % 10 == 9 else rng.uniform(4.0, 6.0)
-            source = _recording(environment_path(noise_root, environment))
+            source = load_recording(environment_path(noise_root, environment))
             region = "test" if split == "test" else "train"
             pair = [cut(source, region, int(seconds * VOICEBANK_RATE), rng) for _ in range(2)]
             both = np.stack([resample(channel, VOICEBANK_RATE) for channel in pair], axis=1)
@@ -324,10 +235,8 @@ def synthesise(root: Path, settings: Mapping[str, Any], *, nj: int) -> None:
 
     talk = [(voice, SMALL_TALK, VOICEBANK_RATE, seed) for voice in TRAIN_VOICES[:8]]
     talkers = list(parallel_map(small_talk, talk, nj=nj, fresh=True))
-    size = int(settings["noise_seconds"] * VOICEBANK_RATE)
-    tasks = [(environment_path(root, name), name, talkers, size, seed) for name in SEEN + UNSEEN]
-    for _ in parallel_map(_record_noise, tasks, nj=nj, description="noise", unit="place", batch=1):
-        pass
+    places = {name: environment_path(root, name) for name in SEEN + UNSEEN}
+    record_environments(places, talkers, seconds=settings["noise_seconds"], rate=VOICEBANK_RATE, seed=seed, nj=nj)
 
     mixtures = _voicebank_mixtures(voicebank, root, settings["voicebank_demand"], seed)
     for _ in parallel_map(mix, mixtures, nj=nj, description="noisy speech"):
@@ -336,10 +245,3 @@ def synthesise(root: Path, settings: Mapping[str, Any], *, nj: int) -> None:
     _wham_noise(root / "wham_noise", root, counts, seed)
     _libri2mix_metadata(librispeech, root / "wham_noise", root / "LibriMix" / "metadata" / "Libri2Mix", seed)
     log(f"embedded corpus: {sum(len(job.paths) for job in jobs)} utterances, {len(mixtures)} noisy files")
-
-
-def _record_noise(task: tuple[Path, str, list[np.ndarray], int, int]) -> None:
-    path, environment, talkers, size, seed = task
-    noise = recording(environment, talkers=talkers, size=size, rate=VOICEBANK_RATE, seed=seed)
-    path.parent.mkdir(parents=True)
-    soundfile.write(str(path), noise, VOICEBANK_RATE, subtype="PCM_16")

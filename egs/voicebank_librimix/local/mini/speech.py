@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +10,7 @@ import soundfile
 
 from local.audio import resample, rms, to_pcm16
 from local.mini.voices import Prompt, Voice, speak
-
-# Root mean square of speech, low enough for noise at -5 dB to fit without clipping.
-_LEVEL_DB = -30.0
-_FLOOR_DB = -78.0
-
-
-def decibels(level: float) -> float:
-    """An amplitude factor from a level in dB."""
-    return 10.0 ** (level / 20)
-
-
-def utterance_rng(seed: int, name: str) -> np.random.Generator:
-    """A generator of its own for each name, whatever the order of work."""
-    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+from local.mixing import FLOOR_DB, LEVEL_DB, decibels, named_rng
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,10 +47,10 @@ def finish(raw: np.ndarray, source: int, rate: int, rng: np.random.Generator) ->
     speech = resample(raw.astype(np.float32) / 32768, source, rate)
     loud = np.flatnonzero(np.abs(speech) > 0.02 * np.abs(speech).max())
     speech = speech[loud[0] : loud[-1] + 1]
-    speech = speech * (decibels(_LEVEL_DB + rng.uniform(-2, 2)) / rms(speech))
+    speech = speech * (decibels(LEVEL_DB + rng.uniform(-2, 2)) / rms(speech))
     before, after = (rng.uniform(0.1, 0.3, 2) * rate).astype(int)
     padded = np.pad(speech, (before, after))
-    return to_pcm16(padded + decibels(_FLOOR_DB) * rng.standard_normal(len(padded), dtype=np.float32))
+    return to_pcm16(padded + decibels(FLOOR_DB) * rng.standard_normal(len(padded), dtype=np.float32))
 
 
 def record(job: Recording) -> int:
@@ -77,7 +63,7 @@ def record(job: Recording) -> int:
         How many files were written.
     """
     for path, (raw, source) in zip(job.paths, speak(job.voice, job.prompts, seed=job.seed), strict=True):
-        samples = finish(raw, source, job.rate, utterance_rng(job.seed, path.stem))
+        samples = finish(raw, source, job.rate, named_rng(job.seed, path.stem))
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(str(path), samples, job.rate, subtype="PCM_16")
     return len(job.paths)

@@ -1,0 +1,52 @@
+"""DEMAND (Thiemann, Ito, Vincent, 2013, Zenodo 1227121): where the recording of an environment lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import soundfile
+
+from local.audio import RATE, inspect, read, resample
+from local.kaldi_dir import DataError
+from local.steps import atomic_path
+
+# Environments of the noise-augmented LibriSpeech of NR-SSFT: known in training, and kept for tests.
+SEEN = (
+    *("DKITCHEN", "DWASHING", "DLIVING", "TMETRO", "TBUS", "TCAR"),
+    *("OOFFICE", "OHALLWAY", "OMEETING", "PSTATION", "PCAFETER", "PRESTO"),
+)
+UNSEEN = ("NFIELD", "NRIVER", "NPARK", "STRAFFIC", "SPSQUARE", "SCAFE")
+ENVIRONMENTS = SEEN + UNSEEN
+# The archive offers this one at 48 kHz alone.
+ONLY_48K = ("SCAFE",)
+
+
+def recording_path(root: Path, environment: str, *, made: Path) -> Path:
+    """Find the first channel of an environment at 16 kHz, resampling it where only 48 kHz is there.
+
+    Args:
+        root: The corpus: `<ENV>_16k/<ENV>/ch01.wav`, `<ENV>_48k/<ENV>/ch01.wav` or `<ENV>/ch01.wav`.
+        environment: One of ENVIRONMENTS.
+        made: Where a resampled recording is kept, in the same layout.
+
+    Returns:
+        A mono file at 16 kHz.
+
+    Raises:
+        DataError: When there is no such recording.
+    """
+    own = made / f"{environment}_16k" / environment / "ch01.wav"
+    folders = (f"{environment}_16k/{environment}", environment, f"{environment}_48k/{environment}")
+    candidates = [own, *(root / folder / "ch01.wav" for folder in folders)]
+    found = next((path for path in candidates if path.is_file()), None)
+    if found is None:
+        rate = 48 if environment in ONLY_48K else 16
+        raise DataError(
+            f"{root} lacks {environment}: unpack {environment}_{rate}k.zip into {root}/{environment}_{rate}k"
+        )
+    if inspect(found).rate == RATE:
+        return found
+    signal, rate = read(found)
+    with atomic_path(own) as tmp:
+        soundfile.write(str(tmp), resample(signal, rate), RATE, format="WAV", subtype="PCM_16")
+    return own
