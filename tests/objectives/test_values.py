@@ -188,6 +188,17 @@ def test_temporal_regulariser_of_equal_frames_has_a_gradient():
     assert frames.grad.isfinite().all()
 
 
+def test_temporal_regulariser_tells_close_frames_apart():
+    from espnet_plugins.objectives.temporal import TemporalRegulariser
+
+    # Matrix products would lose these distances beside the frames' length of 100.
+    frames = 100 + 0.01 * torch.randn(1, 30, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    frames = frames.float()
+    lengths, regulariser = torch.tensor([30]), TemporalRegulariser(margin=0.02)
+    expected = regulariser(frames.double(), lengths).float()
+    torch.testing.assert_close(regulariser(frames, lengths), expected, rtol=1e-3, atol=0)
+
+
 def test_stats_report_raw_and_per_frame(options, pair):
     criterion = SSLSoftDTW(**options, factors=[1.0], name="mine")
     loss = criterion(*pair)
