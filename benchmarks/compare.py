@@ -57,7 +57,7 @@ def main() -> None:
         print("Word error rate (%) with 95 % interval\n" + content.rates.plain())
         if content.differences.rows:
             print("\nDifferences, per cent absolute (* interval excludes zero)\n" + content.differences.plain())
-        if content.curves:
+        if content.comparable:
             print("\nConvergence\n" + convergence_table(content.curves, content.measure).plain())
         if args.out:
             write(content, args.out)

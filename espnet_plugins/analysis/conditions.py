@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from espnet_plugins.analysis.scores import Scores, SetScore, group_seeds
 from espnet_plugins.analysis.tables import Table, label, mean_cell
 
 GROUPINGS = ("noise", "SNR", "speaker")
+# E.g. `babble_2.5dB`, or `snr0to5dB` where only the range of the level is known.
+_CONDITION = re.compile(r"^(?:(?P<noise>.+)_|snr)(?P<low>-?\d+(?:\.\d+)?)(?:to(?P<high>-?\d+(?:\.\d+)?))?(?:dB)?$")
 
 
 def condition(score: SetScore, utterance: str, *, by: str) -> str:
@@ -20,19 +24,22 @@ def condition(score: SetScore, utterance: str, *, by: str) -> str:
 
     Example:
         >>> from espnet_plugins.analysis.scores import ErrorCounts, UtteranceScore
-        >>> one = UtteranceScore("a", "a", ErrorCounts(1), ErrorCounts(1), condition="street_music_2.5")
-        >>> score = SetScore("noisy", "test", {"u": one})
-        >>> condition(score, "u", by="noise"), condition(score, "u", by="SNR")
-        ('street_music', '2.5 dB')
+        >>> def conditions(name):
+        ...     one = UtteranceScore("a", "a", ErrorCounts(1), ErrorCounts(1), condition=name)
+        ...     score = SetScore("noisy", "test", {"u": one})
+        ...     return condition(score, "u", by="noise"), condition(score, "u", by="SNR")
+        >>> conditions("street_music_2.5dB"), conditions("snr-5to0dB"), conditions("clean")
+        (('street_music', '2.5 dB'), ('unknown', '-5 to 0 dB'), ('clean', 'clean'))
     """
     fields = score.utterances[utterance]
     if by == "speaker":
         return fields.speaker or "unknown"
-    noise, _, level = fields.condition.rpartition("_")
-    if not noise:
-        # One word alone: a condition without a level, such as clean input.
+    match = _CONDITION.match(fields.condition)
+    if match is None:
         return fields.condition or "unknown"
-    return noise if by == "noise" else f"{level} dB"
+    if by == "noise":
+        return match["noise"] or "unknown"
+    return f"{match['low']} to {match['high']} dB" if match["high"] else f"{match['low']} dB"
 
 
 def rates_by_condition(scores: Scores, dataset: str, *, by: str) -> tuple[list[str], dict[str, np.ndarray]]:
@@ -62,7 +69,7 @@ def rates_by_condition(scores: Scores, dataset: str, *, by: str) -> tuple[list[s
 
 
 def condition_table(scores: Scores, dataset: str, *, by: str) -> Table:
-    """Word error rates by condition: one row for each configuration, mean over seeds.
+    """Word error rates by condition: one row for each, one column for each configuration, mean over seeds.
 
     Args:
         scores: System -> test set -> score.
@@ -70,15 +77,15 @@ def condition_table(scores: Scores, dataset: str, *, by: str) -> Table:
         by: One of GROUPINGS.
     """
     names, rates = rates_by_condition(scores, dataset, by=by)
-    rows = [
-        [label(configuration, len(values)), *(mean_cell(column) for column in values.T.tolist())]
-        for configuration, values in rates.items()
-    ]
-    return Table([f"WER (%) by {by}", *names], rows)
+    header = [f"WER (%) by {by}", *(label(name, len(values)) for name, values in rates.items())]
+    columns = [[mean_cell(column) for column in values.T.tolist()] for values in rates.values()]
+    return Table(header, [[name, *cells] for name, *cells in zip(names, *columns, strict=True)])
 
 
-def _natural(name: str) -> tuple[float, str]:
+def _natural(name: str) -> tuple[float, float, str]:
+    """Sort levels by value, a range behind its lower end; names behind all levels."""
     try:
-        return float(name.removesuffix(" dB")), ""
+        ends = [float(end) for end in name.removesuffix(" dB").split(" to ")]
     except ValueError:
-        return float("inf"), name
+        return float("inf"), 0.0, name
+    return ends[0], ends[-1], ""

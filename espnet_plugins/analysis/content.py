@@ -33,6 +33,11 @@ class Content:
     measure: str = ""
     costs: Mapping[str, Cost] = dataclasses.field(default_factory=dict)
 
+    @property
+    def comparable(self) -> bool:
+        """Whether the curves are on one scale: error rates are, losses of different objectives are not."""
+        return bool(self.curves) and self.measure != "valid_loss"
+
     @cached_property
     def pooled(self) -> Scores:
         """The scores, with the noisy sets together as one more set."""

@@ -81,7 +81,9 @@ def choose_measure(tables: Sequence[dict[str, np.ndarray]]) -> str:
     for measure in MEASURES:
         if tables and all(np.isfinite(table[measure]).sum() > 1 for table in tables):
             return measure
-    raise ScoreError(f"the curves share none of {', '.join(MEASURES)}")
+    raise ScoreError(
+        f"the runs share none of {', '.join(MEASURES)} at two evaluations or more: a curve takes two epochs at least"
+    )
 
 
 def merge_seeds(tables: Sequence[dict[str, np.ndarray]], measure: str) -> Curve:

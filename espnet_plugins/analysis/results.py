@@ -44,13 +44,15 @@ def render_results(content: Content) -> str:
             "of comparisons, and with one seed they say nothing about other training runs.",
         ]
     if curves:
-        parts += [
-            "## Convergence",
-            "![Development results against updates](curves.png)",
-            convergence_table(curves, measure).markdown(),
-            "The mean over updates is the area under the curve divided by its length: lower is faster.",
-            evaluation_table(curves, measure).markdown(),
-        ]
+        parts += ["## Convergence", "![Development results against updates](curves.png)"]
+        if content.comparable:
+            parts += [
+                convergence_table(curves, measure).markdown(),
+                "The mean over updates is the area under the curve divided by its length: lower is faster.",
+            ]
+        else:
+            parts.append("Losses of different objectives have different scales: only their shapes compare.")
+        parts.append(evaluation_table(curves, measure).markdown())
     if content.costs:
         parts += [
             "## Cost",

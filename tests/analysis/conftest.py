@@ -31,7 +31,7 @@ def random_score(system: str, *, error_rate: float, seed: int, dataset: str = "t
             else:
                 heard += ([], [word, word], ["six"])[generator.integers(3)]
         references[utt], hypotheses[utt] = " ".join(reference), " ".join(heard)
-        conditions[utt] = ("babble_2.5", "street_music_7.5")[index % 2]
+        conditions[utt] = ("babble_2.5dB", "street_music_7.5dB")[index % 2]
         speakers[utt] = f"spk{index % 3}"
     scored = score_transcripts(references, hypotheses, conditions=conditions, speakers=speakers)
     return SetScore(system, dataset, scored)
@@ -86,7 +86,7 @@ def example():
         make_version("noisy", signal, 16000, reference="one two three", hypothesis="one four <b>"),
         make_version("se", signal, 16000, reference="one two three", hypothesis=""),
     ]
-    return Example("test_seen", "spk0_000", "babble_2.5", "one two three", versions)
+    return Example("test_seen", "spk0_000", "babble_2.5dB", "one two three", versions)
 
 
 @pytest.fixture(scope="session")

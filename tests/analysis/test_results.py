@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from espnet_plugins.analysis.content import Content
+from espnet_plugins.analysis.html_report import render_report
 from espnet_plugins.analysis.results import render_results
 from espnet_plugins.analysis.scores import SetScore
 from espnet_plugins.analysis.tables import error_table, mean_cell, number, quality_table, word_error_summary
@@ -65,6 +66,13 @@ def test_same_content_same_text(scores, curves, costs):
     without = render_results(Content(title="T", scores=scores, environment={}))
     assert "Convergence" not in without
     assert "Cost" not in without
+
+
+def test_losses_of_different_objectives_are_not_compared(scores, curves):
+    content = Content(title="T", scores=scores, environment={}, curves=curves, measure="valid_loss")
+    for text in (render_results(content), render_report(content)):
+        assert "only their shapes compare" in text
+        assert "updates to" not in text
 
 
 @pytest.mark.parametrize(("value", "text"), [(math.nan, "-"), (math.inf, "inf"), (12.345, "12.3")])

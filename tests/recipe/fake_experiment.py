@@ -65,7 +65,7 @@ class Experiment:
         ids = [f"spk{i % 2}_{i:02d}" for i in range(utterances)]
         self._table(folder / "utt2spk", {utt: utt[:4] for utt in ids})
         self._table(folder / "utt2num_samples", {utt: str(RATE) for utt in ids})
-        self._table(folder / "utt2category", {u: ("hum_2.5", "babble_7.5")[i % 2] for i, u in enumerate(ids)})
+        self._table(folder / "utt2category", {u: ("hum_2.5dB", "babble_7.5dB")[i % 2] for i, u in enumerate(ids)})
         texts = {utt: " ".join(generator.choice(WORDS, size=4)) for utt in ids}
         self._table(folder / "text_spk1", texts)
         rhythm = np.clip(np.sin(2 * np.pi * 4 * np.arange(RATE) / RATE), 0, None)

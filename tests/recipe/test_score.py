@@ -191,5 +191,5 @@ def test_audio_of_every_kind_is_scaled_alike(tmp_path):
 def test_scores_are_valid_json_with_a_line_per_field(monkeypatch, experiment):
     run(monkeypatch, experiment)
     content = json.loads((experiment.recipe.expdir / "score" / "clean" / "test_seen.json").read_text())
-    assert content["utterances"]["spk0_00"]["condition"] == "hum_2.5"
+    assert content["utterances"]["spk0_00"]["condition"] == "hum_2.5dB"
     assert content["utterances"]["spk0_00"]["speaker"] == "spk0"
