@@ -15,7 +15,7 @@ from espnet2.tasks.hubert import HubertTask
 from espnet2.torch_utils.device_funcs import force_gatherable
 
 import espnet_plugins.register  # noqa: F401  (fills ESPnet's tables before a task reads them)
-from espnet_plugins.asr.errors import CTCWordErrors
+from espnet_plugins.asr.errors import greedy_error_rates
 from espnet_plugins.enh.model import LengthAwareEnhancementModel
 from espnet_plugins.ssl import share_passes
 from espnet_plugins.train.trainer import ResumableTrainer
@@ -47,8 +47,6 @@ class JointModel(ESPnetEnhS2TModel):
             )
         super().__init__(enh_model, s2t_model, calc_enh_loss=enh_weight > 0)
         self.enh_weight, self.asr_weight = enh_weight, asr_weight
-        if getattr(s2t_model, "error_calculator", None) is not None:
-            s2t_model.error_calculator = CTCWordErrors.from_stock(s2t_model.error_calculator)
 
     def forward(self, speech, speech_lengths, **batch):
         """Compute the loss of a padded batch.
@@ -76,28 +74,31 @@ class JointModel(ESPnetEnhS2TModel):
                 if perm is not None:
                     enhanced = ESPnetEnhancementModel.sort_by_perm(enhanced, perm)
             if self.asr_weight > 0 or not self.training:
-                texts = [batch[f"text_spk{k}"] for k in speakers]
+                texts = self._pad_texts([batch[f"text_spk{k}"] for k in speakers])
                 text_lengths = [batch[f"text_spk{k}_lengths"] for k in speakers]
                 loss_asr, asr_stats = self._recognise(enhanced, speech_lengths, texts, text_lengths, perm)
                 loss = loss + self.asr_weight * loss_asr
-                stats.update({k: v for k, v in asr_stats.items() if k != "loss"}, loss_asr=loss_asr.detach())
-                if not self.training:
-                    stats["wer_ctc"] = getattr(self.s2t_model.error_calculator, "wer_ctc", None)
+                stats.update(asr_stats, loss_asr=loss_asr.detach())
         stats["loss"] = loss.detach()
         return force_gatherable((loss, stats, speech.shape[0]), loss.device)
 
     def _recognise(self, enhanced, speech_lengths, texts, text_lengths, perm):
         if len(enhanced) > 1 and perm is None:
-            loss, stats, _ = self.asr_pit_loss(enhanced, speech_lengths, self._pad_texts(texts), text_lengths)
-            return loss.squeeze(), stats
+            loss, stats, _ = self.asr_pit_loss(enhanced, speech_lengths, texts, text_lengths)
+            return loss.squeeze(), {name: value for name, value in stats.items() if name != "loss"}
         # A single speaker's tensor is passed as it is: its memory identifies the shared upstream pass.
         waveform = enhanced[0] if len(enhanced) == 1 else torch.cat(enhanced)
-        loss, stats, _ = self.s2t_model(
-            waveform,
-            speech_lengths.repeat(len(enhanced)),
-            torch.cat(self._pad_texts(texts)),
-            torch.cat(text_lengths),
-        )
+        lengths = speech_lengths.repeat(len(enhanced))
+        text, all_text_lengths = torch.cat(texts), torch.cat(text_lengths)
+        loss, stats, _ = self.s2t_model(waveform, lengths, text, all_text_lengths)
+        stats = {name: value for name, value in stats.items() if name not in ("loss", "cer_ctc")}
+        if not self.training and self.s2t_model.ctc is not None:
+            frames, frame_lengths = self.s2t_model.encode(waveform, lengths)
+            frames = frames[0] if isinstance(frames, tuple) else frames
+            scores = self.s2t_model.ctc.log_softmax(frames)
+            stats["wer_ctc"], stats["cer_ctc"] = greedy_error_rates(
+                scores, frame_lengths, text, all_text_lengths, self.s2t_model.token_list
+            )
         return loss.squeeze(), stats
 
     def _pad_texts(self, texts):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
 
-from espnet_plugins.ssl import get_shared_upstream
+from espnet_plugins.ssl import Upstream, get_shared_upstream
 
 
 class FrozenSSLFrontend(AbsFrontend):
@@ -53,7 +53,7 @@ class FrozenSSLFrontend(AbsFrontend):
         self.layer_weights = torch.nn.Parameter(torch.zeros(model.n_layers + 1)) if weighted else None
 
     @property
-    def upstream(self) -> torch.nn.Module:
+    def upstream(self) -> Upstream:
         """The upstream, one per process, loaded when first used."""
         return get_shared_upstream(**self._upstream_options)
 
@@ -72,7 +72,7 @@ class FrozenSSLFrontend(AbsFrontend):
             (B, N, D) features and (B,) lengths in frames.
         """
         layers, lengths = self.upstream.all_layers(input, input_lengths)
-        if self.layer_weights is None:
+        if isinstance(self.layer, int):
             layers = layers[self.layer]
         if self.normalize:
             layers = torch.nn.functional.layer_norm(layers, layers.shape[-1:])

@@ -7,17 +7,15 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from local import dump, kaldi_dir, librimix, librispeech, voicebank_demand
+from local import custom, dump, kaldi_dir, librimix, librispeech, noisy_librispeech, voicebank_demand
 from local.config import Recipe, add_common_arguments
 from local.corpora import Corpora
 from local.kaldi_dir import Utterance
+from local.sets import COMBINED
 from local.steps import OptionError, Step, log, run_main
 from local.tokens import train_tokens
 
 STAGE = 2
-
-# The two sets that training reads are put together from others.
-COMBINED = ("train", "dev")
 
 
 def _voicebank_demand(corpora: Corpora) -> Callable[..., list[Utterance]]:
@@ -55,8 +53,35 @@ def _librispeech(corpora: Corpora) -> Callable[..., list[Utterance]]:
     return find
 
 
-# What a set may be taken from; the options of a set are the keyword arguments of what is given here.
-SOURCES = {"voicebank_demand": _voicebank_demand, "librimix": _librimix, "librispeech": _librispeech}
+def _noisy_librispeech(corpora: Corpora) -> Callable[..., list[Utterance]]:
+    def find(*, part: str, kind: str) -> list[Utterance]:
+        root, librispeech_root = corpora.root("noisy_librispeech"), corpora.root("librispeech")
+        return noisy_librispeech.utterances(root, librispeech_root, part=part, kind=kind, nj=corpora.recipe.nj)
+
+    return find
+
+
+def _tables(corpus: str) -> Callable[[Corpora], Callable[..., list[Utterance]]]:
+    """A corpus that is described by a CSV per part."""
+
+    def source(corpora: Corpora) -> Callable[..., list[Utterance]]:
+        def find(*, part: str, input: str = "noisy") -> list[Utterance]:
+            return custom.utterances(corpora.root(corpus) / f"{part}.csv", input=input, nj=corpora.recipe.nj)
+
+        return find
+
+    return source
+
+
+# How the sets of a corpus are listed; the options of a set are the keyword arguments of what is given here.
+SOURCES = {
+    "voicebank_demand": _voicebank_demand,
+    "librimix": _librimix,
+    "librispeech": _librispeech,
+    "noisy_librispeech": _noisy_librispeech,
+    "digits": _tables("digits"),
+    "custom": _tables("custom"),
+}
 
 
 def finder(corpora: Corpora, name: str, spec: Mapping[str, Any]) -> Callable[[], list[Utterance]]:
@@ -71,12 +96,10 @@ def finder(corpora: Corpora, name: str, spec: Mapping[str, Any]) -> Callable[[],
         A function without arguments.
 
     Raises:
-        OptionError: When the corpus or an option is unknown, or a needed one is missing.
+        OptionError: When an option is unknown, or a needed one is missing.
     """
     options = dict(spec)
-    corpus = options.pop("corpus", None)
-    if corpus not in SOURCES:
-        raise OptionError(f"set '{name}': unknown corpus '{corpus}', choose from {', '.join(SOURCES)}")
+    corpus = options.pop("corpus")
     find = SOURCES[corpus](corpora)
     try:
         inspect.signature(find).bind(**options)
@@ -86,38 +109,20 @@ def finder(corpora: Corpora, name: str, spec: Mapping[str, Any]) -> Callable[[],
     return lambda: find(**options)
 
 
-def check_sets(preset: Mapping[str, Any]) -> None:
-    """Insist that train, dev and test name sets that exist.
-
-    Raises:
-        OptionError: For the first fault.
-    """
-    sets = preset["sets"]
-    for name in (*COMBINED, "tokens"):
-        if name in sets:
-            raise OptionError(f"a set cannot be called '{name}': that name is taken")
-    for role in (*COMBINED, "test"):
-        for name in preset[role]:
-            if name not in sets:
-                raise OptionError(f"`{role}` names the set '{name}', which is not among: {', '.join(sets)}")
-        if not preset[role]:
-            raise OptionError(f"the preset names no set for `{role}`")
-
-
-def prepare_set(recipe: Recipe, name: str) -> None:
+def prepare_set(corpora: Corpora, name: str) -> None:
     """Write the data directory of a set and its archives.
 
     Args:
-        recipe: The invocation.
-        name: One of the preset's `sets`.
+        corpora: Where the corpora are.
+        name: One of the sets in use.
     """
-    corpora, spec = Corpora(recipe), recipe.preset["sets"][name]
+    recipe, spec = corpora.recipe, corpora.sets[name]
     find = finder(corpora, name, spec)
     directory = Step(
         "directory",
         stage=STAGE,
         out=recipe.datadir / name,
-        inputs={spec["corpus"]: (corpora.done(spec["corpus"]), 1)},
+        inputs=corpora.inputs(spec),
         settings={"set": spec, "corpus": corpora.options(spec["corpus"])},
     )
     directory.run(lambda: kaldi_dir.write(directory.out, find()))
@@ -185,19 +190,15 @@ def prepare_tokens(recipe: Recipe) -> None:
     step.run(train)
 
 
-def sets_in_use(preset: Mapping[str, Any]) -> list[str]:
-    """The sets that train, dev or test name, in the order of `sets`."""
-    used = {name for role in (*COMBINED, "test") for name in preset[role]}
-    return [name for name in preset["sets"] if name in used]
-
-
 def main() -> None:
     """Run the data part of stage 2 from the command line."""
     args = add_common_arguments(argparse.ArgumentParser(description=__doc__)).parse_args()
     recipe = Recipe.from_args(args)
-    check_sets(recipe.preset)
-    for name in sets_in_use(recipe.preset):
-        prepare_set(recipe, name)
+    corpora = Corpora(recipe)
+    for name, spec in corpora.sets.items():
+        finder(corpora, name, spec)
+    for name in corpora.sets:
+        prepare_set(corpora, name)
     for name in COMBINED:
         combine_sets(recipe, name)
     prepare_tokens(recipe)

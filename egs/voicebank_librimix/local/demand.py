@@ -21,29 +21,46 @@ ENVIRONMENTS = SEEN + UNSEEN
 ONLY_48K = ("SCAFE",)
 
 
-def recording_path(root: Path, environment: str, *, made: Path) -> Path:
+def find_recording(root: Path, environment: str) -> Path:
+    """Find the first channel of an environment.
+
+    Args:
+        root: The corpus: `<ENV>_16k/<ENV>/ch01.wav`, `<ENV>/ch01.wav` or `<ENV>_48k/<ENV>/ch01.wav`.
+        environment: One of ENVIRONMENTS.
+
+    Returns:
+        The file, of either rate; that at 16 kHz where both are there.
+
+    Raises:
+        DataError: When there is no such recording.
+    """
+    folders = (f"{environment}_16k/{environment}", environment, f"{environment}_48k/{environment}")
+    candidates = [root / folder / "ch01.wav" for folder in folders]
+    found = next((path for path in candidates if path.is_file()), None)
+    if found is None:
+        archive = f"{environment}_{48 if environment in ONLY_48K else 16}k"
+        raise DataError(f"{root} lacks {environment}: unpack {archive}.zip into {root / archive}")
+    return found
+
+
+def recording_16k(root: Path, environment: str, *, made: Path) -> Path:
     """Find the first channel of an environment at 16 kHz, resampling it where only 48 kHz is there.
 
     Args:
-        root: The corpus: `<ENV>_16k/<ENV>/ch01.wav`, `<ENV>_48k/<ENV>/ch01.wav` or `<ENV>/ch01.wav`.
+        root: The corpus.
         environment: One of ENVIRONMENTS.
         made: Where a resampled recording is kept, in the same layout.
 
     Returns:
-        A mono file at 16 kHz.
+        A mono file at 16 kHz; one made here was resampled by soxr HQ.
 
     Raises:
         DataError: When there is no such recording.
     """
     own = made / f"{environment}_16k" / environment / "ch01.wav"
-    folders = (f"{environment}_16k/{environment}", environment, f"{environment}_48k/{environment}")
-    candidates = [own, *(root / folder / "ch01.wav" for folder in folders)]
-    found = next((path for path in candidates if path.is_file()), None)
-    if found is None:
-        rate = 48 if environment in ONLY_48K else 16
-        raise DataError(
-            f"{root} lacks {environment}: unpack {environment}_{rate}k.zip into {root}/{environment}_{rate}k"
-        )
+    if own.is_file():
+        return own
+    found = find_recording(root, environment)
     if inspect(found).rate == RATE:
         return found
     signal, rate = read(found)

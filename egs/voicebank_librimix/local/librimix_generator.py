@@ -80,6 +80,12 @@ class Plan:
         """E.g. `<out>/wav16k/max`."""
         return self.out / f"wav{rate // 1000}k" / mode
 
+    @property
+    def journal(self) -> Path:
+        """Where finished mixtures are noted, one line each."""
+        choice = "-".join(map(str, (self.split, *self.rates, *self.modes)))
+        return self.out / f".{choice}.journal"
+
 
 def read_metadata(path: Path) -> Iterator[Row]:
     """Read the rows of a metadata CSV one by one, for any number of sources.
@@ -252,16 +258,22 @@ def _generate(task: tuple[Row, Plan]) -> dict[str, Any]:
     return record
 
 
-def _read_journal(path: Path) -> dict[str, None]:
+def _keys(plan: Plan) -> list[str]:
+    """The names under which a mixture's record holds its lengths and metrics."""
+    return [f"{rate} {mode} {kind}" for rate in plan.rates for mode in plan.modes for kind in plan.types]
+
+
+def _finished(plan: Plan) -> frozenset[str]:
     """The mixtures that an interrupted run finished; a line cut short by the interruption is dropped."""
+    path = plan.journal
     if not path.exists():
-        return {}
+        return frozenset()
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n")]
+    whole = [line for line in lines if line.endswith("\n") and set(_keys(plan)) <= json.loads(line).keys()]
     if len(whole) < len(lines):
         with atomic_path(path) as tmp:
             tmp.write_text("".join(whole), encoding="utf-8")
-    return dict.fromkeys(json.loads(line)["id"] for line in whole)
+    return frozenset(json.loads(line)["id"] for line in whole)
 
 
 def _tables(plan: Plan, count: int) -> Iterator[tuple[Path, list[str], int, str, str, bool]]:
@@ -279,13 +291,13 @@ def _tables(plan: Plan, count: int) -> Iterator[tuple[Path, list[str], int, str,
                 yield folder / f"metrics_{plan.split}_{kind}.csv", header, rate, mode, kind, True
 
 
-def _write_tables(plan: Plan, journal: Path, count: int) -> None:
+def _write_tables(plan: Plan, count: int) -> None:
     """Turn the journal into the corpus's tables; paths are relative to the folder of the mode."""
     for path, header, rate, mode, kind, metrics in _tables(plan, count):
         with (
             atomic_path(path) as tmp,
             tmp.open("w", newline="", encoding="utf-8") as file,
-            journal.open(encoding="utf-8") as lines,
+            plan.journal.open(encoding="utf-8") as lines,
         ):
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(header)
@@ -346,16 +358,15 @@ def generate(plan: Plan, *, nj: int) -> int:
                 folder.mkdir(parents=True, exist_ok=True)
                 for leftover in folder.glob(".*.tmp"):
                     remove(leftover)
-    journal = plan.out / f".{plan.split}.journal"
-    finished = _read_journal(journal)
+    finished = _finished(plan)
     tasks = ((row, plan) for row in read_metadata(plan.metadata) if row.id not in finished)
     records = parallel_map(_generate, tasks, nj=nj, total=total - len(finished), description=f"mixtures {plan.split}")
     try:
-        with journal.open("a", encoding="utf-8") as file:
+        with plan.journal.open("a", encoding="utf-8") as file:
             for record in records:
                 file.write(json.dumps(record) + "\n")
                 file.flush()
     except OSError as error:
-        raise RecipeError(f"cannot write {journal}: {error.strerror}") from error
-    _write_tables(plan, journal, count)
+        raise RecipeError(f"cannot write {plan.journal}: {error.strerror}") from error
+    _write_tables(plan, count)
     return total

@@ -36,7 +36,7 @@ def frame_features(waveform: np.ndarray) -> np.ndarray:
     """MFCC with their differences, one row per frame of the SSL model.
 
     Args:
-        waveform: (T,) at 16 kHz.
+        waveform: (T,) at 16 kHz, in [-1, 1).
 
     Returns:
         (N, 39), N = floor((T - 400) / 320) + 1.
@@ -75,7 +75,7 @@ def make_targets(recipe: Recipe, out: Path) -> None:
     features: dict[str, dict[str, np.ndarray]] = {}
     for part in ("train", "dev"):
         scp = kaldiio.load_scp(str(recipe.dumpdir / part / "spk1.scp"))
-        features[part] = {utt: frame_features(scp[utt][1].astype(np.float32) / 32768.0) for utt in sorted(scp)}
+        features[part] = {utt: frame_features(scp[utt][1].astype(np.float32)) for utt in sorted(scp)}
     frames = np.concatenate(list(features["train"].values()))
     generator = np.random.default_rng(recipe.preset["seed"])
     chosen = generator.permutation(len(frames))[: settings["frames_for_kmeans"]]
@@ -122,7 +122,7 @@ def pretrain(recipe: Recipe, step: Step, *, resume: bool) -> None:
     threads = recipe.preset["threads"]["single"]
     run_jobs([Job("SSL pre-training", command, hubert / "train.log", threads=threads)], nj=1)
     with atomic_path(step.out / "upstream.pth") as tmp:
-        export_espnet_hubert(hubert / "config.yaml", hubert / "valid.loss.ave_1best.pth", tmp)
+        export_espnet_hubert(hubert / "config.yaml", hubert / "train.loss.ave_1best.pth", tmp)
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ class Archive:
         checksum: `md5:...` or `sha256:...`, or None.
         into: Folder below the corpus's that it is unpacked into.
         take: Only what lies below this path of the archive is unpacked.
+        only: Only files of this name are unpacked, where it is not empty.
         provides: Paths below the corpus's folder that it unpacks to.
         parts: The parts of the corpus it belongs to; empty: all.
     """
@@ -36,6 +37,7 @@ class Archive:
     checksum: str | None
     into: str
     take: str
+    only: str
     provides: tuple[str, ...]
     parts: tuple[str, ...]
 
@@ -55,11 +57,11 @@ class Entry:
         """The archives that some parts of the corpus lie in.
 
         Raises:
-            OptionError: For a part that no archive has.
+            OptionError: For a part that no archive has, where archives are divided into parts.
         """
         parts = set(parts)
         known = {part for archive in self.archives for part in archive.parts}
-        if unknown := sorted(parts - known):
+        if known and (unknown := sorted(parts - known)):
             raise OptionError(f"{self.title} has no part '{unknown[0]}': choose from {', '.join(sorted(known))}")
         return [archive for archive in self.archives if not archive.parts or parts & set(archive.parts)]
 
@@ -76,6 +78,7 @@ def _archive(corpus: str, entry: Mapping[str, Any]) -> Archive:
             checksum=entry.get("checksum"),
             into=entry.get("into", ""),
             take=entry.get("take", ""),
+            only=entry.get("only", ""),
             provides=tuple(entry["provides"]),
             parts=tuple(entry.get("parts", ())),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import collections
 import csv
 import datetime
 from collections.abc import Mapping, Sequence
@@ -142,6 +141,7 @@ def _job(recipe: Recipe, step: Step, *, resume: bool, threads: int) -> Job:
 
 def finish(step: Step) -> None:
     """Keep the selected model and the development curve of a finished training."""
+    import numpy as np
     import torch
 
     folder = step.out / "espnet"
@@ -150,8 +150,9 @@ def finish(step: Step) -> None:
     selected = folder / f"{phase}.{key}.ave_{n_best}best.pth"
     with atomic_path(step.out / MODEL) as tmp:
         tmp.write_bytes(selected.read_bytes())
-    safe = [datetime.timedelta, collections.defaultdict, dict]
-    with torch.serialization.safe_globals(safe):
+    # What ESPnet's reporter keeps beside plain numbers.
+    scalars = [np._core.multiarray.scalar, np.dtype, np.dtypes.Float64DType, datetime.timedelta]
+    with torch.serialization.safe_globals(scalars):
         reporter = torch.load(folder / "checkpoint.pth", map_location="cpu", weights_only=True)["reporter"]
     with atomic_path(step.out / "curve.csv") as tmp, tmp.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, CURVE_COLUMNS)

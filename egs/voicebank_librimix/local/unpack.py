@@ -79,13 +79,14 @@ def _merge(source: Path, target: Path) -> None:
             os.replace(child, place)
 
 
-def unpack(path: Path, folder: Path, *, take: str = "") -> None:
+def unpack(path: Path, folder: Path, *, take: str = "", only: str = "") -> None:
     """Unpack an archive into a folder.
 
     Args:
         path: A zip or a tar file, compressed in any way that tarfile knows.
         folder: Gets the contents; other things in it stay. Nothing appears there before all is unpacked.
         take: Only what lies below this path of the archive, without that path.
+        only: Only files of this name, where it is not empty.
 
     Raises:
         ArchiveError: When the archive is damaged, wants to write outside the folder, holds links or devices,
@@ -97,9 +98,9 @@ def unpack(path: Path, folder: Path, *, take: str = "") -> None:
     try:
         tmp.mkdir(parents=True)
         with _members(path) as members:
-            _extract(members, tmp, path, PurePosixPath(take))
+            _extract(members, tmp, path, PurePosixPath(take), only)
         if not any(tmp.iterdir()):
-            raise ArchiveError(f"{path} holds nothing below '{take}'")
+            raise ArchiveError(f"{path} holds nothing of '{take}/{only}'")
         folder.mkdir(parents=True, exist_ok=True)
         _merge(tmp, folder)
     except OSError as error:
@@ -108,11 +109,11 @@ def unpack(path: Path, folder: Path, *, take: str = "") -> None:
         remove(tmp)
 
 
-def _extract(members: Iterator[_Member], tmp: Path, path: Path, take: PurePosixPath) -> None:
+def _extract(members: Iterator[_Member], tmp: Path, path: Path, take: PurePosixPath, only: str) -> None:
     with tqdm(desc=f"unpack {path.name}", unit="B", unit_scale=True, mininterval=1.0) as progress:
         for name, size, opened in members:
             target = _destination(name, tmp, path, take)
-            if target is None:
+            if target is None or (only and target.name != only):
                 continue
             if opened is None:
                 target.mkdir(parents=True, exist_ok=True)

@@ -42,8 +42,10 @@ def read_log(path: Path) -> dict[str, tuple[str, float]]:
     Raises:
         DataError: For a missing file or a line of another form.
     """
+    # The archive of the logs has no folder of its own: they may have been unpacked beside the audio.
+    path = path if path.is_file() else path.parents[1] / path.name
     if not path.is_file():
-        raise DataError(f"{path} is missing: unpack logfiles.zip there")
+        raise DataError(f"{path.parent / 'logfiles' / path.name} is missing: unpack logfiles.zip there")
     entries = {}
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         try:
