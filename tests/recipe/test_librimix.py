@@ -168,7 +168,7 @@ def test_an_interrupted_generation_goes_on_and_ends_the_same(tmp_path):
     corpus = Corpus(tmp_path, rows=9)
     generate(corpus.plan(tmp_path / "whole"), nj=1)
     generate(corpus.plan(tmp_path / "out"), nj=1)
-    journal = tmp_path / "out" / ".dev.journal"
+    journal = corpus.plan(tmp_path / "out").journal
     lines = journal.read_text().splitlines(keepends=True)
     # As a kill leaves it: four mixtures recorded, a fifth cut off in the middle of its line.
     journal.write_text("".join(lines[:4]) + lines[4][:20])
