@@ -27,6 +27,8 @@ intrinsic: Any = numba.extending.intrinsic
 
 LANES = 32
 CHUNK = 64
+# Side of the squares that are turned between rows and steps.
+BLOCK = 8
 # The cost of cells that no path may visit. Sums of millions of it stay finite in float32.
 WALL = 1e30
 # Occupancies below this are dropped: they are beyond rounding, and denormal numbers would slow the pass down.
@@ -37,6 +39,12 @@ _DONE = 1 << 60
 _LANES = np.uint64(LANES)
 _WIDTH = np.uint64(LANES + 1)
 _ONE = np.uint64(1)
+
+# The backward pass keeps four numbers a cell in one array, step by step: what it hands up, left and diagonally
+# (each with a place for what comes from the strip below) and its own occupancy. One array, because distances
+# inside it are constants, so that LLVM need not guard the vector code against overlap.
+LEFT, DIAGONAL, VISIT, FLOWS = (k * (LANES + 1) for k in (1, 2, 3, 4))
+_LEFT, _DIAGONAL, _VISIT, _FLOWS = (np.uint64(k) for k in (LEFT, DIAGONAL, VISIT, FLOWS))
 
 # Columns of the table of strips.
 PAIR, ROW, START, STEPS, STORE, CHUNKS = range(6)
@@ -106,6 +114,48 @@ def _publish(typingctx, array, row, column, value):
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, types.int64), codegen
+
+
+@intrinsic
+def _turn(typingctx, source, stride, target, step, factor):
+    """target[i * step + j] = source[j * stride + i] * factor for i, j < BLOCK; source and target are addresses.
+
+    Written as shuffles of short vectors, which every processor has; LLVM does not find them in the loops.
+    """
+
+    def codegen(context, builder, signature, args):
+        number = context.get_value_type(factor)
+        size = context.get_abi_sizeof(number)
+        vector = ir.VectorType(number, BLOCK)
+
+        def place(address, pitch, k):
+            offset = builder.mul(pitch, ir.Constant(pitch.type, k * size))
+            return builder.inttoptr(builder.add(address, offset), vector.as_pointer())
+
+        scale = ir.Constant(vector, ir.Undefined)
+        for k in range(BLOCK):
+            scale = builder.insert_element(scale, args[4], ir.IntType(32)(k))
+        rows = [builder.load(place(args[0], args[1], k), align=size) for k in range(BLOCK)]
+        rows = [builder.fmul(row, scale) for row in rows]
+        # Swap ever smaller squares across the diagonal.
+        half = BLOCK // 2
+        while half:
+            upper = [j + (BLOCK - half if j & half else 0) for j in range(BLOCK)]
+            lower = [j + (BLOCK if j & half else half) for j in range(BLOCK)]
+            for k in range(BLOCK):
+                if not k & half:
+                    rows[k], rows[k + half] = (
+                        builder.shuffle_vector(
+                            rows[k], rows[k + half], ir.Constant(ir.VectorType(ir.IntType(32), BLOCK), order)
+                        )
+                        for order in (upper, lower)
+                    )
+            half //= 2
+        for k in range(BLOCK):
+            builder.store(rows[k], place(args[2], args[3], k), align=size)
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 4, factor), codegen
 
 
 _yield = types.ExternalFunction("sched_yield", types.int32())
@@ -213,30 +263,47 @@ def strip_table(n, m, reach, kept):
 
 
 @_jit
-def _skew(cost, offset, columns, row, first, steps, scale, low, high, skewed, blemish):
+def _skew(cost, corner, columns, first, steps, scale, low, high, skewed):
     """Gather a chunk of costs so that the cells of a step lie side by side; walls outside lengths and band.
 
-    Lane l of step t is cell (row + l, first + t - l); it counts when low[l] <= first + t - l < high[l].
+    Lane l of step t is column first + t - l of row l, that is, cost[corner + t + l * (columns - 1)]; it counts
+    when low[l] <= first + t - l < high[l].
     """
-    whole = True
-    for lane in range(LANES):
-        whole = whole and low[lane] <= first - lane and first + steps - lane <= high[lane]
-    if whole:
-        corner = np.uint64(offset + row * columns + first)
-        stride = np.uint64(columns - 1)
-        for t in range(np.uint64(steps)):
-            for lane in range(_LANES):
-                skewed[t * _LANES + lane] = cost[corner + t + lane * stride] * scale
-    else:
-        skewed[:] = WALL
-        for lane in range(LANES):
-            for j in range(max(first - lane, low[lane]), min(first + steps - lane, high[lane])):
-                skewed[(j - first + lane) * LANES + lane] = cost[offset + (row + lane) * columns + j] * scale
-    for t in range(np.uint64(steps)):
-        for lane in range(_LANES):
-            value = skewed[t * _LANES + lane]
-            # 0 for finite values, NaN for others
-            blemish[lane] += value - value
+    size = cost.itemsize
+    wall = skewed.dtype.type(WALL)
+    for lane in range(0, LANES, BLOCK):
+        # The bounds rise from lane to lane, the column falls: the outermost lanes decide about a block.
+        begin = low[lane + BLOCK - 1] + lane + BLOCK - 1 - first
+        end = min(high[lane] + lane - first, steps) - BLOCK
+        for t in range(0, steps, BLOCK):
+            source = corner + t + lane * (columns - 1)
+            target = t * LANES + lane
+            if begin <= t and t <= end:
+                _turn(
+                    cost.ctypes.data + source * size,
+                    columns - 1,
+                    skewed.ctypes.data + target * size,
+                    LANES,
+                    scale,
+                )
+                continue
+            for side in range(BLOCK):
+                j = first + t - lane - side
+                for k in range(min(BLOCK, steps - t)):
+                    value = wall
+                    if low[lane + side] <= j + k and j + k < high[lane + side]:
+                        value = cost[source + k + side * (columns - 1)] * scale
+                    skewed[target + k * LANES + side] = value
+
+
+@_jit
+def _blemishes(skewed, count):
+    """How many of the first costs are infinite or NaN."""
+    limit = skewed.dtype.type(math.inf)
+    found = np.int32(0)
+    for k in range(np.uint64(count)):
+        found += np.int32(0) if abs(skewed[k]) < limit else np.int32(1)
+    return found
 
 
 @_jit
@@ -289,7 +356,6 @@ def forward_strips(cost, n, m, reach, scale, table, kept, border, progress, coun
     stored = store.reshape(-1)
     skewed = np.empty(CHUNK * LANES, cost.dtype)
     chunk = np.empty((CHUNK + 2) * width, cost.dtype)
-    blemish = np.empty(LANES, cost.dtype)
     low = np.empty(LANES, np.int64)
     high = np.empty(LANES, np.int64)
     while True:
@@ -300,7 +366,7 @@ def forward_strips(cost, n, m, reach, scale, table, kept, border, progress, coun
         for lane in range(LANES):
             low[lane], high[lane] = _columns(row + lane, n[pair], m[pair], reach[pair])
         strip = row // LANES
-        blemish[:] = 0
+        blemishes = 0
         chunk[:] = WALL
         zero = 0.0
         done = 0
@@ -311,17 +377,16 @@ def forward_strips(cost, n, m, reach, scale, table, kept, border, progress, coun
                     _yield()
             _skew(
                 costs,
-                pair * cost.shape[1] * cost.shape[2],
+                (pair * cost.shape[1] + row) * cost.shape[2] + start + t0,
                 cost.shape[2],
-                row,
                 start + t0,
                 count,
                 scale,
                 low,
                 high,
                 skewed,
-                blemish,
             )
+            blemishes += _blemishes(skewed, count * LANES)
             if t0 == 0:
                 corner = 0.0 if row == 0 else WALL
                 if row > 0 and start > 0:
@@ -354,7 +419,7 @@ def forward_strips(cost, n, m, reach, scale, table, kept, border, progress, coun
                 _copy(chunk, 2 * width, stored, at, count * width)
                 for t in range(count):
                     stored[at + t * width] = chunk[(t + 1) * width]
-        if blemish.sum() != 0.0:
+        if blemishes:
             values[pair] = np.nan
         elif row + LANES >= n[pair] and not np.isnan(values[pair]):
             values[pair] = zero + chunk[(done + 1) * width + n[pair] - row]
@@ -378,12 +443,13 @@ def _load_values(values, stored, base, first, chunks, t0, count):
 
 
 @_jit
-def _shares(values, ups, lefts, diagonals, steps):
+def _shares(values, flows, steps):
     """How each cell of a chunk divides its mass among its three predecessors."""
     one = values.dtype.type(1.0)
     for t in range(np.uint64(steps)):
         before = t * _WIDTH
         last = before + _WIDTH
+        here = t * _FLOWS
         for lane in range(_LANES):
             up, left, diagonal = values[last + lane], values[last + lane + _ONE], values[before + lane]
             smaller, larger = min(up, left), max(up, left)
@@ -391,40 +457,53 @@ def _shares(values, ups, lefts, diagonals, steps):
             far, near = _exp2(least - larger), _exp2(least - middle)
             share = one / (one + (far + near))
             beside = share if smaller <= diagonal else near * share
-            diagonals[before + lane] = near * share if smaller <= diagonal else share
-            ups[before + lane] = beside if up <= left else far * share
-            lefts[before + lane] = far * share if up <= left else beside
+            flows[here + lane] = beside if up <= left else far * share
+            flows[here + _LEFT + lane] = far * share if up <= left else beside
+            flows[here + _DIAGONAL + lane] = near * share if smaller <= diagonal else share
 
 
 @_jit
-def _backward_steps(ups, lefts, diagonals, visits, steps):
+def _backward_steps(flows, steps):
     """Occupancies of the steps of a chunk, latest first; shares become what is handed to each predecessor."""
-    nothing = visits.dtype.type(0.0)
-    faint = visits.dtype.type(FAINT)
+    nothing = flows.dtype.type(0.0)
+    faint = flows.dtype.type(FAINT)
     for back in range(np.uint64(steps)):
         t = np.uint64(steps) - _ONE - back
-        here = t * _WIDTH
-        after = here + _WIDTH
-        corner = after + _WIDTH
+        here = t * _FLOWS
+        after = here + _FLOWS
+        corner = after + _FLOWS
         for lane in range(_LANES):
-            mass = lefts[after + lane] + ups[after + lane + _ONE] + diagonals[corner + lane + _ONE]
+            mass = flows[after + _LEFT + lane] + flows[after + lane + _ONE] + flows[corner + _DIAGONAL + lane + _ONE]
             mass = mass if mass > faint else nothing
-            visits[t * _LANES + lane] = mass
-            lefts[here + lane] *= mass
-            ups[here + lane] *= mass
-            diagonals[here + lane] *= mass
+            flows[here + _VISIT + lane] = mass
+            flows[here + lane] *= mass
+            flows[here + _LEFT + lane] *= mass
+            flows[here + _DIAGONAL + lane] *= mass
 
 
 @_jit
-def _unskew(visits, row, first, steps, factor, low, high, alignment, offset, columns):
+def _unskew(flows, corner, columns, first, steps, factor, low, high, alignment):
     """Put the occupancies of a chunk back in rows; the mirror of `_skew`."""
-    for lane in range(LANES):
-        begin, end = max(first - lane, low[lane]), min(first + steps - lane, high[lane])
-        if begin < end:
-            source = np.uint64((begin - first + lane) * LANES + lane)
-            target = np.uint64(offset + (row + lane) * columns + begin)
-            for j in range(np.uint64(end - begin)):
-                alignment[target + j] = visits[source + j * _LANES] * factor
+    size = flows.itemsize
+    for lane in range(0, LANES, BLOCK):
+        begin = low[lane + BLOCK - 1] + lane + BLOCK - 1 - first
+        end = min(high[lane] + lane - first, steps) - BLOCK
+        for t in range(0, steps, BLOCK):
+            source = t * FLOWS + VISIT + lane
+            target = corner + t + lane * (columns - 1)
+            if begin <= t and t <= end:
+                _turn(
+                    flows.ctypes.data + source * size,
+                    FLOWS,
+                    alignment.ctypes.data + target * size,
+                    columns - 1,
+                    factor,
+                )
+                continue
+            for side in range(BLOCK):
+                j = first + t - lane - side
+                for k in range(max(0, low[lane + side] - j), min(BLOCK, steps - t, high[lane + side] - j)):
+                    alignment[target + k + side * (columns - 1)] = flows[source + k * FLOWS + side] * factor
 
 
 @_jit
@@ -449,10 +528,7 @@ def backward_strips(n, m, reach, table, kept, inflow, progress, counter, store, 
     stored = store.reshape(-1)
     flat = alignment.reshape(-1)
     values = np.empty((CHUNK + 2) * width, store.dtype)
-    ups = np.empty((CHUNK + 2) * width, store.dtype)
-    lefts = np.empty((CHUNK + 2) * width, store.dtype)
-    diagonals = np.empty((CHUNK + 2) * width, store.dtype)
-    visits = np.empty(CHUNK * LANES, store.dtype)
+    flows = np.empty((CHUNK + 2) * FLOWS, store.dtype)
     low = np.empty(LANES, np.int64)
     high = np.empty(LANES, np.int64)
     while True:
@@ -467,40 +543,37 @@ def backward_strips(n, m, reach, table, kept, inflow, progress, counter, store, 
         strip = row // LANES
         final = row + LANES >= n[pair]
         offset = pair * alignment.shape[1] * alignment.shape[2]
-        for flow in (ups, lefts, diagonals):
-            flow[:] = 0
+        flows[:] = 0
         for t0 in range((steps - 1) // CHUNK * CHUNK, -1, -CHUNK):
             count = min(CHUNK, steps - t0)
-            for flow in (ups, lefts, diagonals):
-                _copy(flow, 0, flow, count * width, 2 * width)
+            _copy(flows, 0, flows, count * FLOWS, 2 * FLOWS)
             if final and t0 + count == steps:
-                lefts[count * width + n[pair] - 1 - row] = 1
+                flows[count * FLOWS + LEFT + n[pair] - 1 - row] = 1
             _load_values(values, stored, base, table[k, STORE], table[k, CHUNKS], t0, count)
-            _shares(values, ups, lefts, diagonals, count)
+            _shares(values, flows, count)
             if not final:
                 while _load(progress, pair, strip + 1) > start + t0 - LANES + 1:
                     _yield()
             for t in range(count):
                 j = start + t0 + t - LANES + 1
-                ups[(t + 1) * width + LANES] = inflow[pair, j] if j >= 0 else 0
-            _backward_steps(ups, lefts, diagonals, visits, count)
+                flows[(t + 1) * FLOWS + LANES] = inflow[pair, j] if j >= 0 else 0
+            _backward_steps(flows, count)
             for t in range(count):
                 if start + t0 + t < m[pair]:
-                    inflow[pair, start + t0 + t] = ups[t * width] + diagonals[(t + 1) * width]
+                    inflow[pair, start + t0 + t] = flows[t * FLOWS] + flows[(t + 1) * FLOWS + DIAGONAL]
             if t0 == 0 and start > 0:
-                inflow[pair, start - 1] = diagonals[0]
+                inflow[pair, start - 1] = flows[DIAGONAL]
             _publish(progress, pair, strip, -_DONE if t0 == 0 else start + t0)
             _unskew(
-                visits,
-                row,
+                flows,
+                offset + row * alignment.shape[2] + start + t0,
+                alignment.shape[2],
                 start + t0,
                 count,
                 factor[pair],
                 low,
                 high,
                 flat,
-                offset,
-                alignment.shape[2],
             )
         for lane in range(LANES):
             if row + lane < n[pair]:
