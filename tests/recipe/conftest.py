@@ -1,5 +1,7 @@
 """A corpus small enough for tests, synthesised and mixed once by stage 1 of the recipe."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,15 @@ def tiny_corpus(tiny_recipe) -> Path:
 def tiny_mixtures(tiny_recipe) -> Path:
     """Libri2Mix/ of the tiny corpus: mix_single in max mode."""
     return tiny_recipe.root / "data" / "corpora" / "librimix" / "Libri2Mix"
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 300 kB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("mounting a small tmpfs takes root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

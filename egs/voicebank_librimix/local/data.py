@@ -13,6 +13,7 @@ from local.corpora import Corpora
 from local.kaldi_dir import Utterance
 from local.sets import COMBINED
 from local.steps import OptionError, Step, log, run_main
+from local.summary import write_summary
 from local.tokens import train_tokens
 
 STAGE = 2
@@ -125,7 +126,7 @@ def prepare_set(corpora: Corpora, name: str) -> None:
         inputs=corpora.inputs(spec),
         settings={"set": spec, "corpus": corpora.options(spec["corpus"])},
     )
-    directory.run(lambda: kaldi_dir.write(directory.out, find()))
+    directory.run(lambda: write_summary(directory.out, kaldi_dir.write(directory.out, find())))
     archives = Step("dump", stage=STAGE, out=recipe.dumpdir / name, inputs={"directory": (directory.done, STAGE)})
 
     def write_archives() -> None:

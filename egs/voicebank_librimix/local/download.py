@@ -16,7 +16,8 @@ from tqdm import tqdm
 from local.registry import Archive
 from local.steps import RecipeError
 
-_CHUNK = 1 << 20
+# Of an answer that breaks off at most one such piece is lost.
+_CHUNK = 1 << 16
 # Seconds to connect, and between two pieces of an answer.
 _TIMEOUT = (10, 60)
 _ATTEMPTS = 5

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import os
 import shutil
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -20,6 +23,8 @@ class ArchiveError(RecipeError):
     """An archive that cannot be unpacked."""
 
 
+# What the libraries raise for a damaged archive.
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError, ValueError)
 # A member: its name, its size, and what opens it; None for a folder.
 _Member = tuple[str, int, Callable[[], IO[bytes]] | None]
 
@@ -50,7 +55,7 @@ def _members(path: Path) -> Iterator[Iterator[_Member]]:
                 yield _tar_members(archive, path)
         else:
             raise ArchiveError(f"{path} is neither a zip nor a tar archive")
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, ValueError) as error:
+    except _DAMAGE as error:
         raise ArchiveError(f"{path} is damaged: {error}. Remove it and run again") from error
 
 
