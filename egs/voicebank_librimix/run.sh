@@ -3,6 +3,7 @@
 set -euo pipefail
 
 started_in=$(pwd)
+invocation="$0 $*"
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 stage=1
@@ -82,4 +83,4 @@ if in_stage 4; then python3 -m local.train asr "${common[@]}" --resume "${resume
 if in_stage 5; then python3 -m local.train joint "${common[@]}" "${runs[@]}" --resume "${resume}"; fi
 if in_stage 6; then python3 -m local.decode "${common[@]}" "${runs[@]}"; fi
 if in_stage 7; then python3 -m local.score "${common[@]}" "${runs[@]}"; fi
-if in_stage 8; then python3 -m local.report "${common[@]}" "${runs[@]}"; fi
+if in_stage 8; then python3 -m local.report "${common[@]}" "${runs[@]}" --command "${invocation}"; fi

@@ -122,8 +122,10 @@ def recognise(recipe: Recipe, system: System, name: str, step: Step) -> None:
         for option, value in step.settings["decoding"].items():
             command += [f"--{option}", str(value)]
         asr_inference.main(command)
-    results = step.out / "espnet" / "1best_recog"
-    write_table(step.out / "text", read_table(results / ("text_spk1" if joint else "text")))
+    results = step.out / "espnet" / "1best_recog" / ("text_spk1" if joint else "text")
+    with atomic_path(step.out / "text") as tmp:
+        # An utterance in which nothing was recognised keeps its line, with the id alone.
+        tmp.write_text("".join(f"{line.strip()}\n" for line in results.read_text(encoding="utf-8").splitlines()))
 
 
 def tasks(recipe: Recipe, runs: Sequence[Run]) -> list[tuple[System, str]]:
