@@ -72,10 +72,12 @@ class FrozenSSLFrontend(AbsFrontend):
             (B, N, D) features and (B,) lengths in frames.
         """
         if isinstance(self.layer, int):
-            features, lengths = self.upstream(input, input_lengths, layers=self.layer)
-            return torch.nn.functional.layer_norm(features, features.shape[-1:]) if self.normalize else features, lengths
-        layers, lengths = self.upstream.all_layers(input, input_lengths)
+            layers, lengths = self.upstream(input, input_lengths, layers=self.layer)
+        else:
+            layers, lengths = self.upstream.all_layers(input, input_lengths)
         if self.normalize:
             layers = torch.nn.functional.layer_norm(layers, layers.shape[-1:])
+        if self.layer_weights is None:
+            return layers, lengths
         weights = torch.softmax(self.layer_weights, dim=0).to(layers.dtype)
         return torch.einsum("l,lbnd->bnd", weights, layers), lengths
