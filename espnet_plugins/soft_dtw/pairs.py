@@ -6,6 +6,9 @@ from dataclasses import dataclass
 import torch
 
 Bandwidth = float | Sequence[float] | torch.Tensor | None
+# Within half a frame of the diagonal, some frame of the shorter sequence answers each frame of the longer one, and
+# from one of these to the next is at most a step: a path.
+_SAFE_BAND = 0.5
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def make_pairs(
         x_lengths: frames of each x, (B,) integers, or None for n each.
         y_lengths: frames of each y, (B,) integers, or None for m each.
         bandwidth: how far an alignment may leave the diagonal of its pair, in frames of the pair's shorter
-            sequence: one number, one per pair, or None for no limit.
+            sequence: one number, one per pair, or None for no limit; read on the host.
 
     Returns:
         The pairs, on the device of the lengths given (the host if none are).
@@ -83,19 +86,21 @@ def make_pairs(
     if bandwidth is None:
         return Pairs(x_lengths, y_lengths, torch.full((batch,), n * m, device=device))
 
-    width = torch.as_tensor(bandwidth, dtype=torch.float64)
+    width = torch.as_tensor(bandwidth, dtype=torch.float64, device="cpu")
     if width.dim() > 1 or (width.dim() == 1 and len(width) != batch):
         raise ValueError(f"bandwidth must be one number or one per pair ({batch}), got shape {tuple(width.shape)}")
-    if width.device.type == "cpu":
-        wrong = ~(width >= 0).reshape(-1)
-        if wrong.any():
-            pair = int(wrong.nonzero()[0])
-            raise ValueError(
-                f"bandwidth of pair {pair} is {width.reshape(-1)[pair].item()}; it must be 0 or more frames"
-            )
+    wrong = ~(width >= 0).reshape(-1)
+    if wrong.any():
+        pair = int(wrong.nonzero()[0])
+        raise ValueError(f"bandwidth of pair {pair} is {width.reshape(-1)[pair].item()}; it must be 0 or more frames")
+    if device.type != "cpu" and (width < _SAFE_BAND).any():
+        raise ValueError(
+            f"a bandwidth below {_SAFE_BAND} may leave a pair no path, which only lengths on the host can tell; "
+            "pass lengths.cpu()"
+        )
     longer = torch.maximum(x_lengths, y_lengths) - 1
     # The tiny addend keeps bands such as 0.1 * 30 from losing a cell to rounding.
-    reach = (width.to(device) * longer + 1e-6).clamp(max=n * m).floor().long()
+    reach = (width.to(device, non_blocking=True) * longer + 1e-6).clamp(max=n * m).floor().long()
     pairs = Pairs(x_lengths, y_lengths, reach)
     if device.type == "cpu":
         _check_paths(pairs, width)
@@ -122,7 +127,7 @@ def _lengths(name: str, lengths: torch.Tensor | Sequence[int] | None, batch: int
 def _check_paths(pairs: Pairs, width: torch.Tensor) -> None:
     """Raise if a band is too narrow to hold a path."""
     n, m = pairs.x_lengths, pairs.y_lengths
-    # Half a frame of the shorter sequence always holds a path; so does the exact diagonal of a square.
+    # The exact diagonal of a square is a path.
     doubtful = (n != m) & (torch.minimum(n, m) > 1) & (2 * pairs.reach < torch.maximum(n, m) - 1)
     for pair in doubtful.nonzero().flatten().tolist():
         rows, columns, reach = int(n[pair]), int(m[pair]), int(pairs.reach[pair])
@@ -133,5 +138,5 @@ def _check_paths(pairs: Pairs, width: torch.Tensor) -> None:
             given = width.reshape(-1)[pair if width.dim() else 0].item()
             raise ValueError(
                 f"bandwidth {given} leaves pair {pair} ({rows} x {columns} frames) no path; "
-                "0.5 is enough for every pair"
+                f"{_SAFE_BAND} is enough for every pair"
             )
