@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from local.config import RECIPE_DIR, deep_merge, read_yaml
+from local.config import RECIPE_DIR, read_yaml
 from local.steps import OptionError
 
 
@@ -90,7 +90,8 @@ def load_registry(override: str | Path | None = None) -> dict[str, Entry]:
     """Read conf/corpora.yaml.
 
     Args:
-        override: A file of the same form, merged over it.
+        override: A file of the same form; what it says of a corpus (its archives, for one) replaces what
+            stands there.
 
     Returns:
         Entries by the corpus's name.
@@ -101,7 +102,8 @@ def load_registry(override: str | Path | None = None) -> dict[str, Entry]:
     """
     content = read_yaml(RECIPE_DIR / "conf" / "corpora.yaml")
     if override is not None:
-        content = deep_merge(content, read_yaml(Path(override)))
+        for name, entry in read_yaml(Path(override)).items():
+            content[name] = {**content.get(name, {}), **entry}
     return {
         name: Entry(
             name=name,

@@ -18,7 +18,8 @@ def sets_in_use(preset: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         preset: The settings.
 
     Returns:
-        The entries of `sets` by name, in their order.
+        The entries of `sets` by name, in their order, without what is null: a preset that extends another
+        takes settings away so.
 
     Raises:
         OptionError: When a role names no set or one that does not exist, or a set's name is taken.
@@ -28,7 +29,7 @@ def sets_in_use(preset: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         >>> sets_in_use({"sets": sets, "train": ["a"], "dev": ["a"], "test": ["a"]})
         {'a': {'corpus': 'x'}}
     """
-    sets = preset["sets"]
+    sets = {name: spec for name, spec in preset["sets"].items() if spec is not None}
     for name in (*COMBINED, "tokens", "corpora"):
         if name in sets:
             raise OptionError(f"a set cannot be called '{name}': that name is taken")
@@ -40,4 +41,8 @@ def sets_in_use(preset: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             used.add(name)
         if not preset[role]:
             raise OptionError(f"the preset names no set for `{role}`")
-    return {name: dict(spec) for name, spec in sets.items() if name in used}
+    return {
+        name: {key: value for key, value in spec.items() if value is not None}
+        for name, spec in sets.items()
+        if name in used
+    }

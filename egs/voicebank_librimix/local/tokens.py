@@ -14,7 +14,7 @@ _SPECIAL = ("<blank>", "<unk>", "<sos/eos>")
 
 
 def train_tokens(texts: Iterable[str], out: Path, *, vocabulary: int) -> list[str]:
-    """Train a unigram model (Kudo, 2018) and write bpe.model and tokens.txt.
+    """Train byte-pair units (Sennrich et al., 2016) and write bpe.model and tokens.txt.
 
     Args:
         texts: Normalised transcripts.
@@ -38,7 +38,8 @@ def train_tokens(texts: Iterable[str], out: Path, *, vocabulary: int) -> list[st
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(texts),
         model_writer=model,
-        model_type="unigram",
+        # Merges by frequency: the words of a small closed grammar become whole tokens.
+        model_type="bpe",
         # <unk> is one of sentencepiece's own pieces.
         vocab_size=vocabulary - len(_SPECIAL) + 1,
         hard_vocab_limit=False,
