@@ -1,0 +1,124 @@
+"""The whole recipe on a corpus a tenth the size: every stage, again, interrupted, changed."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.recipe
+
+RECIPE = Path(__file__).resolve().parents[2] / "egs" / "voicebank_librimix"
+OBJECTIVES = "si_snr ssl_soft_dtw"
+TRAINED = "runs/ssl_soft_dtw_joint_seed0"
+
+
+def options(root, *, objectives=OBJECTIVES):
+    folders = [word for name in ("downloads", "datadir", "dumpdir", "expdir") for word in (f"--{name}", root / name)]
+    return [str(word) for word in ["--preset", "smoke", "--objectives", objectives, *folders]]
+
+
+def run(root, *more, objectives=OBJECTIVES, check=True):
+    command = [RECIPE / "run.sh", *options(root, objectives=objectives), *map(str, more)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=1500)
+    assert not check or result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+    return result
+
+
+def table(stdout):
+    lines = stdout.splitlines()
+    start = lines.index("Word error rate (%)")
+    return [line.rstrip() for line in lines[start:] if line.strip() and not line.startswith(("Tables", "Report"))]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run, in a folder with a blank in its name, and what it printed."""
+    root = tmp_path_factory.mktemp("smoke run") / "with a blank"
+    return root, run(root).stdout
+
+
+def copy(root, target, *names):
+    """Copy parts of a run; archives are named by absolute paths, so data and dump stay where they are."""
+    for name in names:
+        shutil.copytree(root / name, target / name, symlinks=True)
+    for name in ("downloads", "datadir", "dumpdir"):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).symlink_to(root / name)
+
+
+def test_a_table_with_every_row_and_column(finished):
+    root, stdout = finished
+    lines = table(stdout)
+    assert lines[1].split() == ["system", "test_clean", "test_seen", "test_unseen", "test_hard", "test_librimix"]
+    rows = lines[3:]
+    assert [row.split("  ")[0] for row in rows] == [
+        "clean speech, no front-end",
+        "noisy, no front-end",
+        "SE front-end, not fine-tuned",
+        "si_snr_joint",
+        "ssl_soft_dtw_joint",
+    ]
+    for row in rows:
+        assert len(re.findall(r"\d+\.\d", row)) == 5
+    for name in ("RESULTS.md", "curves.png", "report.html"):
+        assert (root / "expdir" / name).stat().st_size > 1000
+
+
+def test_again_does_nothing_and_prints_the_same_table(finished):
+    root, stdout = finished
+    start = time.monotonic()
+    again = run(root)
+    assert time.monotonic() - start < 60
+    assert table(again.stdout) == table(stdout)
+    steps = [line for line in again.stdout.splitlines() if "[stage" in line]
+    assert steps
+    assert all("nothing to do" in line for line in steps)
+
+
+def test_killed_in_a_training_and_started_again_it_ends_with_the_same_model(finished, tmp_path):
+    root, _ = finished
+    copy(root, tmp_path, "expdir/ssl", "expdir/se", "expdir/asr")
+    only = ["--stage", "5", "--stop_stage", "5"]
+    command = [RECIPE / "run.sh", *options(tmp_path, objectives="ssl_soft_dtw"), *only]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    checkpoint = tmp_path / "expdir" / TRAINED / "espnet" / "checkpoint.pth"
+    deadline = time.monotonic() + 300
+    while not checkpoint.exists():
+        assert process.poll() is None, "ended before its first checkpoint"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    result = run(tmp_path, *only, objectives="ssl_soft_dtw")
+    assert "resuming" in result.stdout
+    ours, theirs = (
+        torch.load(folder / "expdir" / TRAINED / "model.pth", weights_only=True) for folder in (tmp_path, root)
+    )
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert torch.equal(ours[name], theirs[name]), name
+
+
+def test_a_changed_setting_runs_what_depends_on_it_again_and_says_so(finished, tmp_path):
+    root, _ = finished
+    copy(root, tmp_path, "expdir/ssl", "expdir/se", "expdir/asr")
+    own = tmp_path / "own.yaml"
+    own.write_text("extends: smoke\nconfig:\n  train_asr: {max_epoch: 1}\n")
+    only = ["--preset", own, "--stage", "3", "--stop_stage", "4"]
+    result = run(tmp_path, *only)
+    assert re.search(r"\[stage 3\] train .*nothing to do", result.stdout)
+    assert re.search(r"\[stage 4\] train .*changed since the last run \(config.max_epoch: 2 -> 1\)", result.stdout)
+
+
+def test_a_stage_whose_inputs_are_gone_names_them(finished, tmp_path):
+    root, _ = finished
+    copy(root, tmp_path, "expdir/ssl", "expdir/se")
+    result = run(tmp_path, "--stage", "5", "--stop_stage", "5", check=False)
+    assert result.returncode == 2
+    assert re.search(r"asr/\.train\.done is missing: stage 4 makes it", result.stderr)
