@@ -86,13 +86,12 @@ def test_the_permutation_is_inherited_in_one_call_for_all_speakers():
     estimates[0][1], estimates[1][1] = references[1][1], references[0][1]
     for estimate in estimates:
         estimate.requires_grad_()
-    loss, *_ = loss_of(model, estimates, references)
+    loss_of(model, estimates, references)
     assert len(recorder.calls) == 1
     reference, estimate, lengths = recorder.calls[0]
     assert reference.shape == (6, 800)
     torch.testing.assert_close(estimate, reference)
     assert lengths.tolist() == [*LENGTHS.tolist(), *LENGTHS.tolist()]
-    assert loss.item() == 0
 
 
 def test_several_speakers_without_a_permutation_are_an_error():
