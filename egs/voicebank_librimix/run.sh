@@ -20,6 +20,9 @@ nj=2                                                     # parallel processes
 ngpu=0                                                   # GPUs for training; 0 trains on the CPU
 cmd_backend=local                                        # where jobs run: local
 resume=true                                              # false: train again instead of resuming
+fsdd=                                                    # a copy of the Free Spoken Digit Dataset (digits)
+accept_licenses=false                                    # true: download without asking (batch jobs)
+dry_run=false                                            # true: only say what stage 1 would fetch or make
 
 usage() {
     cat <<USAGE
@@ -39,6 +42,11 @@ Usage: $0 [--name value ...]        (current values in brackets)
   --ngpu N            GPUs for training, 0 for the CPU                    [${ngpu}]
   --cmd_backend NAME  where jobs run: local                               [${cmd_backend}]
   --resume BOOL       false trains again instead of resuming              [${resume}]
+  --fsdd DIR          a copy of the Free Spoken Digit Dataset             [${fsdd}]
+  --accept_licenses BOOL  download without asking                         [${accept_licenses}]
+  --dry_run BOOL      only say what stage 1 would fetch or make           [${dry_run}]
+
+Corpora that a site already has are named in db.sh.
 
 Stages: 1 corpora  2 data, tokens, SSL model  3 front-end  4 recogniser  5 joint fine-tuning
         6 enhancement and decoding  7 scoring  8 report
@@ -46,7 +54,7 @@ USAGE
 }
 
 # shellcheck disable=SC2034  # read by parse_options.sh
-known_options="stage stop_stage preset objectives finetune seeds downloads datadir dumpdir expdir nj ngpu cmd_backend resume"
+known_options="stage stop_stage preset objectives finetune seeds downloads datadir dumpdir expdir nj ngpu cmd_backend resume fsdd accept_licenses dry_run"
 . ../../tools/parse_options.sh
 
 fail() { echo "run.sh: error: $*" >&2; exit 2; }
@@ -58,11 +66,16 @@ done
 [ "${cmd_backend}" = local ] || fail "unknown --cmd_backend '${cmd_backend}': choose from local"
 
 # A directory given by the user counts from where the user stands.
-for name in downloads datadir dumpdir expdir; do
+for name in downloads datadir dumpdir expdir fsdd; do
     [ -z "${!name}" ] || [[ ${!name} == /* ]] || printf -v "${name}" '%s' "${started_in}/${!name}"
 done
 
+for name in resume accept_licenses dry_run; do
+    [[ ${!name} =~ ^(true|false)$ ]] || fail "--${name} is true or false, not '${!name}'"
+done
+
 . ./path.sh
+. ./db.sh
 common=(--preset "${preset}" --nj "${nj}" --ngpu "${ngpu}")
 for name in downloads datadir dumpdir expdir; do
     [ -z "${!name}" ] || common+=("--${name}" "${!name}")
@@ -73,7 +86,10 @@ in_stage() { [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ]; }
 # Every option is checked before any work starts.
 python3 -m local.plan "${common[@]}" "${runs[@]}" --resume "${resume}"
 
-if in_stage 1; then python3 -m local.corpora "${common[@]}"; fi
+corpora=("${common[@]}" --accept_licenses "${accept_licenses}" --dry_run "${dry_run}")
+[ -z "${fsdd}" ] || corpora+=(--fsdd "${fsdd}")
+if in_stage 1 || [ "${dry_run}" = true ]; then python3 -m local.corpora "${corpora[@]}"; fi
+[ "${dry_run}" = false ] || exit 0
 if in_stage 2; then
     python3 -m local.data "${common[@]}"
     python3 -m local.pretrain "${common[@]}" --resume "${resume}"
