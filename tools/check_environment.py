@@ -28,7 +28,7 @@ NEEDED = {
 
 def main() -> None:
     """Import everything; exit 1 with the list of what failed."""
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036  (an interpreter of the user's own may be older)
         sys.exit(f"python 3.10 or later is needed, this is {sys.version.split()[0]}")
     missing = []
     for module, requirement in NEEDED.items():

@@ -15,7 +15,7 @@ echo "== ruff"
 echo "== mypy"
 "${python}" -m mypy
 echo "== shellcheck"
-git ls-files '*.sh' .ci/run | xargs -d '\n' "${bin}/shellcheck" -x
+git ls-files '*.sh' .ci/run | xargs -d '\n' "${bin}/shellcheck" -x -P SCRIPTDIR
 echo "== pytest"
 # The fast tests first, the runs of the recipe last.
 if [ $# -gt 0 ]; then

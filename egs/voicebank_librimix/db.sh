@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Corpora that this site already has: set the variable of a corpus to its folder, and nothing is downloaded
 # for it. Empty: below --downloads, downloaded there if it is missing.
 
