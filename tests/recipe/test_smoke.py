@@ -81,6 +81,21 @@ def test_again_does_nothing_and_prints_the_same_table(finished):
     assert all("nothing to do" in line for line in steps)
 
 
+def same_tensors(one, other):
+    ours, theirs = (torch.load(path, weights_only=True) for path in (one, other))
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert torch.equal(ours[name], theirs[name]), name
+
+
+def test_two_runs_with_one_seed_give_the_same_models(finished, tmp_path):
+    root, _ = finished
+    copy(root, tmp_path)
+    run(tmp_path, "--stage", "2", "--stop_stage", "4")
+    for name in ("se/model.pth", "asr/model.pth", "ssl/hubert/train.loss.ave_1best.pth"):
+        same_tensors(root / "expdir" / name, tmp_path / "expdir" / name)
+
+
 def test_killed_in_a_training_and_started_again_it_ends_with_the_same_model(finished, tmp_path):
     root, _ = finished
     copy(root, tmp_path, "expdir/ssl", "expdir/se", "expdir/asr")
@@ -97,12 +112,7 @@ def test_killed_in_a_training_and_started_again_it_ends_with_the_same_model(fini
     process.wait()
     result = run(tmp_path, *only, objectives="ssl_soft_dtw")
     assert "resuming" in result.stdout
-    ours, theirs = (
-        torch.load(folder / "expdir" / TRAINED / "model.pth", weights_only=True) for folder in (tmp_path, root)
-    )
-    assert ours.keys() == theirs.keys()
-    for name in ours:
-        assert torch.equal(ours[name], theirs[name]), name
+    same_tensors(tmp_path / "expdir" / TRAINED / "model.pth", root / "expdir" / TRAINED / "model.pth")
 
 
 def test_a_changed_setting_runs_what_depends_on_it_again_and_says_so(finished, tmp_path):
