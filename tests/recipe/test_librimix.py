@@ -1,112 +1,19 @@
 """LibriMix: equal, sample for sample, to a plain oracle; resumable; readable wherever it is moved."""
 
 import csv
-import random
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from scipy.signal import resample_poly
+from librimix_oracle import Corpus, oracle, plain_sum
 
 from local import librimix
 from local.audio import AudioError
 from local.kaldi_dir import DataError
-from local.librimix_generator import Plan, extend_noise, generate, read_metadata
+from local.librimix_generator import extend_noise, generate, read_metadata
 from local.steps import OptionError, RecipeError
-
-SPEAKERS = ("60", "61", "84")
-
-
-class Corpus:
-    """A LibriSpeech tree, WHAM! noises and metadata, drawn at random; `rows` of `count` sources each."""
-
-    def __init__(self, root, *, rows=10, count=2, seed=0):
-        self.rng = np.random.default_rng(seed)
-        self.choose = random.Random(seed)
-        self.librispeech, self.wham = root / "LibriSpeech", root / "wham_noise"
-        self.csv = root / "metadata" / f"libri{count}mix_dev-clean.csv"
-        self.texts = {}
-        utterances = [self._speech(speaker, i) for speaker in SPEAKERS for i in range(4)]
-        # Stereo and mono, longer than the mixtures and shorter, down to one extension after another.
-        noises = [
-            self._noise(f"cv/{i}.wav", n, c)
-            for i, (n, c) in enumerate(zip([40000, 9000, 20000, 8600], [2, 1, 2, 2], strict=True))
-        ]
-        self.rows = []
-        for i in range(rows):
-            sources = [
-                self.choose.choice([u for u in utterances if f"/{s}/" in u])
-                for s in self.choose.sample(SPEAKERS, count)
-            ]
-            self.rows.append((sources, noises[i % len(noises)]))
-        self.write_metadata()
-
-    def _speech(self, speaker, i):
-        name = f"dev-clean/{speaker}/1{speaker}/{speaker}-1{speaker}-{i:04d}.flac"
-        path = self.librispeech / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        size = int(self.rng.integers(15000, 35000))
-        soundfile.write(path, self.rng.integers(-8000, 8000, size).astype(np.int16), 16000)
-        self.texts[path.stem] = f"TEXT {speaker} {i}"
-        with (path.parent / f"{speaker}-1{speaker}.trans.txt").open("a") as file:
-            file.write(f"{path.stem} {self.texts[path.stem]}\n")
-        return name
-
-    def _noise(self, name, size, channels):
-        path = self.wham / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        samples = self.rng.integers(-8000, 8000, (size, channels)).astype(np.int16)
-        soundfile.write(path, samples, 16000)
-        return name
-
-    def write_metadata(self):
-        self.csv.parent.mkdir(exist_ok=True)
-        self.gains = {}
-        with self.csv.open("w", newline="") as file:
-            writer = csv.writer(file)
-            count = len(self.rows[0][0])
-            names = [f"source_{i + 1}_{what}" for i in range(count) for what in ("path", "gain")]
-            writer.writerow(["mixture_ID", *names, "noise_path", "noise_gain"])
-            for sources, noise in self.rows:
-                gains = [self.choose.uniform(0.2, 1.2) for _ in range(count + 1)]
-                name = "_".join(Path(s).stem for s in sources)
-                self.gains[name] = gains
-                pairs = [x for pair in zip(sources, gains, strict=False) for x in pair]
-                writer.writerow([name, *pairs, noise, gains[-1]])
-
-    def plan(self, out, **changes):
-        fields = {"metadata": self.csv, "librispeech": self.librispeech, "wham": self.wham, "out": out, "split": "dev"}
-        return Plan(**{**fields, **changes})
-
-
-def oracle(corpus, sources, noise, gains, *, rate, mode):
-    """The published algorithm, step by step: (source signals, noise signal)."""
-    signals = []
-    for path in sources:
-        signal, _ = soundfile.read(corpus.librispeech / path, dtype="float32")
-        signals.append(signal)
-    longest = max(len(s) for s in signals)
-    noise_signal, _ = soundfile.read(corpus.wham / noise, dtype="float32", stop=longest)
-    if noise_signal.ndim == 2:
-        noise_signal = noise_signal[:, 0]
-    window = np.hanning(16001)
-    up, down = window[:8001], window[8000::-1]
-    extended = noise_signal
-    while len(extended) < longest:
-        faded = extended[-8001:] * down + noise_signal[:8001] * up
-        extended = np.concatenate([extended[:-8001], faded, noise_signal[8001:]])
-    signals.append(extended[:longest])
-    signals = [s * g for s, g in zip(signals, gains, strict=True)]
-    signals = [resample_poly(s, rate, 16000) for s in signals]
-    if mode == "min":
-        size = min(len(s) for s in signals)
-        signals = [s[:size] for s in signals]
-    else:
-        size = max(len(s) for s in signals)
-        signals = [np.concatenate([s, np.zeros(size - len(s), s.dtype)]) for s in signals]
-    return signals[:-1], signals[-1]
 
 
 def written(signal, rate, path):
@@ -127,9 +34,9 @@ def test_mixtures_equal_the_oracle_sample_for_sample(tmp_path, count):
                 voices, background = oracle(corpus, sources, noise, corpus.gains[name], rate=rate, mode=mode)
                 expected = {f"s{i + 1}": voice for i, voice in enumerate(voices)}
                 expected["noise"] = background
-                expected["mix_clean"] = sum(voices[1:], voices[0])
-                expected["mix_both"] = expected["mix_clean"] + background
-                expected["mix_single"] = voices[0] + background
+                expected["mix_clean"] = plain_sum(voices)
+                expected["mix_both"] = plain_sum([*voices, background])
+                expected["mix_single"] = plain_sum([voices[0], background])
                 for folder, signal in expected.items():
                     path = tmp_path / "out" / f"wav{rate // 1000}k" / mode / "dev" / folder / f"{name}.wav"
                     ours, ours_rate = soundfile.read(path, dtype="int16")

@@ -222,9 +222,10 @@ def mix(row: Row, plan: Plan, *, rate: int, mode: str) -> dict[str, np.ndarray]:
     for kind in plan.types:
         parts = components(kind, len(row.sources))
         made.update((part, fitted[part]) for part in parts)
-        total = fitted[parts[0]]
+        # In the precision of the first source, also where an extended noise has more.
+        total = fitted[parts[0]].copy()
         for part in parts[1:]:
-            total = total + fitted[part]
+            np.add(total, fitted[part], out=total, casting="same_kind")
         made[kind] = total
     return made
 
