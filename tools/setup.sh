@@ -45,7 +45,7 @@ if ! "${venv}/bin/python" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2
         fail "cannot make a virtual environment: install the venv module (Debian: apt install python3-venv)"
 fi
 if ! "${venv}/bin/uv" --version >/dev/null 2>&1; then
-    "${venv}/bin/python" -m ensurepip -q >/dev/null ||
+    "${venv}/bin/python" -m ensurepip >/dev/null 2>&1 ||
         fail "cannot bootstrap pip: install the venv module (Debian: apt install python3-venv)"
     awk '/^uv==/ {on = 1} on {print} on && !/\\$/ {exit}' "${lock}" >"${venv}/uv.lock"
     "${venv}/bin/python" -m pip install -q --disable-pip-version-check --require-hashes --no-deps \
