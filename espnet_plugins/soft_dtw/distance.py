@@ -31,7 +31,7 @@ def pairwise_cost(
         The (kept * B, N, M) costs that have a gradient, and all (len(blocks) * B, N, M), of which they are the
         first, without. Cells beyond the lengths hold no meaning.
     """
-    if x.device.type != "cpu":
+    if x.device.type != "cpu" or distance == "cosine":
         x, y = _without_padding(x, pairs.x_lengths[: len(x)]), _without_padding(y, pairs.y_lengths[: len(y)])
     if distance == "cosine":
         x, y = (torch.nn.functional.normalize(frames, dim=-1) for frames in (x, y))
@@ -63,10 +63,13 @@ class PairwiseCost(torch.autograd.Function):
     def backward(ctx, grad, _):
         operands = ctx.saved_tensors
         pairs, squared, blocks = ctx.call
-        grads = [torch.zeros_like(t) if need else None for t, need in zip(operands, ctx.needs_input_grad, strict=False)]
+        needs = ctx.needs_input_grad[:2]
+        grads = [torch.zeros_like(t) if need else None for t, need in zip(operands, needs, strict=True)]
         with torch.autocast(grad.device.type, enabled=False):
             for area, (a, b), (grad_a, grad_b) in _areas(grad, pairs, blocks, operands, grads):
-                for own, other, into, slope in ((a, b, grad_a, area), (b, a, grad_b, area.mT)):
+                # A single row or column is summed in an order that depends on its stride.
+                slope_a = area.contiguous() if 1 in area.shape else area
+                for own, other, into, slope in ((a, b, grad_a, slope_a), (b, a, grad_b, slope_a.mT)):
                     if into is not None:
                         if squared:
                             into.addcmul_(own, slope.sum(-1).unsqueeze(-1), value=2)
@@ -75,7 +78,7 @@ class PairwiseCost(torch.autograd.Function):
 
 
 def _areas(cost: torch.Tensor, pairs: Pairs, blocks: Blocks, *operands) -> Iterator[tuple]:
-    """Cut cost and operands into parts to work on at a time.
+    """Cut cost, and the two sides of operands that belong to it, into parts to work on at a time.
 
     On the CPU a part is one pair at its own lengths: nothing is spent on padding, padding is never read, and a
     pair gives the same bits in every batch. Elsewhere it is a block of pairs, since lengths live on the device.
@@ -88,19 +91,24 @@ def _areas(cost: torch.Tensor, pairs: Pairs, blocks: Blocks, *operands) -> Itera
             rows, columns = (side.shape[1] for side in sides[0])
             yield area[:, :rows, :columns], *sides
             continue
-        x_lengths, y_lengths = (t[k * batch : (k + 1) * batch].tolist() for t in (pairs.x_lengths, pairs.y_lengths))
-        for pair, lengths in enumerate(zip(x_lengths, y_lengths, strict=True)):
-            yield (
-                area[pair, : lengths[0], : lengths[1]],
-                *(
-                    tuple(t if t is None else t[pair, :length] for t, length in zip(side, lengths, strict=True))
-                    for side in sides
-                ),
+        for pair in range(batch):
+            lengths = [int(t[k * batch + pair]) for t in (pairs.x_lengths, pairs.y_lengths)]
+            parts = (
+                tuple(None if t is None else t[pair, :length] for t, length in zip(side, lengths, strict=True))
+                for side in sides
             )
+            yield area[pair, : lengths[0], : lengths[1]], *parts
 
 
 def _add_product(into: torch.Tensor, a: torch.Tensor, b: torch.Tensor, factor: float) -> None:
-    (into.addmm_ if into.dim() == 2 else into.baddbmm_)(a, b, alpha=factor)
+    """Add factor * a @ b."""
+    if into.dim() == 3:
+        into.baddbmm_(a, b, alpha=factor)
+    elif 1 in into.shape:
+        # For a vector, BLAS sums in an order that depends on strides and addresses, hence on the batch.
+        into.add_((a.contiguous().unsqueeze(-1) * b.contiguous()).sum(1), alpha=factor)
+    else:
+        into.addmm_(a, b, alpha=factor)
 
 
 def _without_padding(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

@@ -31,8 +31,8 @@ def forward(cost: torch.Tensor, pairs: Pairs, gamma: float, kept: int) -> tuple[
     prefix = cost.new_full((batch, n + 1, m + 1), torch.inf)
     prefix[:, 0, 0] = 0.0
     for i, j in _antidiagonals(n, m):
-        softmin = -gamma * torch.logsumexp(-_predecessors(prefix, i, j) / gamma, 0)
-        prefix[:, i, j] = cost[:, i - 1, j - 1] + softmin
+        least, _, total = _weigh(prefix, i, j, gamma)
+        prefix[:, i, j] = cost[:, i - 1, j - 1] + least - gamma * total.log()
     value = prefix[torch.arange(batch, device=cost.device), pairs.x_lengths, pairs.y_lengths]
     broken = (inside & ~cost.isfinite()).flatten(1).any(1)
     return value.masked_fill(broken, torch.nan), (prefix[:kept],)
@@ -59,10 +59,9 @@ def backward(
     occupancy = torch.zeros_like(prefix)
     occupancy[torch.arange(kept, device=prefix.device), pairs.x_lengths[:kept], pairs.y_lengths[:kept]] = grad
     for i, j in reversed(list(_antidiagonals(n, m))):
-        share = torch.softmax(-_predecessors(prefix, i, j) / gamma, 0)
-        share = share * occupancy[:, i, j]
-        for (down, right), part in zip(_STEPS, share, strict=True):
-            occupancy[:, i - down, j - right] += part.nan_to_num(0.0)
+        _, weights, total = _weigh(prefix, i, j, gamma)
+        for (down, right), weight in zip(_STEPS, weights, strict=True):
+            occupancy[:, i - down, j - right] += weight / total * occupancy[:, i, j]
     return occupancy[:, 1:, 1:]
 
 
@@ -72,5 +71,10 @@ def _antidiagonals(n: int, m: int):
         yield i, k - i
 
 
-def _predecessors(prefix: torch.Tensor, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
-    return torch.stack([prefix[:, i - down, j - right] for down, right in _STEPS])
+def _weigh(prefix: torch.Tensor, i: torch.Tensor, j: torch.Tensor, gamma: float):
+    """Least value among the predecessors of each cell, their weights relative to it, and the sum of these."""
+    values = [prefix[:, i - down, j - right] for down, right in _STEPS]
+    least = torch.minimum(torch.minimum(values[0], values[1]), values[2])
+    # Where no predecessor can be reached: weights of 0, and a sum of 1 to divide by.
+    weights = [torch.exp((least.nan_to_num(posinf=0.0) - value) / gamma) for value in values]
+    return least, weights, (weights[0] + weights[1] + weights[2]).clamp(min=1.0)

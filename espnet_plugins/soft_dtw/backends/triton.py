@@ -35,8 +35,8 @@ def forward(cost: torch.Tensor, pairs: Pairs, gamma: float, kept: int) -> tuple[
     cost = cost.detach().contiguous()
     batch, n, m = cost.shape
     lanes, strips, chunks = _layout(n, m)
-    value = cost.new_empty(batch)
-    prefix = cost.new_empty(kept, n, m)
+    value = cost.new_empty((batch,))
+    prefix = cost.new_empty((kept, n, m))
     base = cost.new_empty((batch, strips, chunks), dtype=torch.float64)
     border = cost.new_full((batch, strips, m), WALL.value, dtype=torch.float64)
     with torch.cuda.device_of(cost):
