@@ -57,9 +57,9 @@ def test_every_cell_is_written(monkeypatch):
     cost = torch.rand(2, 18, 10)
     expected = value_and_alignment(cost, [18, 3], [10, 9], backend="reference", bandwidth=2)
 
-    def new_empty(self, size, **options):
-        # Triton's interpreter makes empty tensors of its own.
-        return self.new_full((size,) if isinstance(size, int) else size, torch.nan, **options)
+    def new_empty(self, size, dtype=None, real=torch.Tensor.new_empty, **others):
+        # Triton's interpreter makes tensors of its own, on a device it names.
+        return real(self, size, **others) if others else self.new_full(size, torch.nan, dtype=dtype)
 
     monkeypatch.setattr(torch.Tensor, "new_empty", new_empty)
     found = value_and_alignment(cost.to(DEVICE), [18, 3], [10, 9], backend="triton", bandwidth=2)
