@@ -47,9 +47,9 @@ class PairwiseCost(torch.autograd.Function):
         batch = len(x)
         sides = [[(x, y)[block[side]].shape[1] for block in blocks] for side in (0, 1)]
         cost = empty((len(blocks) * batch, max(sides[0]), max(sides[1])), like=x)
-        for area, (a, b) in _areas(cost, pairs, blocks, (x, y)):
+        for _, area, (a, b) in _areas(cost, pairs, blocks, (x, y)):
             if squared:
-                torch.add(a.square().sum(-1).unsqueeze(-1), b.square().sum(-1).unsqueeze(-2), out=area)
+                torch.add(_squared_norm(a).unsqueeze(-1), _squared_norm(b).unsqueeze(-2), out=area)
             else:
                 area.fill_(1.0)
             _add_product(area, a, b.mT, -2 if squared else -1)
@@ -64,21 +64,30 @@ class PairwiseCost(torch.autograd.Function):
         operands = ctx.saved_tensors
         pairs, squared, blocks = ctx.call
         needs = ctx.needs_input_grad[:2]
-        grads = [torch.zeros_like(t) if need else None for t, need in zip(operands, needs, strict=True)]
+        grads = [empty(t.shape, like=t) if need else None for t, need in zip(operands, needs, strict=True)]
         with torch.autocast(grad.device.type, enabled=False):
-            for area, (a, b), (grad_a, grad_b) in _areas(grad, pairs, blocks, operands, grads):
+            for k, area, (a, b), (grad_a, grad_b) in _areas(grad, pairs, blocks, operands, grads):
                 # A single row or column is summed in an order that depends on its stride.
                 slope_a = area.contiguous() if 1 in area.shape else area
                 for own, other, into, slope in ((a, b, grad_a, slope_a), (b, a, grad_b, slope_a.mT)):
-                    if into is not None:
-                        if squared:
-                            into.addcmul_(own, slope.sum(-1).unsqueeze(-1), value=2)
-                        _add_product(into, slope, other, -2 if squared else -1)
+                    if into is None:
+                        continue
+                    first = k == 0
+                    if squared and first:
+                        torch.mul(own, 2 * slope.sum(-1, keepdim=True), out=into)
+                    elif squared:
+                        into.addcmul_(own, slope.sum(-1, keepdim=True), value=2)
+                    elif first:
+                        into.zero_()
+                    _add_product(into, slope, other, -2 if squared else -1)
+        _clear_padding(grads, pairs)
         return *grads, None, None, None, None
 
 
 def _areas(cost: torch.Tensor, pairs: Pairs, blocks: Blocks, *operands) -> Iterator[tuple]:
     """Cut cost, and the two sides of operands that belong to it, into parts to work on at a time.
+
+    Gives the number of the block first. The first block has both operands.
 
     On the CPU a part is one pair at its own lengths: nothing is spent on padding, padding is never read, and a
     pair gives the same bits in every batch. Elsewhere it is a block of pairs, since lengths live on the device.
@@ -89,7 +98,7 @@ def _areas(cost: torch.Tensor, pairs: Pairs, blocks: Blocks, *operands) -> Itera
         sides = [tuple(operand[side] for side in block) for operand in operands]
         if cost.device.type != "cpu":
             rows, columns = (side.shape[1] for side in sides[0])
-            yield area[:, :rows, :columns], *sides
+            yield k, area[:, :rows, :columns], *sides
             continue
         for pair in range(batch):
             lengths = [int(t[k * batch + pair]) for t in (pairs.x_lengths, pairs.y_lengths)]
@@ -97,7 +106,12 @@ def _areas(cost: torch.Tensor, pairs: Pairs, blocks: Blocks, *operands) -> Itera
                 tuple(None if t is None else t[pair, :length] for t, length in zip(side, lengths, strict=True))
                 for side in sides
             )
-            yield area[pair, : lengths[0], : lengths[1]], *parts
+            yield k, area[pair, : lengths[0], : lengths[1]], *parts
+
+
+def _squared_norm(x: torch.Tensor) -> torch.Tensor:
+    # Faster than a sum of squares, which would be written out first.
+    return torch.linalg.vector_norm(x, dim=-1).square_()
 
 
 def _add_product(into: torch.Tensor, a: torch.Tensor, b: torch.Tensor, factor: float) -> None:
@@ -109,6 +123,14 @@ def _add_product(into: torch.Tensor, a: torch.Tensor, b: torch.Tensor, factor: f
         into.add_((a.contiguous().unsqueeze(-1) * b.contiguous()).sum(1), alpha=factor)
     else:
         into.addmm_(a, b, alpha=factor)
+
+
+def _clear_padding(grads: list[torch.Tensor | None], pairs: Pairs) -> None:
+    """Zero the gradients beyond the lengths where they were not computed: on the CPU."""
+    for grad, lengths in zip(grads, (pairs.x_lengths, pairs.y_lengths), strict=True):
+        if grad is not None and grad.device.type == "cpu":
+            for pair, length in enumerate(lengths[: len(grad)].tolist()):
+                grad[pair, length:] = 0
 
 
 def _without_padding(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
