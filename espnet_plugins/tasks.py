@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import torch
+import yaml
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.enh.espnet_enh_s2t_model import ESPnetEnhS2TModel
 from espnet2.enh.espnet_model import ESPnetEnhancementModel
+from espnet2.tasks.abs_task import AbsTask
 from espnet2.tasks.asr import ASRTask
 from espnet2.tasks.enh import EnhancementTask
 from espnet2.tasks.enh_s2t import EnhS2TTask
@@ -16,9 +19,12 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 
 import espnet_plugins.register  # noqa: F401  (fills ESPnet's tables before a task reads them)
 from espnet_plugins.asr.errors import greedy_error_rates
+from espnet_plugins.checks import check_mapping, check_number
 from espnet_plugins.enh.model import LengthAwareEnhancementModel
+from espnet_plugins.enh.options import check_criteria
 from espnet_plugins.ssl import share_passes
 from espnet_plugins.train.trainer import ResumableTrainer
+from espnet_plugins.weights import load_weights, read_weights
 
 
 class JointModel(ESPnetEnhS2TModel):
@@ -30,6 +36,9 @@ class JointModel(ESPnetEnhS2TModel):
         enh_weight: Factor of the enhancement loss; 0 leaves the criteria out (recognition loss alone).
         asr_weight: Factor of the recognition loss; 0 leaves it out in training (the paper's setting: the
             objective alone). Validation reports it in every case.
+
+    Raises:
+        ValueError: For a negative weight, or two zeros.
     """
 
     def __init__(
@@ -40,11 +49,10 @@ class JointModel(ESPnetEnhS2TModel):
         enh_weight: float = 1.0,
         asr_weight: float = 1.0,
     ):
-        if enh_weight < 0 or asr_weight < 0 or enh_weight + asr_weight == 0:
-            raise ValueError(
-                f"model_conf: enh_weight ({enh_weight}) and asr_weight ({asr_weight}) must not be negative, and "
-                "one of them must be positive"
-            )
+        enh_weight = check_number("model_conf: enh_weight", enh_weight, low=0)
+        asr_weight = check_number("model_conf: asr_weight", asr_weight, low=0)
+        if enh_weight + asr_weight == 0:
+            raise ValueError("model_conf: enh_weight and asr_weight are both 0; give one of them above 0")
         super().__init__(enh_model, s2t_model, calc_enh_loss=enh_weight > 0)
         self.enh_weight, self.asr_weight = enh_weight, asr_weight
 
@@ -71,8 +79,6 @@ class JointModel(ESPnetEnhS2TModel):
                 loss_enh, _, _, perm = self.enh_model.forward_loss(enhanced, speech_lengths, *features, references)
                 loss = loss + self.enh_weight * loss_enh.squeeze()
                 stats.update(self.enh_model.last_stats, loss_enh=loss_enh.detach().squeeze())
-                if perm is not None:
-                    enhanced = ESPnetEnhancementModel.sort_by_perm(enhanced, perm)
             if self.asr_weight > 0 or not self.training:
                 texts = self._pad_texts([batch[f"text_spk{k}"] for k in speakers])
                 text_lengths = [batch[f"text_spk{k}_lengths"] for k in speakers]
@@ -86,8 +92,8 @@ class JointModel(ESPnetEnhS2TModel):
         if len(enhanced) > 1 and perm is None:
             loss, stats, _ = self.asr_pit_loss(enhanced, speech_lengths, texts, text_lengths)
             return loss.squeeze(), {name: value for name, value in stats.items() if name != "loss"}
-        # A single speaker's tensor is passed as it is: its memory identifies the shared upstream pass.
-        waveform = enhanced[0] if len(enhanced) == 1 else torch.cat(enhanced)
+        # The very tensor that the criteria were given: its memory identifies the shared upstream pass.
+        waveform = self.enh_model.sorted_estimates(enhanced, perm)
         lengths = speech_lengths.repeat(len(enhanced))
         text, all_text_lengths = torch.cat(texts), torch.cat(text_lengths)
         loss, stats, _ = self.s2t_model(waveform, lengths, text, all_text_lengths)
@@ -107,7 +113,41 @@ class JointModel(ESPnetEnhS2TModel):
         return [pad(text, (0, longest - text.shape[1]), value=self.s2t_model.ignore_id) for text in texts]
 
 
-class EnhTask(EnhancementTask):
+class CheckedLoading(AbsTask):
+    """Loading of trained models in which every weight has to be there.
+
+    ESPnet's own runs code that a file may hold, and leaves missing weights at random values.
+    """
+
+    @classmethod
+    def build_model_from_file(cls, config_file=None, model_file=None, device="cpu"):
+        """Build the model of a configuration and load its weights.
+
+        Args:
+            config_file: config.yaml; where left out, the one beside `model_file`.
+            model_file: Weights; None for random ones.
+            device: Where the model goes.
+
+        Returns:
+            The model and the configuration.
+
+        Raises:
+            ValueError: For neither file, or weights that do not fit.
+            FileNotFoundError: For a file that is not there.
+        """
+        if config_file is None and model_file is None:
+            raise ValueError("give a configuration, or a model file with its config.yaml beside it")
+        config = Path(model_file).parent / "config.yaml" if config_file is None else Path(config_file)
+        args = argparse.Namespace(**yaml.safe_load(config.read_text(encoding="utf-8")))
+        if getattr(args, "use_adapter", False):
+            return super().build_model_from_file(config_file, model_file, device)
+        model = cls.build_model(args)
+        if model_file is not None:
+            load_weights(model, read_weights(model_file), where=str(model_file))
+        return model.to(device), args
+
+
+class EnhTask(CheckedLoading, EnhancementTask):
     """Training of the front-end alone."""
 
     trainer = ResumableTrainer
@@ -115,10 +155,12 @@ class EnhTask(EnhancementTask):
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetEnhancementModel:
         """Build ESPnet's model, then make it aware of lengths."""
+        criteria = check_criteria("criterions", getattr(args, "criterions", None))
+        args = argparse.Namespace(**{**vars(args), "criterions": criteria})
         return LengthAwareEnhancementModel.from_stock(super().build_model(args))
 
 
-class JointTask(EnhS2TTask):
+class JointTask(CheckedLoading, EnhS2TTask):
     """Joint training of front-end and recogniser."""
 
     trainer = ResumableTrainer
@@ -127,14 +169,14 @@ class JointTask(EnhS2TTask):
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetEnhS2TModel:
         """Build ESPnet's sub-models, then join them in this package's model."""
-        conf = dict(args.model_conf)
-        own = {key: conf.pop(key) for key in cls.own_options if key in conf}
-        stock = super().build_model(argparse.Namespace(**{**vars(args), "model_conf": conf}))
+        own = check_mapping("model_conf", args.model_conf, cls.own_options)
+        criteria = check_criteria("enh_criterions", args.enh_criterions)
+        stock = super().build_model(argparse.Namespace(**{**vars(args), "model_conf": {}, "enh_criterions": criteria}))
         enh_model = LengthAwareEnhancementModel.from_stock(stock.enh_model)
         return JointModel(enh_model, stock.s2t_model, **own)
 
 
-class RecognitionTask(ASRTask):
+class RecognitionTask(CheckedLoading, ASRTask):
     """Training of a recogniser, with this package's front-ends known."""
 
     trainer = ResumableTrainer

@@ -11,17 +11,20 @@ ALLOWED = {
     "soft_dtw": set(),
     "ssl": set(),
     "perturb": set(),
-    "objectives": {"soft_dtw", "ssl", "perturb"},
-    "asr": {"ssl"},
-    "enh": set(),
+    "checks": set(),
+    "weights": set(),
+    "objectives": {"soft_dtw", "ssl", "perturb", "checks"},
+    "asr": {"ssl", "checks"},
+    "enh": {"checks"},
     "train": set(),
     "register": {"objectives", "asr", "enh"},
-    "tasks": {"register", "ssl", "asr", "enh", "train"},
-    "bin": {"tasks", "register", "ssl", "asr", "enh", "train"},
+    "tasks": {"register", "ssl", "asr", "enh", "train", "checks", "weights"},
+    "inference": {"tasks", "register", "enh", "checks", "weights"},
+    "bin": {"tasks", "register", "ssl", "asr", "enh", "train", "inference"},
     "analysis": {"soft_dtw", "ssl", "perturb"},
 }
 # Rooms that must not know ESPnet.
-WITHOUT_ESPNET = ("soft_dtw", "ssl", "perturb", "analysis")
+WITHOUT_ESPNET = ("soft_dtw", "ssl", "perturb", "analysis", "checks", "weights")
 
 
 def imports_of(path):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
 
+from espnet_plugins.checks import check_keys, check_mapping
 from espnet_plugins.ssl import Upstream, get_shared_upstream
 
 
@@ -17,14 +19,16 @@ class FrozenSSLFrontend(AbsFrontend):
     The weighted sum follows SUPERB: softmax over one weight per layer, the transformer's input included.
 
     Args:
-        upstream: Arguments of espnet_plugins.ssl.build_upstream: model, checkpoint, pretrained.
+        upstream: Arguments of espnet_plugins.ssl.build_upstream: model, checkpoint, pretrained; HuBERT Base where
+            left out.
         layer: "weighted_sum", or the number of one layer (see build_upstream).
         normalize: Layer-normalise every frame of every layer before the sum, so that layers of different
             scale can be weighed.
         fs: Sample rate of the input in Hz.
 
     Raises:
-        ValueError: When `fs` is not the upstream's rate or the layer does not exist.
+        ValueError: For an unknown key, an `fs` that is not the upstream's rate, or a layer that does not exist.
+        FileNotFoundError: For a missing checkpoint.
 
     Source:
         Yang et al., "SUPERB", Interspeech 2021, section 3 (featurizer).
@@ -32,13 +36,16 @@ class FrozenSSLFrontend(AbsFrontend):
 
     def __init__(
         self,
-        upstream: dict[str, Any],
+        upstream: Mapping[str, Any] | None = None,
         layer: int | str = "weighted_sum",
         normalize: bool = False,
         fs: int = 16000,
+        **unknown: Any,
     ):
         super().__init__()
-        self._upstream_options = dict(upstream)
+        check_keys("frozen_ssl: frontend_conf", unknown, ("upstream", "layer", "normalize", "fs"))
+        accepted = ("model", "checkpoint", "pretrained")
+        self._upstream_options = check_mapping("frozen_ssl: frontend_conf: upstream", upstream, accepted)
         model = self.upstream
         if fs != model.sample_rate:
             raise ValueError(f"frozen_ssl: fs is {fs}, but the upstream takes {model.sample_rate} Hz")

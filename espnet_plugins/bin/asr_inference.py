@@ -3,12 +3,7 @@
 Takes every option of espnet2.bin.asr_inference; joint models need --enh_s2t_task true.
 """
 
-from espnet2.bin import asr_inference
-
-from espnet_plugins.tasks import JointTask
-
-# ESPnet's program names its task class; ours knows the options of the joint model.
-asr_inference.EnhS2TTask = JointTask
+from espnet_plugins.inference.stock_programs import asr_inference
 
 
 def main(cmd=None):

@@ -3,13 +3,7 @@
 Takes every option of espnet2.bin.enh_inference; joint models need --enh_s2t_task true.
 """
 
-from espnet2.bin import enh_inference
-
-from espnet_plugins.tasks import EnhTask, JointTask
-
-# ESPnet's program names its task classes; ours know this package's models.
-enh_inference.EnhancementTask = EnhTask
-enh_inference.EnhS2TTask = JointTask
+from espnet_plugins.inference.stock_programs import enh_inference
 
 
 def main(cmd=None):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import torch
 from espnet2.enh.espnet_model import ESPnetEnhancementModel
-from espnet2.enh.loss.criterions.abs_loss import AbsEnhLoss
-from espnet2.enh.loss.criterions.time_domain import TimeDomainLoss
 
-from espnet_plugins.enh.wrappers import InheritPermutation
+from espnet_plugins.enh.criteria import PerUtterance, PerUtteranceMask, adapt
+from espnet_plugins.enh.wrappers import InheritPermutation, SortedEstimates
 
 
 def mask_padding(waveform: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -33,45 +32,28 @@ def mask_padding(waveform: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     return torch.where(valid, waveform, waveform.new_zeros(()))
 
 
-class PerUtterance(TimeDomainLoss):
-    """One of ESPnet's time-domain criteria, computed on each utterance cut to its own length.
-
-    ESPnet hands criteria a padded batch and no lengths; SI-SNR and the like would count the padding.
+def level(waveform: torch.Tensor, lengths: torch.Tensor, *, per_channel: bool = False) -> torch.Tensor:
+    """Standard deviation of each utterance over its own samples, never zero.
 
     Args:
-        criterion: The criterion to adapt. Its name is kept, so that logs and model selection are too.
+        waveform: (B, T) or (B, T, C).
+        lengths: (B,) in samples.
+        per_channel: One value for each channel instead of one for all.
+
+    Returns:
+        (B, 1), or (B, 1, 1), or (B, 1, C) where `per_channel`.
+
+    Example:
+        >>> level(torch.tensor([[1.0, -1.0, 9.0]]), torch.tensor([2])).item() ** 2
+        2.0
     """
-
-    def __init__(self, criterion: TimeDomainLoss):
-        super().__init__(
-            criterion.name,
-            only_for_test=criterion.only_for_test,
-            is_noise_loss=criterion.is_noise_loss,
-            is_dereverb_loss=criterion.is_dereverb_loss,
-        )
-        self.criterion = criterion
-        self.lengths: torch.Tensor | None = None
-
-    def forward(self, ref: torch.Tensor, inf: torch.Tensor) -> torch.Tensor:
-        """Compute the criterion per utterance.
-
-        Args:
-            ref: (B, T) references.
-            inf: (B, T) estimates.
-
-        Returns:
-            (B,) losses.
-        """
-        lengths = self.lengths
-        if lengths is None or bool((lengths >= ref.shape[1]).all()):
-            return self.criterion(ref, inf)
-        if len(lengths) != len(ref):
-            raise ValueError(
-                "a wrapper that calls its criterion utterance by utterance (pit with independent_perm: "
-                "false) has no lengths: use the wrapper inherit_permutation instead"
-            )
-        pairs = zip(ref, inf, lengths.tolist(), strict=True)
-        return torch.cat([self.criterion(r[None, :n], i[None, :n]) for r, i, n in pairs])
+    joined = waveform.shape[2:] and not per_channel
+    rows = [
+        utterance[:n].reshape(-1, 1) if joined else utterance[:n]
+        for utterance, n in zip(waveform, lengths.tolist(), strict=True)
+    ]
+    deviation = torch.stack([row.std(dim=0, keepdim=True) for row in rows])
+    return deviation.nan_to_num(0.0).clamp(min=torch.finfo(deviation.dtype).tiny ** 0.5)
 
 
 class LengthAwareEnhancementModel(ESPnetEnhancementModel):
@@ -82,6 +64,7 @@ class LengthAwareEnhancementModel(ESPnetEnhancementModel):
     """
 
     last_stats: dict[str, torch.Tensor]
+    sorted_estimates: SortedEstimates
 
     @classmethod
     def from_stock(cls, model: ESPnetEnhancementModel) -> LengthAwareEnhancementModel:
@@ -97,24 +80,36 @@ class LengthAwareEnhancementModel(ESPnetEnhancementModel):
         # modules, their names and so every checkpoint as they are.
         model.__class__ = cls
         for wrapper in model.loss_wrappers or []:
-            wrapper.criterion = cls._adapt(wrapper)
+            if not isinstance(wrapper, InheritPermutation):
+                wrapper.criterion = adapt(wrapper.criterion, model.encoder)
         model.last_stats = {}
+        model.sorted_estimates = SortedEstimates()
         return model
 
-    @staticmethod
-    def _adapt(wrapper: torch.nn.Module) -> AbsEnhLoss:
-        criterion = wrapper.criterion
-        stock = isinstance(criterion, TimeDomainLoss) and not isinstance(wrapper, InheritPermutation)
-        return PerUtterance(criterion) if stock and not isinstance(criterion, PerUtterance) else criterion
-
     def forward_enhance(self, speech_mix, speech_lengths, additional=None, fs=None):
-        """Enhance a padded batch; the estimates are zero behind each utterance's end."""
+        """Enhance a padded batch; the estimates are zero behind each utterance's end.
+
+        `normalize_variance` is honoured here, over each utterance's own samples: ESPnet does so in the training of a
+        front-end alone, over the padding too, and neither in joint training nor in recognition. Normalising twice
+        changes nothing.
+        """
+        scale = self._scale(speech_mix, speech_lengths)
+        if scale is not None:
+            speech_mix = speech_mix / scale
         estimates, feature_mix, feature_pre, others = super().forward_enhance(
             speech_mix, speech_lengths, additional, fs=fs
         )
         if estimates is not None and not isinstance(estimates[0], (list, tuple)):
+            if scale is not None:
+                back = scale if scale.dim() == 2 else scale[:, :, min(self.ref_channel, scale.shape[2] - 1)]
+                estimates = [estimate * back for estimate in estimates]
             estimates = [mask_padding(estimate, speech_lengths) for estimate in estimates]
         return estimates, feature_mix, feature_pre, others
+
+    def _scale(self, speech_mix: torch.Tensor, speech_lengths: torch.Tensor) -> torch.Tensor | None:
+        if not (self.normalize_variance or self.normalize_variance_per_ch):
+            return None
+        return level(speech_mix, speech_lengths, per_channel=self.normalize_variance_per_ch)
 
     def forward_loss(self, speech_pre, speech_lengths, feature_mix, feature_pre, others, speech_ref, *args, **kwargs):
         """Compute the criteria, with `others["speech_lengths"]` for wrappers that can use it.
@@ -123,15 +118,16 @@ class LengthAwareEnhancementModel(ESPnetEnhancementModel):
         sum alone.
         """
         for wrapper in self.loss_wrappers:
-            if isinstance(wrapper.criterion, PerUtterance):
+            if isinstance(wrapper.criterion, (PerUtterance, PerUtteranceMask)):
                 wrapper.criterion.lengths = speech_lengths
+        self.sorted_estimates = SortedEstimates()
         speech_ref = [mask_padding(reference, speech_lengths) for reference in speech_ref]
         loss, stats, weight, perm = super().forward_loss(
             speech_pre,
             speech_lengths,
             feature_mix,
             feature_pre,
-            {**others, "speech_lengths": speech_lengths},
+            {**others, "speech_lengths": speech_lengths, "sorted_estimates": self.sorted_estimates},
             speech_ref,
             *args,
             **kwargs,

@@ -11,7 +11,7 @@ import torch
 from espnet2.enh.loss.criterions.time_domain import TimeDomainLoss
 from torch.nn.functional import normalize
 
-from espnet_plugins.objectives.checks import check_choice, check_keys, check_mapping, check_number
+from espnet_plugins.checks import check_choice, check_keys, check_mapping, check_number
 from espnet_plugins.objectives.temporal import TemporalRegulariser
 from espnet_plugins.ssl import Upstream, get_shared_upstream
 from espnet_plugins.ssl.spec import resolve_layers

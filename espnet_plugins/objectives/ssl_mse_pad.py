@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
+from espnet_plugins.checks import check_choice
 from espnet_plugins.objectives.base import (
     SSLCriterion,
     mean_squared_distance,
     probability_interval,
     sample_counts,
 )
-from espnet_plugins.objectives.checks import check_choice
 from espnet_plugins.objectives.draws import integer, uniform, utterance_generators
 from espnet_plugins.perturb import zero_pad
 

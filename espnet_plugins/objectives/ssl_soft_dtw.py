@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from espnet_plugins.checks import check_choice, check_mapping, check_number
 from espnet_plugins.objectives.base import SSLCriterion, sample_counts
-from espnet_plugins.objectives.checks import check_choice, check_mapping, check_number
 from espnet_plugins.objectives.draws import integer, utterance_generators
 from espnet_plugins.perturb import speed, tempo
 from espnet_plugins.soft_dtw import soft_dtw, soft_dtw_divergence

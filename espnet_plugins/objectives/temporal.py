@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from espnet_plugins.objectives.checks import check_mapping, check_number
+from espnet_plugins.checks import check_mapping, check_number
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from espnet2.enh.loss.wrappers.fixed_order import FixedOrderSolver
 from espnet2.enh.loss.wrappers.pit_solver import PITSolver
 from espnet2.enh.separator.tcn_separator import TCNSeparator
 
-from espnet_plugins.enh.model import LengthAwareEnhancementModel, PerUtterance, mask_padding
+from espnet_plugins.enh.criteria import PerUtterance, adapt
+from espnet_plugins.enh.model import LengthAwareEnhancementModel, level, mask_padding
 from espnet_plugins.enh.wrappers import InheritPermutation
 
 LENGTHS = torch.tensor([800, 500, 640])
@@ -105,3 +106,67 @@ def test_statistics_of_the_criterion_are_logged():
     _, stats, _ = InheritPermutation(recorder)(signals(1), signals(1), {"speech_lengths": LENGTHS})
     assert stats["detail"].item() == 2
     assert stats["recorder"].item() == 0
+
+
+def spectral(name, **options):
+    from espnet2.enh.loss.criterions import tf_domain
+
+    return getattr(tf_domain, name)(**options)
+
+
+@pytest.mark.parametrize("encoder", ["conv", "stft"])
+@pytest.mark.parametrize("name", ["FrequencyDomainMSE", "FrequencyDomainL1"])
+def test_spectral_criteria_give_each_utterance_the_value_it_has_alone(encoder, name):
+    from espnet2.enh.encoder.stft_encoder import STFTEncoder
+
+    encoder = ConvEncoder(8, 16, 8) if encoder == "conv" else STFTEncoder(n_fft=64, hop_length=16)
+    criterion = adapt(spectral(name), encoder)
+    reference, estimate = signals(2)
+    criterion.lengths = LENGTHS
+    together = criterion(reference, estimate)
+    for row, n in enumerate(LENGTHS.tolist()):
+        one = torch.tensor([n])
+        spectra = [encoder(waveform[row : row + 1, :n], one)[0] for waveform in (reference, estimate)]
+        torch.testing.assert_close(together[row], spectral(name)(*spectra)[0])
+    assert criterion.name == spectral(name).name
+    assert not list(criterion.parameters())
+
+
+@pytest.mark.parametrize("name", ["FrequencyDomainMSE", "FrequencyDomainL1"])
+def test_mask_criteria_end_with_the_utterance(name):
+    encoder = ConvEncoder(8, 16, 8)
+    criterion = adapt(spectral(name, compute_on_mask=True, mask_type="IRM"), encoder)
+    criterion.lengths = LENGTHS
+    frames = encoder(torch.zeros(3, 800), LENGTHS)[1]
+    assert frames.tolist() == [99, 61, 79]
+    generator = torch.Generator().manual_seed(0)
+    reference, estimate = torch.rand(2, 3, 99, 8, generator=generator)
+    expected = criterion(reference, estimate)
+    for row, n in enumerate(frames.tolist()):
+        alone = spectral(name, compute_on_mask=True)(reference[row : row + 1, :n], estimate[row : row + 1, :n])
+        torch.testing.assert_close(expected[row], alone[0])
+        reference[row, n:] = torch.nan
+    torch.testing.assert_close(criterion(reference, estimate), expected)
+    assert criterion.compute_on_mask
+    assert criterion.mask_type == "IRM"
+
+
+def test_spectral_criteria_in_the_model():
+    model = build(wrappers=[FixedOrderSolver(spectral("FrequencyDomainMSE")), InheritPermutation(Recorder())])
+    reference, estimate = signals(2)
+    value, *_ = loss_of(model, [estimate], [reference])
+    poisoned = reference.clone()
+    poisoned[1, 500:] = 9.0
+    torch.testing.assert_close(loss_of(model, [estimate], [poisoned])[0], value)
+
+
+def test_variance_is_that_of_the_valid_samples():
+    generator = torch.Generator().manual_seed(0)
+    waveform = 3 * torch.randn(2, 400, 2, generator=generator)
+    lengths = torch.tensor([400, 250])
+    found = level(waveform, lengths)
+    assert found.shape == (2, 1, 1)
+    torch.testing.assert_close(found[1, 0, 0], waveform[1, :250].std())
+    found = level(waveform, lengths, per_channel=True)
+    assert found.shape == (2, 1, 2)
+    torch.testing.assert_close(found[1, 0], waveform[1, :250].std(dim=0))

@@ -1,0 +1,41 @@
+"""Write a trained model so that stock ESPnet decodes it, without this package.
+
+    python -m espnet_plugins.bin.export MODEL --out DIR
+
+DIR/enh holds the front-end of an enhancement or joint model, for `python -m espnet2.bin.enh_inference --train_config
+DIR/enh/config.yaml --model_file DIR/enh/model.pth`; DIR/joint a joint model, DIR/asr a recogniser, for
+espnet2.bin.asr_inference. What stock ESPnet has no classes for is named and left out: a recogniser over `frozen_ssl`
+needs this package.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from espnet_plugins.inference.export import export_model
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Export with the arguments of the command line, or with `cmd`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m espnet_plugins.bin.export",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help="model file, or directory of a training")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the result goes")
+    parser.add_argument("--config", type=Path, help="config.yaml of the training, where it is not beside the model")
+    args = parser.parse_args(cmd)
+    try:
+        exported = export_model(args.model, args.out, config=args.config)
+    except (ValueError, OSError) as error:
+        parser.exit(1, f"{parser.prog}: error: {error}\n")
+    for folder in exported.folders:
+        print(f"written: {folder}")
+    for reason in exported.left_out:
+        print(f"left out: {reason}")
+
+
+if __name__ == "__main__":
+    main()

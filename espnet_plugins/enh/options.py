@@ -1,0 +1,88 @@
+"""Checks of the criteria in a configuration, before anything is built from them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from espnet2.tasks import enh
+
+from espnet_plugins.checks import check_mapping
+
+_KEYS = ("name", "conf", "wrapper", "wrapper_conf")
+
+
+def check_criteria(key: str, entries: Any) -> list[dict[str, Any]] | None:
+    """Check a list of criteria; ESPnet's own messages name neither key nor accepted values.
+
+    Args:
+        key: What the list is called in the YAML.
+        entries: Mappings of name, conf, wrapper and wrapper_conf; None for no criteria.
+
+    Returns:
+        The entries with `conf` and `wrapper_conf` filled in.
+
+    Raises:
+        ValueError: For an unknown criterion, wrapper or key, naming the accepted ones.
+
+    Example:
+        >>> check_criteria("criterions", [{"name": "si_snr", "wrapper": "fixed_order"}])
+        [{'name': 'si_snr', 'conf': {}, 'wrapper': 'fixed_order', 'wrapper_conf': {}}]
+        >>> check_criteria("criterions", [{"name": "si_snr", "loss": "pit"}])
+        Traceback (most recent call last):
+        ValueError: criterions: entry: unknown key loss; accepted keys are conf, name, wrapper, wrapper_conf
+    """
+    if entries is None:
+        return None
+    if not isinstance(entries, (list, tuple)):
+        raise ValueError(f"{key}: {entries!r} must be a list of mappings with keys {', '.join(_KEYS)}")
+    return [_check_entry(key, entry) for entry in entries]
+
+
+def _check_entry(key: str, entry: Any) -> dict[str, Any]:
+    given = check_mapping(f"{key}: entry", entry, _KEYS)
+    name = _check_name(f"{key}: name", given.get("name"), enh.criterion_choices.classes)
+    wrapper = _check_name(f"{key}: {name}: wrapper", given.get("wrapper"), enh.loss_wrapper_choices.classes)
+    return {
+        "name": name,
+        "conf": check_conf(f"{key}: {name}: conf", given.get("conf"), enh.criterion_choices.get_class(name)),
+        "wrapper": wrapper,
+        "wrapper_conf": check_conf(
+            f"{key}: {name}: wrapper_conf",
+            given.get("wrapper_conf"),
+            enh.loss_wrapper_choices.get_class(wrapper),
+            taken=("criterion",),
+        ),
+    }
+
+
+def _check_name(key: str, name: Any, accepted: Collection[str]) -> str:
+    if not isinstance(name, str) or name not in accepted:
+        raise ValueError(f"{key}: {name!r} is not accepted; give one of {', '.join(sorted(accepted))}")
+    return name
+
+
+def check_conf(key: str, conf: Any, cls: type | None, *, taken: Collection[str] = ()) -> dict[str, Any]:
+    """Check the options of a class against its constructor.
+
+    Args:
+        key: What the options are called in the YAML.
+        conf: A mapping; None is an empty one.
+        cls: The class; one that takes any keyword checks its options itself.
+        taken: Arguments that are not options.
+
+    Returns:
+        The options.
+
+    Raises:
+        ValueError: For an unknown key, naming the accepted ones.
+    """
+    parameters = {} if cls is None else dict(inspect.signature(cls).parameters)
+    for name in taken:
+        parameters.pop(name, None)
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        if conf is not None and not isinstance(conf, Mapping):
+            raise ValueError(f"{key}: {conf!r} must be a mapping")
+        return dict(conf or {})
+    return check_mapping(key, conf, parameters)

@@ -1,0 +1,136 @@
+"""A trained model on disk: its configuration, its weights, what kind it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from espnet_plugins.enh.model import LengthAwareEnhancementModel
+from espnet_plugins.tasks import EnhTask
+from espnet_plugins.weights import load_weights, read_weights
+
+_FRONT_END = ("encoder", "separator", "mask_module", "decoder")
+_JOINT_PREFIX = "enh_model."
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Files of one training.
+
+    Args:
+        config: ESPnet's config.yaml.
+        weights: The model file.
+        settings: What is in `config`.
+    """
+
+    config: Path
+    weights: Path
+    settings: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """ "joint", "enh" or "asr"."""
+        if "enh_separator" in self.settings:
+            return "joint"
+        return "enh" if "separator" in self.settings else "asr"
+
+
+def find_experiment(model: str | PathLike[str], *, config: str | PathLike[str] | None = None) -> Experiment:
+    """Find the files of a trained model.
+
+    Args:
+        model: A model file, or a directory that holds model.pth or one valid.*.ave.pth.
+        config: Its config.yaml; where left out, the one beside the model or in `espnet/` beside it.
+
+    Returns:
+        The files.
+
+    Raises:
+        FileNotFoundError: When one of them is missing.
+        ValueError: When the directory holds several models, or the configuration is none of ESPnet's.
+    """
+    path = Path(model)
+    weights = _only_model(path) if path.is_dir() else path
+    if not weights.is_file():
+        raise FileNotFoundError(f"{path}: no such model; give a model file or the directory of a training")
+    beside = (weights.parent / "config.yaml", weights.parent / "espnet" / "config.yaml")
+    found = next((name for name in beside if name.is_file()), None) if config is None else Path(config)
+    if found is None or not found.is_file():
+        looked = " or ".join(map(str, beside)) if config is None else str(config)
+        raise FileNotFoundError(f"{weights} needs the config.yaml of its training: there is no {looked}")
+    settings = yaml.safe_load(found.read_text(encoding="utf-8"))
+    if not isinstance(settings, dict) or not {"separator", "enh_separator", "encoder"} & settings.keys():
+        raise ValueError(f"{found} is no configuration of an enhancement, recognition or joint training")
+    return Experiment(found, weights, settings)
+
+
+def _only_model(folder: Path) -> Path:
+    if (folder / "model.pth").is_file():
+        return folder / "model.pth"
+    averaged = sorted(folder.glob("valid.*.ave.pth"))
+    if len(averaged) == 1:
+        return averaged[0]
+    names = ", ".join(path.name for path in averaged) or "no model.pth and no valid.*.ave.pth"
+    raise ValueError(f"{folder} holds {names}: give the model file itself")
+
+
+def front_end_settings(experiment: Experiment) -> dict[str, Any]:
+    """The configuration of the front-end alone, without criteria.
+
+    Args:
+        experiment: A front-end's or a joint training.
+
+    Returns:
+        Arguments of ESPnet's enhancement task.
+
+    Raises:
+        ValueError: For a recogniser.
+    """
+    if experiment.kind == "asr":
+        raise ValueError(f"{experiment.config} is a recogniser: it has no front-end that enhances")
+    prefix = "enh_" if experiment.kind == "joint" else ""
+
+    def setting(name: str) -> Any:
+        # ESPnet's joint task falls back to the plain name where the prefixed one is not set.
+        value = experiment.settings.get(prefix + name)
+        return experiment.settings.get(name) if value is None else value
+
+    settings = {name: setting(name) for name in _FRONT_END}
+    settings |= {f"{name}_conf": setting(f"{name}_conf") or {} for name in _FRONT_END}
+    settings["model_conf"] = experiment.settings.get(f"{prefix}model_conf") or {}
+    return {**settings, "criterions": None, "init": None}
+
+
+def front_end_weights(experiment: Experiment) -> dict[str, torch.Tensor]:
+    """The weights of the front-end alone, under the names of a training of its own."""
+    weights = read_weights(experiment.weights)
+    if experiment.kind != "joint":
+        return weights
+    return {
+        name.removeprefix(_JOINT_PREFIX): value for name, value in weights.items() if name.startswith(_JOINT_PREFIX)
+    }
+
+
+def load_front_end(experiment: Experiment) -> LengthAwareEnhancementModel:
+    """Build the front-end of a training, without criteria and so without any upstream.
+
+    Args:
+        experiment: A front-end's or a joint training.
+
+    Returns:
+        The model in evaluation mode, on the CPU.
+
+    Raises:
+        ValueError: For a recogniser, or weights that do not fit.
+    """
+    from argparse import Namespace
+
+    model = EnhTask.build_model(Namespace(**front_end_settings(experiment)))
+    load_weights(model, front_end_weights(experiment), where=str(experiment.weights))
+    return model.eval()

@@ -1,0 +1,110 @@
+"""Trained models as stock ESPnet reads them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import yaml
+from espnet2.tasks.enh import EnhancementTask
+
+from espnet_plugins.inference.experiment import Experiment, find_experiment, front_end_settings, front_end_weights
+from espnet_plugins.register import FRONTENDS, SEPARATORS
+from espnet_plugins.weights import read_weights
+
+
+class Exported(NamedTuple):
+    """What an export wrote.
+
+    Args:
+        folders: Directories with config.yaml and model.pth.
+        left_out: What stock ESPnet cannot decode, and why.
+    """
+
+    folders: list[Path]
+    left_out: list[str]
+
+
+def export_model(
+    model: str | PathLike[str], out: str | PathLike[str], *, config: str | PathLike[str] | None = None
+) -> Exported:
+    """Write everything of a model that stock ESPnet has classes for.
+
+    Args:
+        model: A model file or a training's directory; see
+            :func:`~espnet_plugins.inference.experiment.find_experiment`.
+        out: Where enh/, joint/ or asr/ are written, each as a whole or not at all.
+        config: config.yaml of the training, where it is not beside the model.
+
+    Returns:
+        What was written, and what was not.
+
+    Raises:
+        FileNotFoundError: For a missing model or configuration.
+        ValueError: When nothing of the model can be exported, saying why.
+    """
+    experiment, out = find_experiment(model, config=config), Path(out)
+    folders, left_out = [], []
+    if experiment.kind != "asr":
+        settings = front_end_settings(experiment)
+        if settings["separator"] in SEPARATORS:
+            left_out.append(f"the front-end: separator {settings['separator']!r} is this package's")
+        else:
+            full = {**EnhancementTask.get_default_config(), **settings}
+            folders.append(_write(out / "enh", full, front_end_weights(experiment)))
+    if experiment.kind != "enh":
+        frontend = experiment.settings.get("frontend")
+        if frontend in FRONTENDS:
+            left_out.append(
+                f"the recogniser: stock ESPnet has no class for front-end {frontend!r} (its s3prl front-end is the "
+                "nearest, whose features are others); decode with espnet_plugins.bin.asr_inference or recognize"
+            )
+        elif experiment.kind == "joint" and left_out:
+            left_out.append("the joint model, for its separator")
+        else:
+            folders.append(_write_recogniser(experiment, out))
+    if not folders:
+        raise ValueError(f"{experiment.config}: nothing can be exported: {'; '.join(left_out)}")
+    return Exported(folders, left_out)
+
+
+def _write_recogniser(experiment: Experiment, out: Path) -> Path:
+    settings = dict(experiment.settings)
+    if experiment.kind == "joint":
+        # The weights of the losses are options of this package's model; the criteria matter in training alone.
+        settings.update(enh_criterions=None, model_conf={"calc_enh_loss": False})
+    tokens = settings.get("token_list")
+    if isinstance(tokens, str):
+        settings["token_list"] = Path(tokens).read_text(encoding="utf-8").split("\n")[:-1]
+    folder = out / experiment.kind
+    bpemodel = settings.get("bpemodel")
+    if bpemodel is not None:
+        if not Path(bpemodel).is_file():
+            raise FileNotFoundError(f"sentencepiece model {bpemodel}, named in {experiment.config}: no such file")
+        settings["bpemodel"] = str((folder / "bpe.model").resolve())
+    return _write(folder, settings, read_weights(experiment.weights), bpemodel)
+
+
+def _write(
+    folder: Path, settings: Mapping[str, Any], weights: Mapping[str, torch.Tensor], bpemodel: str | None = None
+) -> Path:
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        (temporary / "config.yaml").write_text(
+            yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True), encoding="utf-8"
+        )
+        torch.save(dict(weights), temporary / "model.pth")
+        if bpemodel is not None:
+            shutil.copyfile(bpemodel, temporary / "bpe.model")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder

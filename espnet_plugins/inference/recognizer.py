@@ -1,0 +1,126 @@
+"""A trained recogniser, or front-end and recogniser, as one call."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from espnet_plugins.checks import check_number
+from espnet_plugins.inference.audio import as_channels, resample
+from espnet_plugins.inference.experiment import find_experiment
+from espnet_plugins.inference.overlap import cut_at_pauses
+
+_FRAME_SECONDS = 0.02
+_SHORTEST_SECONDS = 0.1
+
+
+class Recognizer:
+    """Recognises waveforms of any rate, channel count and length.
+
+    Args:
+        decode: ESPnet's Speech2Text.
+        joint: Whether it enhances first.
+        rate: Samples per second that it was trained at.
+        longest: Seconds of the longest piece; longer waveforms are cut where they are most quiet.
+
+    Raises:
+        ValueError: When `longest` is below one second.
+    """
+
+    def __init__(self, decode: Any, *, joint: bool, rate: int = 16000, longest: float = 30.0):
+        self.decode, self.joint, self.rate = decode, joint, rate
+        self.longest = check_number("longest", longest, low=1)
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        model: str | PathLike[str],
+        *,
+        config: str | PathLike[str] | None = None,
+        bpemodel: str | PathLike[str] | None = None,
+        device: str = "cpu",
+        beam_size: int = 10,
+        ctc_weight: float | None = None,
+        rate: int = 16000,
+        longest: float = 30.0,
+    ) -> Recognizer:
+        """Load a recogniser or a joint model.
+
+        Args:
+            model: A model file or a training's directory; see
+                :func:`~espnet_plugins.inference.experiment.find_experiment`.
+            config: Its config.yaml where it is not beside the model.
+            bpemodel: sentencepiece model, where it is not where the training had it.
+            device: Where to compute.
+            beam_size: Hypotheses of the beam search.
+            ctc_weight: Weight of CTC in the search, 0 to 1; left out: 1 for a model of CTC alone, else 0.3.
+            rate: Samples per second that it was trained at.
+            longest: As the constructor's.
+
+        Returns:
+            The recogniser.
+
+        Raises:
+            FileNotFoundError: For a missing model, configuration or sentencepiece model.
+            ValueError: For a front-end alone, or weights that do not fit.
+        """
+        from espnet_plugins.inference.stock_programs import asr_inference
+
+        experiment = find_experiment(model, config=config)
+        if experiment.kind == "enh":
+            raise ValueError(f"{experiment.config} is a front-end: it recognises nothing; give a recogniser")
+        settings = experiment.settings
+        joint = experiment.kind == "joint"
+        bpemodel = bpemodel or settings.get("bpemodel")
+        if settings.get("token_type") == "bpe" and (bpemodel is None or not Path(bpemodel).is_file()):
+            raise FileNotFoundError(f"sentencepiece model {bpemodel}: no such file; give it as `bpemodel`")
+        conf = settings.get("asr_model_conf" if joint else "model_conf") or {}
+        if ctc_weight is None:
+            ctc_weight = 1.0 if conf.get("ctc_weight") == 1.0 else 0.3
+        decode = asr_inference.Speech2Text(
+            asr_train_config=str(experiment.config),
+            asr_model_file=str(experiment.weights),
+            bpemodel=None if bpemodel is None else str(bpemodel),
+            token_type=settings.get("token_type"),
+            device=device,
+            beam_size=beam_size,
+            ctc_weight=check_number("ctc_weight", ctc_weight, low=0, high=1),
+            enh_s2t_task=joint,
+        )
+        return cls(decode, joint=joint, rate=rate, longest=longest)
+
+    @property
+    def n_speakers(self) -> int:
+        """How many transcripts one waveform gives."""
+        return self.decode.asr_model.enh_model.num_spk if self.joint else 1
+
+    @torch.inference_mode()
+    def __call__(self, waveform: np.ndarray, rate: int) -> str | list[str]:
+        """Recognise a waveform.
+
+        Args:
+            waveform: (T,) or (T, C), as soundfile gives it; channels are averaged.
+            rate: Samples per second.
+
+        Returns:
+            The words; with a model of several speakers a list, one for each.
+
+        Raises:
+            AudioError: For another shape, no samples, or values that are not finite.
+        """
+        mono = resample(as_channels(waveform).mean(axis=1, keepdims=True), rate, self.rate)[:, 0]
+        mono = np.pad(mono, (0, max(round(_SHORTEST_SECONDS * self.rate) - len(mono), 0)))
+        pieces = cut_at_pauses(mono, longest=round(self.longest * self.rate), frame=round(_FRAME_SECONDS * self.rate))
+        # The rest behind the last pause may be too short for a frame.
+        pieces = [piece for piece in pieces if len(piece) >= round(_SHORTEST_SECONDS * self.rate)]
+        texts = [self._recognise(piece) for piece in pieces]
+        joined = [" ".join(filter(None, words)) for words in zip(*texts, strict=True)]
+        return joined[0] if self.n_speakers == 1 else joined
+
+    def _recognise(self, piece: np.ndarray) -> list[str]:
+        results = self.decode(piece)
+        return [(speaker[0][0] or "").strip() for speaker in (results if self.joint else [results])]
