@@ -31,7 +31,7 @@ def pairwise_cost(
         The (kept * B, N, M) costs that have a gradient, and all (len(blocks) * B, N, M), of which they are the
         first, without. Cells beyond the lengths hold no meaning.
     """
-    if x.device.type != "cpu" or distance == "cosine":
+    if not _on_host(x) or distance == "cosine":
         x, y = _without_padding(x, pairs.x_lengths[: len(x)]), _without_padding(y, pairs.y_lengths[: len(y)])
     if distance == "cosine":
         x, y = (torch.nn.functional.normalize(frames, dim=-1) for frames in (x, y))
@@ -44,61 +44,80 @@ class PairwiseCost(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, y, pairs: Pairs, squared: bool, blocks: Blocks, kept: int):
-        batch = len(x)
         sides = [[(x, y)[block[side]].shape[1] for block in blocks] for side in (0, 1)]
-        cost = empty((len(blocks) * batch, max(sides[0]), max(sides[1])), like=x)
-        for _, area, (a, b) in _areas(cost, pairs, blocks, (x, y)):
-            if squared:
-                torch.add(_squared_norm(a).unsqueeze(-1), _squared_norm(b).unsqueeze(-2), out=area)
-            else:
-                area.fill_(1.0)
+        cost = empty((len(blocks) * len(x), max(sides[0]), max(sides[1])), like=x)
+        if squared:
+            # Faster than sums of squares, which would be written out first.
+            norms = [torch.linalg.vector_norm(t, dim=-1).square_() for t in (x, y)]
+            for area, _, (norm_a, norm_b) in _parts(cost, pairs, blocks, norms, split=False):
+                torch.add(norm_a.unsqueeze(-1), norm_b.unsqueeze(-2), out=area)
+        else:
+            cost.fill_(1.0)
+        for area, _, (a, b) in _parts(cost, pairs, blocks, (x, y), split=_on_host(x)):
             _add_product(area, a, b.mT, -2 if squared else -1)
         ctx.save_for_backward(x, y)
         ctx.call = (pairs, squared, blocks[:kept])
         ctx.mark_non_differentiable(cost)
-        return cost[: kept * batch], cost
+        return cost[: kept * len(x)], cost
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad, _):
-        operands = ctx.saved_tensors
+        frames = ctx.saved_tensors
         pairs, squared, blocks = ctx.call
         needs = ctx.needs_input_grad[:2]
-        grads = [empty(t.shape, like=t) if need else None for t, need in zip(operands, needs, strict=True)]
+        grads = [empty(t.shape, like=t) if need else None for t, need in zip(frames, needs, strict=True)]
         with torch.autocast(grad.device.type, enabled=False):
-            for k, area, (a, b), (grad_a, grad_b) in _areas(grad, pairs, blocks, operands, grads):
-                # A single row or column is summed in an order that depends on its stride.
-                slope_a = area.contiguous() if 1 in area.shape else area
-                for own, other, into, slope in ((a, b, grad_a, slope_a), (b, a, grad_b, slope_a.mT)):
-                    if into is None:
+            split = _on_host(grad) and not _full(pairs, blocks, frames)
+            for area, first, own, into in _parts(grad, pairs, blocks, frames, grads, split=split):
+                for side, slope in enumerate((area, area.mT)):
+                    if into[side] is None:
                         continue
-                    first = k == 0
                     if squared and first:
-                        torch.mul(own, 2 * slope.sum(-1, keepdim=True), out=into)
+                        torch.mul(own[side], 2 * _row_sum(slope), out=into[side])
                     elif squared:
-                        into.addcmul_(own, slope.sum(-1, keepdim=True), value=2)
+                        into[side].addcmul_(own[side], _row_sum(slope), value=2)
                     elif first:
-                        into.zero_()
-                    _add_product(into, slope, other, -2 if squared else -1)
+                        into[side].zero_()
+            for area, _, other, into in _parts(grad, pairs, blocks, frames, grads, split=_on_host(grad)):
+                for side, slope in enumerate((area, area.mT)):
+                    if into[side] is not None:
+                        _add_product(into[side], slope, other[1 - side], -2 if squared else -1)
         _clear_padding(grads, pairs)
         return *grads, None, None, None, None
 
 
-def _areas(cost: torch.Tensor, pairs: Pairs, blocks: Blocks, *operands) -> Iterator[tuple]:
+def _on_host(t: torch.Tensor) -> bool:
+    return t.device.type == "cpu"
+
+
+def _full(pairs: Pairs, blocks: Blocks, frames: tuple[torch.Tensor, ...]) -> bool:
+    """Whether no pair of these blocks has padding; only for pairs on the host."""
+    count = len(blocks) * len(frames[0])
+    sides = zip((pairs.x_lengths, pairs.y_lengths), zip(*blocks, strict=True), strict=True)
+    return all(
+        (lengths[:count].view(len(blocks), -1) == torch.tensor([[frames[k].shape[1]] for k in side])).all()
+        for lengths, side in sides
+    )
+
+
+def _parts(cost: torch.Tensor, pairs: Pairs, blocks: Blocks, *operands, split: bool) -> Iterator[tuple]:
     """Cut cost, and the two sides of operands that belong to it, into parts to work on at a time.
 
-    Gives the number of the block first. The first block has both operands.
+    Gives the part of cost, whether it belongs to the first block (which has both operands), and the sides.
 
-    On the CPU a part is one pair at its own lengths: nothing is spent on padding, padding is never read, and a
-    pair gives the same bits in every batch. Elsewhere it is a block of pairs, since lengths live on the device.
+    Split, a part is one pair at its own lengths: nothing is spent on padding, padding is never read, and a pair
+    gives the same bits in every batch. Otherwise it is a block of pairs, padding and all: for devices where the
+    lengths cannot be read without waiting, and on the CPU for what is as fast that way and gives the same bits,
+    since each operation may have to wait for a thread.
     """
     batch = len(cost) // len(blocks)
     for k, block in enumerate(blocks):
         area = cost[k * batch : (k + 1) * batch]
         sides = [tuple(operand[side] for side in block) for operand in operands]
-        if cost.device.type != "cpu":
+        if not split:
             rows, columns = (side.shape[1] for side in sides[0])
-            yield k, area[:, :rows, :columns], *sides
+            yield area[:, :rows, :columns], k == 0, *sides
             continue
         for pair in range(batch):
             lengths = [int(t[k * batch + pair]) for t in (pairs.x_lengths, pairs.y_lengths)]
@@ -106,12 +125,13 @@ def _areas(cost: torch.Tensor, pairs: Pairs, blocks: Blocks, *operands) -> Itera
                 tuple(None if t is None else t[pair, :length] for t, length in zip(side, lengths, strict=True))
                 for side in sides
             )
-            yield k, area[pair, : lengths[0], : lengths[1]], *parts
+            yield area[pair, : lengths[0], : lengths[1]], k == 0, *parts
 
 
-def _squared_norm(x: torch.Tensor) -> torch.Tensor:
-    # Faster than a sum of squares, which would be written out first.
-    return torch.linalg.vector_norm(x, dim=-1).square_()
+def _row_sum(slope: torch.Tensor) -> torch.Tensor:
+    # A single row or column is summed in an order that depends on its stride.
+    slope = slope.contiguous() if 1 in slope.shape[-2:] else slope
+    return slope.sum(-1, keepdim=True)
 
 
 def _add_product(into: torch.Tensor, a: torch.Tensor, b: torch.Tensor, factor: float) -> None:
@@ -128,7 +148,7 @@ def _add_product(into: torch.Tensor, a: torch.Tensor, b: torch.Tensor, factor: f
 def _clear_padding(grads: list[torch.Tensor | None], pairs: Pairs) -> None:
     """Zero the gradients beyond the lengths where they were not computed: on the CPU."""
     for grad, lengths in zip(grads, (pairs.x_lengths, pairs.y_lengths), strict=True):
-        if grad is not None and grad.device.type == "cpu":
+        if grad is not None and _on_host(grad):
             for pair, length in enumerate(lengths[: len(grad)].tolist()):
                 grad[pair, length:] = 0
 

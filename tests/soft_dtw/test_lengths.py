@@ -18,17 +18,10 @@ def frames(dimensions=16, padding=float("nan")):
     return x.requires_grad_(), y.requires_grad_()
 
 
-@pytest.mark.parametrize("function", [soft_dtw, soft_dtw_divergence])
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize("dimensions", [1, 5, 64])
-def test_batch_is_each_pair_alone_bit_for_bit(backend, function, options, dimensions):
-    if backend == "reference" and dimensions == 5:
-        pytest.skip("slow, and the products are those of the other backend")
-    x, y = frames(dimensions)
-    options = {"gamma": 0.3, **options, "backend": backend}
-    value = function(x, y, X_LENGTHS, Y_LENGTHS, **options)
+def check_against_pairs_alone(function, x, y, x_lengths, y_lengths, *lengths, **options):
+    value = function(x, y, *lengths, **options)
     value.sum().backward()
-    for pair, (n, m) in enumerate(zip(X_LENGTHS, Y_LENGTHS, strict=True)):
+    for pair, (n, m) in enumerate(zip(x_lengths, y_lengths, strict=True)):
         own = dict(options)
         if isinstance(own.get("bandwidth"), list):
             own["bandwidth"] = own["bandwidth"][pair]
@@ -38,6 +31,27 @@ def test_batch_is_each_pair_alone_bit_for_bit(backend, function, options, dimens
         assert value[pair] == expected[0], pair
         assert torch.equal(x.grad[pair, :n], alone[0].grad[0]), pair
         assert torch.equal(y.grad[pair, :m], alone[1].grad[0]), pair
+
+
+@pytest.mark.parametrize("function", [soft_dtw, soft_dtw_divergence])
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("dimensions", [1, 5, 64])
+def test_batch_is_each_pair_alone_bit_for_bit(backend, function, options, dimensions):
+    if backend == "reference" and dimensions == 5:
+        pytest.skip("slow, and the products are those of the other backend")
+    lengths = X_LENGTHS, Y_LENGTHS
+    check_against_pairs_alone(function, *frames(dimensions), *lengths, *lengths, gamma=0.3, **options, backend=backend)
+
+
+@pytest.mark.parametrize("function", [soft_dtw, soft_dtw_divergence])
+@pytest.mark.parametrize("distance", ["sqeuclidean", "cosine"])
+@pytest.mark.parametrize("size", [(1, 40), (40, 1), (1, 1), (33, 70), (130, 101)], ids=str)
+@pytest.mark.parametrize("dimensions", [1, 40, 256])
+def test_full_batch_is_each_pair_alone_bit_for_bit(function, distance, size, dimensions):
+    pytest.importorskip("numba", reason="the cpu backend needs numba")
+    x, y = (torch.randn(3, k, dimensions, requires_grad=True) for k in size)
+    lengths = ([k] * 3 for k in size)
+    check_against_pairs_alone(function, x, y, *lengths, gamma=0.3, distance=distance, backend="cpu")
 
 
 @pytest.mark.parametrize("padding", [float("nan"), float("inf"), -float("inf"), 1e30])

@@ -28,15 +28,15 @@ def value_and_alignment(cost, *lengths, backend, **options):
     return value.detach(), cost.grad
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
-    ("shape", "lengths", "options"),
+    ("dtype", "shape", "lengths", "options"),
     [
-        ((1, 1, 1), (None, None), {}),
-        ((1, 1, 9), (None, None), {"bandwidth": 0}),
-        ((1, 18, 1), (None, None), {"gamma": 10.0}),
-        ((3, 35, 13), ([35, 16, 1], [9, 13, 11]), {"gamma": 0.3}),
-        ((3, 18, 24), ([18, 17, 5], [24, 12, 5]), {"bandwidth": [0.5, 2.5, 0.0]}),
+        (torch.float32, (1, 1, 1), (None, None), {}),
+        (torch.float32, (1, 1, 9), (None, None), {"bandwidth": 0}),
+        (torch.float32, (1, 18, 1), (None, None), {"gamma": 10.0}),
+        (torch.float32, (3, 35, 13), ([35, 16, 1], [9, 13, 11]), {"gamma": 0.3}),
+        (torch.float32, (3, 18, 24), ([18, 17, 5], [24, 12, 5]), {"bandwidth": [0.5, 2.5, 0.0]}),
+        (torch.float64, (2, 33, 13), ([33, 7], [9, 13]), {"gamma": 0.3, "bandwidth": [6.0, 0.5]}),
     ],
     ids=str,
 )
@@ -76,6 +76,23 @@ def test_batch_is_each_pair_alone_bit_for_bit():
         (single * (0.5, 2.0)[pair]).sum().backward()
         assert torch.equal(single[0], value[pair])
         assert torch.equal(alone.grad[0], alignment[pair, :n, :m])
+
+
+def test_each_pass_is_one_launch(monkeypatch):
+    launches = []
+
+    class Counted:
+        def __init__(self, kernel):
+            self.kernel = kernel
+
+        def __getitem__(self, grid):
+            launches.append(grid)
+            return self.kernel[grid]
+
+    for name in ("_forward", "_backward"):
+        monkeypatch.setattr(passes, name, Counted(getattr(passes, name)))
+    value_and_alignment(torch.rand(3, 20, 4, device=DEVICE), backend="triton")
+    assert launches == [(3,), (3,)]
 
 
 def test_frames_with_padding_and_divergence():
