@@ -23,6 +23,7 @@ from espnet_plugins.checks import check_mapping, check_number
 from espnet_plugins.enh.model import LengthAwareEnhancementModel
 from espnet_plugins.enh.options import check_criteria
 from espnet_plugins.ssl import share_passes
+from espnet_plugins.train.onednn import OneDNNOption
 from espnet_plugins.train.trainer import ResumableTrainer
 from espnet_plugins.weights import load_weights, read_weights
 
@@ -160,7 +161,7 @@ class EnhTask(CheckedLoading, EnhancementTask):
         return LengthAwareEnhancementModel.from_stock(super().build_model(args))
 
 
-class JointTask(CheckedLoading, EnhS2TTask):
+class JointTask(OneDNNOption, CheckedLoading, EnhS2TTask):
     """Joint training of front-end and recogniser."""
 
     trainer = ResumableTrainer

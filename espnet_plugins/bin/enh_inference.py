@@ -4,11 +4,13 @@ Takes every option of espnet2.bin.enh_inference; joint models need --enh_s2t_tas
 """
 
 from espnet_plugins.inference.stock_programs import enh_inference
+from espnet_plugins.train.onednn import onednn
 
 
-def main(cmd=None):
-    """Enhance with the arguments of the command line, or with `cmd`."""
-    enh_inference.main(cmd=cmd)
+def main(cmd=None, *, use_onednn=True):
+    """Enhance with the arguments of the command line, or with `cmd`; without oneDNN if so wished."""
+    with onednn(use_onednn):
+        enh_inference.main(cmd=cmd)
 
 
 if __name__ == "__main__":

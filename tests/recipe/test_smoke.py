@@ -16,6 +16,7 @@ pytestmark = pytest.mark.recipe
 RECIPE = Path(__file__).resolve().parents[2] / "egs" / "voicebank_librimix"
 OBJECTIVES = "si_snr ssl_soft_dtw"
 TRAINED = "runs/ssl_soft_dtw_joint_seed0"
+CHECKPOINTS = {stage: f"{name}/espnet/checkpoint.pth" for stage, name in ((3, "se"), (4, "asr"), (5, TRAINED))}
 
 
 def options(root, *, objectives=OBJECTIVES):
@@ -25,7 +26,7 @@ def options(root, *, objectives=OBJECTIVES):
 
 def run(root, *more, objectives=OBJECTIVES, check=True):
     command = [RECIPE / "run.sh", *options(root, objectives=objectives), *map(str, more)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=1500)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=2300)
     assert not check or result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
     return result
 
@@ -88,31 +89,50 @@ def same_tensors(one, other):
         assert torch.equal(ours[name], theirs[name]), name
 
 
-def test_two_runs_with_one_seed_give_the_same_models(finished, tmp_path):
-    root, _ = finished
-    copy(root, tmp_path)
-    run(tmp_path, "--stage", "2", "--stop_stage", "4")
-    for name in ("se/model.pth", "asr/model.pth", "ssl/hubert/train.loss.ave_1best.pth"):
-        same_tensors(root / "expdir" / name, tmp_path / "expdir" / name)
+def run_killing(root, *, left):
+    """Run the recipe until it ends or is at work in a stage of `left`; there kill it, and take the stage out."""
+    command = [RECIPE / "run.sh", *options(root)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+    )
+    printed = []
+    for line in process.stdout:
+        printed.append(line)
+        stage = re.search(r"\[stage (\d)\]", line)
+        if stage and int(stage[1]) in left and not line.rstrip().endswith(("nothing to do", " s")):
+            # Trainings are killed behind their first checkpoint, everything else soon after it began.
+            if int(stage[1]) in CHECKPOINTS:
+                wait_for(root / "expdir" / CHECKPOINTS[int(stage[1])], process)
+            else:
+                time.sleep(0.3 * int(stage[1]))
+            os.killpg(process.pid, signal.SIGKILL)
+            left.discard(int(stage[1]))
+    process.wait()
+    return process.returncode, "".join(printed)
 
 
-def test_killed_in_a_training_and_started_again_it_ends_with_the_same_model(finished, tmp_path):
-    root, _ = finished
-    copy(root, tmp_path, "expdir/ssl", "expdir/se", "expdir/asr")
-    only = ["--stage", "5", "--stop_stage", "5"]
-    command = [RECIPE / "run.sh", *options(tmp_path, objectives="ssl_soft_dtw"), *only]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    checkpoint = tmp_path / "expdir" / TRAINED / "espnet" / "checkpoint.pth"
-    deadline = time.monotonic() + 300
-    while not checkpoint.exists():
-        assert process.poll() is None, "ended before its first checkpoint"
+def wait_for(path, process):
+    deadline = time.monotonic() + 600
+    while not path.exists():
+        assert process.poll() is None, f"ended before {path}"
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    result = run(tmp_path, *only, objectives="ssl_soft_dtw")
-    assert "resuming" in result.stdout
-    same_tensors(tmp_path / "expdir" / TRAINED / "model.pth", root / "expdir" / TRAINED / "model.pth")
+
+
+def test_killed_in_every_stage_and_started_again_it_ends_with_the_same_table(finished, tmp_path):
+    root, stdout = finished
+    left, resumed = set(range(1, 9)), 0
+    for _ in range(12):
+        code, printed = run_killing(tmp_path, left=left)
+        resumed += printed.count(": resuming")
+        if code == 0:
+            break
+    assert code == 0
+    assert not left
+    assert resumed >= 6
+    assert table(printed) == table(stdout)
+    for name in ("se/model.pth", "asr/model.pth", "ssl/hubert/train.loss.ave_1best.pth", f"{TRAINED}/model.pth"):
+        same_tensors(root / "expdir" / name, tmp_path / "expdir" / name)
 
 
 def test_a_changed_setting_runs_what_depends_on_it_again_and_says_so(finished, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -36,15 +37,42 @@ class System:
     front_end: str
 
 
+def _unprocessed(recipe: Recipe) -> list[System]:
+    asr = asr_step(recipe)
+    return [System("clean", (asr,), "spk1.scp", "none"), System("noisy", (asr,), "wav.scp", "none")]
+
+
 def systems(recipe: Recipe, runs: Sequence[Run]) -> list[System]:
     """The systems of a comparison: the references first, then one per run."""
-    asr = asr_step(recipe)
-    references = [
-        System("clean", (asr,), "spk1.scp", "none"),
-        System("noisy", (asr,), "wav.scp", "none"),
-        System("se", (se_step(recipe), asr), "wav.scp", "separate"),
-    ]
-    return references + [System(run.name, (joint_step(recipe, run),), "wav.scp", "joint") for run in runs]
+    front_end = System("se", (se_step(recipe), asr_step(recipe)), "wav.scp", "separate")
+    tuned = [System(run.name, (joint_step(recipe, run),), "wav.scp", "joint") for run in runs]
+    return [*_unprocessed(recipe), front_end, *tuned]
+
+
+def same_audio(recipe: Recipe, system: System, name: str) -> tuple[System, str] | None:
+    """The first pair of an unprocessed system and a test set that hears the same files as this pair.
+
+    Test sets that differ in their noise share their clean speech: it is recognised once.
+
+    Args:
+        recipe: The invocation.
+        system: What recognises; with a front-end it has no such pair.
+        name: The test set.
+
+    Returns:
+        The pair, or None when this one is the first, or its data directory is gone.
+    """
+    heard = recipe.datadir / name / system.input
+    if system.front_end != "none" or not heard.exists():
+        return None
+    for other in _unprocessed(recipe):
+        for earlier in recipe.preset["test"]:
+            if (other.name, earlier) == (system.name, name):
+                return None
+            table = recipe.datadir / earlier / other.input
+            if table.exists() and table.read_bytes() == heard.read_bytes():
+                return other, earlier
+    return None
 
 
 def enhance_step(recipe: Recipe, system: System, name: str) -> Step:
@@ -59,7 +87,10 @@ def enhance_step(recipe: Recipe, system: System, name: str) -> Step:
         "enhance",
         recipe.expdir / "enhanced" / system.name / name,
         name,
-        settings={"utterances": 0 if everything else recipe.preset["quality_utterances"]},
+        settings={
+            "utterances": 0 if everything else recipe.preset["quality_utterances"],
+            "onednn": read_yaml(recipe.conf("decode_asr.yaml"))["onednn"],
+        },
         outputs=("spk1.scp", "wavs"),
     )
 
@@ -71,6 +102,8 @@ def recognise_step(recipe: Recipe, system: System, name: str) -> Step:
     step = _step(recipe, system.trained, "recognise", folder, name, settings=settings, outputs=("text",))
     if system.front_end == "separate":
         step.inputs["enhanced"] = (enhance_step(recipe, system, name).done, STAGE)
+    if twin := same_audio(recipe, system, name):
+        step.inputs["same_audio"] = (recognise_step(recipe, *twin).done, STAGE)
     return step
 
 
@@ -97,7 +130,7 @@ def enhance(recipe: Recipe, system: System, name: str, step: Step) -> None:
         command += ["--data_path_and_name_and_type", f"{scp},speech_mix,kaldi_ark", "--key_file", str(tmp / "keys")]
         command += ["--train_config", str(trained / "espnet" / "config.yaml"), "--model_file", str(trained / MODEL)]
         command += ["--enh_s2t_task", str(system.front_end == "joint").lower(), "--log_level", "WARNING"]
-        enh_inference.main(command)
+        enh_inference.main(command, use_onednn=step.settings["onednn"])
         written = read_table(tmp / "out" / "spk1.scp")
         for path in written.values():
             os.replace(path, tmp / Path(path).name)
@@ -119,9 +152,11 @@ def recognise(recipe: Recipe, system: System, name: str, step: Step) -> None:
         command += ["--data_path_and_name_and_type", f"{audio},speech,kaldi_ark"]
         command += ["--asr_train_config", str(trained / "espnet" / "config.yaml")]
         command += ["--asr_model_file", str(trained / MODEL), "--enh_s2t_task", str(joint).lower()]
-        for option, value in step.settings["decoding"].items():
+        decoding = dict(step.settings["decoding"])
+        use_onednn = decoding.pop("onednn")
+        for option, value in decoding.items():
             command += [f"--{option}", str(value)]
-        asr_inference.main(command)
+        asr_inference.main(command, use_onednn=use_onednn)
     results = step.out / "espnet" / "1best_recog" / ("text_spk1" if joint else "text")
     with atomic_path(step.out / "text") as tmp:
         # An utterance in which nothing was recognised keeps its line, with the id alone.
@@ -161,27 +196,45 @@ def work(recipe: Recipe, pairs: Sequence[tuple[System, str]]) -> None:
         print(f"PROGRESS {count + 1} of {len(pairs)} decodings, {left:.0f} seconds left", flush=True)
 
 
+def copy_transcripts(recipe: Recipe, system: System, name: str, twin: tuple[System, str]) -> None:
+    """Take over the transcripts of the same audio."""
+    step = recognise_step(recipe, system, name)
+    source = recognise_step(recipe, *twin).out / "text"
+
+    def copy() -> None:
+        with atomic_path(step.out / "text") as tmp:
+            shutil.copyfile(source, tmp)
+
+    step.run(copy)
+
+
 def main() -> None:
     """Start one process per share of the work, or do a share."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--share", help=argparse.SUPPRESS)
     args = add_run_arguments(add_common_arguments(parser)).parse_args()
     recipe = Recipe.from_args(args)
-    waiting = [pair for pair in tasks(recipe, runs_from_args(args)) if not is_done(recipe, *pair)]
+    pairs = tasks(recipe, runs_from_args(args))
+    twins = {(system.name, name): same_audio(recipe, system, name) for system, name in pairs}
+    own = [pair for pair in pairs if twins[pair[0].name, pair[1]] is None]
+    waiting = [pair for pair in own if not is_done(recipe, *pair)]
     if args.share:
         wanted = set(args.share.split())
         work(recipe, [pair for pair in waiting if f"{pair[0].name}/{pair[1]}" in wanted])
         return
-    if not waiting:
+    if waiting:
+        log(f"[stage {STAGE}] decoding: {len(waiting)} pairs of a system and a test set")
+        jobs = []
+        for k in range(min(recipe.nj, len(waiting))):
+            share = " ".join(f"{system.name}/{name}" for system, name in waiting[k :: recipe.nj])
+            command = [sys.executable, "-m", "local.decode", *sys.argv[1:], "--share", share]
+            jobs.append(Job(f"decoding {k + 1}", command, recipe.expdir / "decode" / f"decode.{k + 1}.log"))
+        run_jobs(jobs, nj=recipe.nj)
+    else:
         log(f"[stage {STAGE}] decoding: nothing to do")
-        return
-    log(f"[stage {STAGE}] decoding: {len(waiting)} pairs of a system and a test set")
-    jobs = []
-    for k in range(min(recipe.nj, len(waiting))):
-        share = " ".join(f"{system.name}/{name}" for system, name in waiting[k :: recipe.nj])
-        command = [sys.executable, "-m", "local.decode", *sys.argv[1:], "--share", share]
-        jobs.append(Job(f"decoding {k + 1}", command, recipe.expdir / "decode" / f"decode.{k + 1}.log"))
-    run_jobs(jobs, nj=recipe.nj)
+    for system, name in pairs:
+        if (twin := twins[system.name, name]) and not is_done(recipe, system, name):
+            copy_transcripts(recipe, system, name, twin)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from local.parallel import parallel_map
 from local.steps import OptionError, log, remove
 
 # Raised with every change that gives other audio for the same settings.
-VERSION = 1
+VERSION = 2
 _NAME = re.compile(r"(\d)_([a-z]+)_(\d+)")
 
 

@@ -40,7 +40,7 @@ class Mixing:
     Args:
         clean: The speech.
         noise: A recording of an environment, at the same rate.
-        snr: In dB, from the energies of the whole utterance.
+        snr: In dB, of the active speech to the noise.
         part: "train", or anything else for tests: which part of the recording the noise is cut from.
         target: The file to write.
         seed: The same seed gives the same bits.
@@ -107,6 +107,25 @@ def cut(noise: np.ndarray, part: str, size: int, rng: np.random.Generator) -> np
     return noise[begin : begin + size]
 
 
+def active_rms(speech: np.ndarray, rate: int) -> float:
+    """The level of speech without its pauses.
+
+    A simple form of ITU-T P.56: the root of the mean square over those frames of 20 ms that are at most 30 dB
+    below the loudest.
+
+    Args:
+        speech: Shape (T,), at least one frame long.
+        rate: In Hz.
+
+    Returns:
+        The level, on the scale of the samples.
+    """
+    size = rate // 50
+    frames = speech[: len(speech) // size * size].reshape(-1, size)
+    powers = np.mean(np.square(frames, dtype=np.float64), axis=1)
+    return float(np.sqrt(powers[powers > 1e-3 * powers.max()].mean()))
+
+
 def mix(job: Mixing) -> Path:
     """Write a noisy file; the clean one must hold 16-bit samples.
 
@@ -123,7 +142,7 @@ def mix(job: Mixing) -> Path:
     rng = named_rng(job.seed, f"{job.clean.stem} {job.snr} {job.noise.parent.name}")
     for _ in range(_ATTEMPTS):
         noise = cut(load_recording(job.noise), job.part, len(clean), rng)
-        noise = noise * (rms(clean) / rms(noise) * decibels(-job.snr))
+        noise = noise * (active_rms(clean, rate) / rms(noise) * decibels(-job.snr))
         mixture = to_pcm16(clean).astype(int) + to_pcm16(noise)
         # A gust in a quiet stretch of noise may clip: then another stretch is taken.
         if np.abs(mixture).max() < 32768 and np.abs(noise).max() < 1:

@@ -207,6 +207,14 @@ _FROM_NOTHING = {
 _FROM_SPEECH = {"babble": babble, "ssn": speech_shaped}
 
 
+def _microphone(noise: np.ndarray, rate: int) -> np.ndarray:
+    """Take away what lies below and above speech, where noise would count towards the SNR without harm."""
+    spectrum = np.fft.rfft(noise)
+    hertz = np.fft.rfftfreq(len(noise), 1 / rate)
+    spectrum *= 1 / (1 + (100 / np.maximum(hertz, 1)) ** 4) / (1 + (hertz / 5500) ** 8)
+    return np.fft.irfft(spectrum, len(noise))
+
+
 def recording(environment: str, *, talkers: Sequence[np.ndarray], size: int, rate: int, seed: int) -> np.ndarray:
     """Make the recording of one environment.
 
@@ -231,7 +239,7 @@ def recording(environment: str, *, talkers: Sequence[np.ndarray], size: int, rat
         noise = _FROM_SPEECH[environment](talkers, rng, size)
     else:
         noise = _FROM_NOTHING[environment](rng, size, rate)
-    noise = noise - noise.mean()
+    noise = _microphone(noise, rate)
     # Peaks are bent at eight times the level, so that mixtures at low SNR need no clipping.
     limit = 8 * noise.std()
     noise = limit * np.tanh(noise / limit)

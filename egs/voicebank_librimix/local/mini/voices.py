@@ -71,8 +71,8 @@ DEV_VOICES = (Voice("m6", "M", 170, 50), Voice("Alex", "M", 180, 45))
 TEST_VOICES = (
     Voice("m3", "M", 175, 52),
     Voice("f2", "F", 170, 48),
-    Voice("edward", "M", 165, 55),
-    Voice("belinda", "F", 180, 52),
+    Voice("Gene", "M", 165, 55),
+    Voice("aunty", "F", 180, 52),
 )
 
 
