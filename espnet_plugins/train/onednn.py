@@ -27,7 +27,7 @@ def onednn(enabled: bool) -> Iterator[None]:
         False
     """
     before = torch.backends.mkldnn.enabled
-    torch.backends.mkldnn.enabled = enabled
+    torch.backends.mkldnn.enabled = enabled  # type: ignore[assignment]  # a property of the module
     try:
         yield
     finally:
