@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,12 @@ from espnet_plugins.inference.overlap import cut_at_pauses
 
 _FRAME_SECONDS = 0.02
 _SHORTEST_SECONDS = 0.1
+
+
+def _n_tokens(token_list: str | Sequence[str]) -> int:
+    if isinstance(token_list, str):
+        return len(Path(token_list).read_text(encoding="utf-8").splitlines())
+    return len(token_list)
 
 
 class Recognizer:
@@ -33,6 +40,7 @@ class Recognizer:
 
     def __init__(self, decode: Any, *, joint: bool, rate: int = 16000, longest: float = 30.0):
         self.decode, self.joint, self.rate = decode, joint, rate
+        self._n_speakers = decode.asr_model.enh_model.num_spk if joint else 1
         self.longest = check_number("longest", longest, low=1)
 
     @classmethod
@@ -87,7 +95,8 @@ class Recognizer:
             bpemodel=None if bpemodel is None else str(bpemodel),
             token_type=settings.get("token_type"),
             device=device,
-            beam_size=beam_size,
+            # ESPnet's search fails where there are fewer tokens than hypotheses.
+            beam_size=min(beam_size, _n_tokens(settings["token_list"])),
             ctc_weight=check_number("ctc_weight", ctc_weight, low=0, high=1),
             enh_s2t_task=joint,
         )
@@ -96,7 +105,7 @@ class Recognizer:
     @property
     def n_speakers(self) -> int:
         """How many transcripts one waveform gives."""
-        return self.decode.asr_model.enh_model.num_spk if self.joint else 1
+        return self._n_speakers
 
     @torch.inference_mode()
     def __call__(self, waveform: np.ndarray, rate: int) -> str | list[str]:

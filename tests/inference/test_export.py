@@ -1,0 +1,88 @@
+"""What is exported is decoded by ESPnet where this package cannot be imported."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+from joint_configuration import joint_settings, save_experiment
+
+from espnet_plugins.bin import export
+from espnet_plugins.inference import Enhancer, Recognizer
+
+# Runs ESPnet's own programs in a process where importing this package fails.
+STOCK = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "espnet_plugins":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+try:
+    import espnet_plugins
+except ModuleNotFoundError:
+    pass
+else:
+    raise SystemExit("the package can be imported")
+from espnet2.bin import asr_inference, enh_inference
+scp, enh, joint, out = sys.argv[1:]
+common = ["--num_workers", "0", "--log_level", "ERROR"]
+enh_inference.main([*common, "--output_dir", out + "/enh", "--fs", "16000", "--output_format", "wav",
+    "--data_path_and_name_and_type", scp + ",speech_mix,sound",
+    "--train_config", enh + "/config.yaml", "--model_file", enh + "/model.pth"])
+asr_inference.main([*common, "--output_dir", out + "/asr", "--enh_s2t_task", "true", "--beam_size", "5",
+    "--ctc_weight", "1.0", "--data_path_and_name_and_type", scp + ",speech,sound",
+    "--asr_train_config", joint + "/config.yaml", "--asr_model_file", joint + "/model.pth"])
+"""
+
+
+def test_stock_espnet_decodes_what_is_exported(make_upstream, tmp_path, speech, capsys):
+    upstream = {"model": "local", "checkpoint": str(make_upstream())}
+    save_experiment(joint_settings(upstream, criterion="ssl_soft_dtw", asr_weight=0.5), tmp_path / "ssl")
+    # The criteria are this package's, the recogniser's front-end is ESPnet's.
+    save_experiment(joint_settings(upstream, frontend="default", enh_weight=2.0), tmp_path / "stock")
+    export.main([str(tmp_path / "ssl"), "--out", str(tmp_path / "exported")])
+    printed = capsys.readouterr().out
+    assert "left out: the recogniser: stock ESPnet has no class for front-end 'frozen_ssl'" in printed
+    export.main([str(tmp_path / "stock"), "--out", str(tmp_path / "whole")])
+    assert "left out" not in capsys.readouterr().out
+    soundfile.write(tmp_path / "utt.wav", speech, 16000, subtype="FLOAT")
+    (tmp_path / "wav.scp").write_text(f"utt {tmp_path / 'utt.wav'}\n")
+    folders = [tmp_path / "wav.scp", tmp_path / "exported" / "enh", tmp_path / "whole" / "joint", tmp_path / "out"]
+    command = [sys.executable, "-W", "ignore", "-c", STOCK, *map(str, folders)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path, env=dict(os.environ))
+    assert result.returncode == 0, result.stderr[-3000:]
+    line = (tmp_path / "out" / "enh" / "spk1.scp").read_text().split()
+    found, _ = soundfile.read(line[1], dtype="float32")
+    expected = Enhancer.from_checkpoint(tmp_path / "ssl")(speech, 16000)
+    np.testing.assert_allclose(found, expected, atol=2e-4)  # ESPnet writes 16 bits
+    words = (tmp_path / "out" / "asr" / "1best_recog" / "text_spk1").read_text().partition(" ")[2].strip()
+    assert words == Recognizer.from_checkpoint(tmp_path / "stock")(speech, 16000)
+
+
+def test_the_exported_configuration_names_nothing_of_this_package(joint_folder, tmp_path):
+    export.main([str(joint_folder), "--out", str(tmp_path)])
+    settings = yaml.safe_load((tmp_path / "enh" / "config.yaml").read_text())
+    assert settings["criterions"] is None
+    assert "espnet_plugins" not in str(settings)
+    weights = torch.load(tmp_path / "enh" / "model.pth", weights_only=True)
+    joint = torch.load(joint_folder / "model.pth", weights_only=True)
+    assert {f"enh_model.{name}" for name in weights} == {name for name in joint if name.startswith("enh_model.")}
+    assert [path.name for path in tmp_path.iterdir()] == ["enh"]
+
+
+def test_a_recogniser_over_frozen_ssl_is_refused_with_the_reason(joint_folder, tmp_path, capsys):
+    (tmp_path / "config.yaml").write_text("encoder: rnn\nfrontend: frozen_ssl\ntoken_list: [a]\n")
+    (tmp_path / "model.pth").symlink_to(joint_folder / "model.pth")
+    with pytest.raises(SystemExit):
+        export.main([str(tmp_path), "--out", str(tmp_path / "out")])
+    message = capsys.readouterr().err
+    assert "nothing can be exported" in message
+    assert "frozen_ssl" in message
+    assert not (tmp_path / "out").exists()

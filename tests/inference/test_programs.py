@@ -1,0 +1,165 @@
+"""The programs on files and folders: formats, resume, failures, settings."""
+
+import os
+
+import numpy as np
+import pytest
+import soundfile
+
+from espnet_plugins.bin import enhance, recognize
+from espnet_plugins.inference import Enhancer, Recognizer
+from espnet_plugins.inference.files import find_jobs, write_text
+from espnet_plugins.inference.stock_programs import asr_inference
+
+
+@pytest.fixture
+def folder(tmp_path, speech):
+    """Audio of several formats, rates and channel counts, in folders."""
+    root = tmp_path / "in put"
+    (root / "deep er").mkdir(parents=True)
+    soundfile.write(root / "mono.wav", speech, 16000)
+    soundfile.write(root / "stereo.flac", np.stack([speech, speech[::-1]], axis=1)[:7000], 44100)
+    soundfile.write(root / "deep er" / "narrow.ogg", speech[:8000], 8000)
+    soundfile.write(root / "deep er" / "loud.aiff", speech[:8000], 16000)
+    (root / "notes.md").write_text("no audio")
+    return root
+
+
+def test_everything_is_enhanced_at_its_own_rate_and_shape(joint_folder, folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    enhance.main([str(joint_folder), str(folder), "--out", str(out)])
+    assert "4 of 4 files" in capsys.readouterr().out
+    enhancer = Enhancer.from_checkpoint(joint_folder)
+    for name in ("mono.wav", "stereo.flac", "deep er/narrow.ogg", "deep er/loud.aiff"):
+        waveform, rate = soundfile.read(folder / name, dtype="float32")
+        found, found_rate = soundfile.read((out / name).with_suffix(".wav"), dtype="float32")
+        assert found_rate == rate
+        np.testing.assert_allclose(found, enhancer(waveform, rate), atol=1e-7)
+    assert sorted(path.suffix for path in out.rglob("*") if path.is_file() and path.name[0] != ".") == [".wav"] * 4
+
+
+def test_a_second_call_does_what_is_left(joint_folder, folder, tmp_path, capsys):
+    out, command = tmp_path / "out", [str(joint_folder), str(folder), "--out", str(tmp_path / "out")]
+    enhance.main(command)
+    times = {path: path.stat().st_mtime_ns for path in out.rglob("*.wav")}
+    (out / "mono.wav").unlink()
+    later = (out / "stereo.wav").stat().st_mtime + 10
+    os.utime(folder / "stereo.flac", (later, later))
+    enhance.main(command)
+    assert "2 of 4 files are done already" in capsys.readouterr().err
+    changed = {path.name for path, time in times.items() if path.stat().st_mtime_ns != time}
+    assert changed == {"mono.wav", "stereo.wav"}
+
+
+def test_results_of_other_settings_are_not_mixed(joint_folder, two_speaker_folder, folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    enhance.main([str(joint_folder), str(folder / "mono.wav"), "--out", str(out)])
+    with pytest.raises(SystemExit) as stop:
+        enhance.main([str(joint_folder), str(folder / "mono.wav"), "--out", str(out), "--window", "2"])
+    assert stop.value.code == 1
+    assert "made with another window: give another --out, or --overwrite" in capsys.readouterr().err
+    enhance.main([str(two_speaker_folder), str(folder / "mono.wav"), "--out", str(out), "--overwrite"])
+    assert {"mono_spk1.wav", "mono_spk2.wav"} <= {path.name for path in out.iterdir()}
+    waveform, rate = soundfile.read(folder / "mono.wav", dtype="float32")
+    _, second = Enhancer.from_checkpoint(two_speaker_folder)(waveform, rate)
+    np.testing.assert_allclose(soundfile.read(out / "mono_spk2.wav", dtype="float32")[0], second, atol=1e-7)
+
+
+def test_a_damaged_file_stops_nothing_else(joint_folder, folder, tmp_path, capsys):
+    (folder / "broken.wav").write_bytes(b"RIFF what is this")
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as stop:
+        enhance.main([str(joint_folder), str(folder), "--out", str(out)])
+    assert stop.value.code == 1
+    printed = capsys.readouterr()
+    assert f"{folder / 'broken.wav'}: cannot be read as audio" in printed.err
+    assert "4 of 5 files" in printed.out
+    assert not (out / "broken.wav").exists()
+
+
+def test_no_file_is_left_half_written(joint_folder, folder, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    write = soundfile.write
+
+    def full_disk(path, *args, **kwargs):
+        write(path, *args, **kwargs)
+        raise OSError("no space left")
+
+    monkeypatch.setattr(soundfile, "write", full_disk)
+    with pytest.raises(SystemExit):
+        enhance.main([str(joint_folder), str(folder / "mono.wav"), "--out", str(out)])
+    assert [path.name for path in out.iterdir()] == [".settings.json"]
+
+
+def test_inputs_that_cannot_be_used(folder, tmp_path, speech):
+    out = tmp_path / "out"
+    with pytest.raises(FileNotFoundError, match="gone: no such file or folder"):
+        find_jobs([tmp_path / "gone"], out, ".wav")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="holds no audio files"):
+        find_jobs([tmp_path / "empty"], out, ".wav")
+    soundfile.write(folder / "mono.flac", speech, 16000)
+    with pytest.raises(ValueError, match=r"mono\.flac and .*mono\.wav would both become"):
+        find_jobs([folder], out, ".wav")
+    with pytest.raises(ValueError, match="would replace it"):
+        find_jobs([folder / "mono.wav"], folder, ".wav")
+    assert len(find_jobs([folder / "mono.wav", folder / "mono.wav"], out, ".wav")) == 1
+
+
+def test_results_inside_the_input_folder_are_not_inputs(folder):
+    out = folder / "deep er" / "out"
+    write_text(out / "old.wav", "a result")
+    assert len(find_jobs([folder], out, ".wav")) == 4
+
+
+def reference(folder, waveform):
+    decode = asr_inference.Speech2Text(
+        str(folder / "config.yaml"), str(folder / "model.pth"), beam_size=5, ctc_weight=1.0, enh_s2t_task=True
+    )
+    return [speaker[0][0] for speaker in decode(waveform)]
+
+
+def test_recognition_is_espnets(joint_folder, two_speaker_folder, speech):
+    recognizer = Recognizer.from_checkpoint(joint_folder)
+    assert [recognizer(speech, 16000)] == reference(joint_folder, speech)
+    assert recognizer(np.stack([speech, speech], axis=1), 16000) == recognizer(speech, 16000)
+    two = Recognizer.from_checkpoint(two_speaker_folder)
+    assert two.n_speakers == 2
+    assert two(speech, 16000) == reference(two_speaker_folder, speech)
+
+
+def test_long_recordings_are_recognised_piece_by_piece(joint_folder, monkeypatch):
+    recognizer = Recognizer.from_checkpoint(joint_folder, longest=1.0)
+    heard = []
+    monkeypatch.setattr(recognizer, "decode", lambda piece: heard.append(piece) or [[(f"w{len(heard)}",)]])
+    waveform = np.random.default_rng(0).standard_normal(40000).astype(np.float32)
+    assert recognizer(waveform, 16000) == " ".join(f"w{k + 1}" for k in range(len(heard)))
+    np.testing.assert_allclose(np.concatenate(heard), waveform)
+    assert len(heard) >= 3
+    assert max(map(len, heard)) <= 16000
+
+
+def test_recognition_of_files(joint_folder, folder, tmp_path, capsys):
+    out, command = tmp_path / "out", [str(joint_folder), str(folder), "--out", str(tmp_path / "out")]
+    recognize.main(command)
+    recognizer = Recognizer.from_checkpoint(joint_folder)
+    expected = []
+    for name in ("deep er/loud.aiff", "deep er/narrow.ogg", "mono.wav", "stereo.flac"):
+        words = recognizer(*soundfile.read(folder / name, dtype="float32", always_2d=True))
+        assert (out / name).with_suffix(".txt").read_text() == f"{words}\n"
+        expected.append(f"{name.rsplit('.')[0]} {words}".strip())
+    assert (out / "text").read_text().splitlines() == expected
+    recognize.main(command)
+    assert "4 of 4 files are done already" in capsys.readouterr().err
+    assert (out / "text").read_text().splitlines() == expected
+
+
+def test_models_that_do_not_recognise(joint_folder, tmp_path):
+    text = (joint_folder / "config.yaml").read_text()
+    (tmp_path / "model.pth").symlink_to(joint_folder / "model.pth")
+    (tmp_path / "config.yaml").write_text(text.replace("token_type: word", "token_type: bpe"))
+    with pytest.raises(FileNotFoundError, match="give it as `bpemodel`"):
+        Recognizer.from_checkpoint(tmp_path)
+    (tmp_path / "config.yaml").write_text("separator: tcn\n")
+    with pytest.raises(ValueError, match="is a front-end: it recognises nothing"):
+        Recognizer.from_checkpoint(tmp_path)
