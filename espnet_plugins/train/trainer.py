@@ -1,66 +1,231 @@
-"""ESPnet's trainer, made safe against being killed at any moment."""
+"""ESPnet's trainer, made safe against being killed at any moment and resumable at any update."""
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import logging
-import os
-from contextlib import contextmanager
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import torch
-from espnet2.train.trainer import Trainer
+from espnet2.train.trainer import Trainer, TrainerOptions
+from espnet2.utils.build_dataclass import build_dataclass
+
+from espnet_plugins.train import checkpoint as checkpoints
+from espnet_plugins.train import position, random_state
+from espnet_plugins.train.preemption import REQUEUE, StopRequest
+
+_GO, _SAVE, _STOP = 0, 1, 2
 
 
-@contextmanager
-def atomic_saves():
-    """Make every torch.save to a path write to a temporary name first, then rename.
+@dataclasses.dataclass
+class ResumableOptions(TrainerOptions):
+    """ESPnet's options and the time between two checkpoints inside an epoch (0: only when asked to stop)."""
 
-    ESPnet writes its checkpoint in place: a process killed in the middle leaves a file that cannot be read
-    (espnet issue 5407). Inside this context a file is either the old one or the new one.
-    """
-    save = torch.save
+    checkpoint_minutes: float = 0.0
 
-    def save_atomically(obj, f, *args, **kwargs):
-        if not isinstance(f, (str, os.PathLike)):
-            return save(obj, f, *args, **kwargs)
-        tmp = f"{os.fspath(f)}.{os.getpid()}.tmp"
-        try:
-            save(obj, tmp, *args, **kwargs)
-            os.replace(tmp, f)
-        finally:
-            Path(tmp).unlink(missing_ok=True)
 
-    torch.save = save_atomically
-    try:
-        yield
-    finally:
-        torch.save = save
+class _Session:
+    """One call of the trainer: where it stands, what it saves in the middle of an epoch, where it goes on."""
+
+    def __init__(self, *, model, optimizers, schedulers, options: ResumableOptions, distributed: bool):
+        self.model, self.optimizers, self.schedulers = model, optimizers, schedulers
+        self.options, self.distributed = options, distributed
+        self.scaler: Any = None
+        self.request = StopRequest()
+        self.rank = torch.distributed.get_rank() if distributed else 0
+        self.reporter: dict[str, Any] = {"stats": {}, "epoch": 0}
+        self.train_reporter: Any = None
+        self.updates = 0
+        # The random state and the seconds of training, while a validation is running.
+        self.before_validation: tuple[dict[str, Any], float] | None = None
+        self.within: dict[str, Any] | None = None
+        self.saved = time.monotonic()
+
+    def remember(self, states: Any) -> None:
+        """Keep the statistics of the finished epochs, which only ESPnet's own checkpoint names."""
+        if isinstance(states, dict) and "reporter" in states:
+            self.reporter = states["reporter"]
+
+    def pause(self) -> None:
+        """Save, or save and stop, if it is time; every rank must call it at the same moment."""
+        due = 0 < 60 * self.options.checkpoint_minutes < time.monotonic() - self.saved
+        decision = self._agree(_STOP if self.request.signal else _SAVE if due else _GO)
+        if decision == _GO:
+            return
+        self._save()
+        if decision == _STOP:
+            name = self.request.signal.name if self.request.signal else "another rank"
+            epoch = self.train_reporter.get_epoch()
+            logging.warning(f"Stopped by {name}: saved after update {self.updates} of epoch {epoch}")
+            sys.exit(REQUEUE)
+
+    def _agree(self, wish: int) -> int:
+        if not self.distributed:
+            return wish
+        decision = torch.tensor(wish, device="cuda" if self.options.ngpu > 0 else "cpu")
+        torch.distributed.all_reduce(decision, torch.distributed.ReduceOp.MAX)
+        return int(decision)
+
+    def _save(self) -> None:
+        random, train = random_state.capture(), position.describe(self.train_reporter)
+        if self.before_validation is not None:
+            random, train["seconds"] = self.before_validation
+        ranks: list[Any] = [{"random": random, "updates": self.updates}]
+        if self.distributed:
+            ranks *= torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(ranks, dict(ranks[0]))
+        if self.rank == 0:
+            done = self.reporter["epoch"]
+            stats = {epoch: values for epoch, values in self.reporter["stats"].items() if epoch <= done}
+            states = {
+                "model": self.model.state_dict(),
+                "reporter": {"stats": stats, "epoch": done},
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+                "schedulers": [scheduler.state_dict() if scheduler else None for scheduler in self.schedulers],
+                "scaler": self.scaler.state_dict() if self.scaler else None,
+                "within": {
+                    "epoch": self.train_reporter.get_epoch(),
+                    "updates": min(rank["updates"] for rank in ranks),
+                    "train": train,
+                    "random": [rank["random"] for rank in ranks],
+                },
+            }
+            torch.save(states, Path(self.options.output_dir) / checkpoints.LATEST)
+        if self.distributed:
+            torch.distributed.barrier()
+        self.saved = time.monotonic()
+
+    def take(self, epoch: int) -> dict[str, Any] | None:
+        """The place inside `epoch` to resume at, once."""
+        within, self.within = self.within, None
+        return within if within is not None and within["epoch"] == epoch else None
+
+    def restore_random(self, within: dict[str, Any]) -> None:
+        """Set the random state of this rank; a rank that was not there keeps that of the epoch's start."""
+        if self.rank < len(within["random"]):
+            random_state.restore(within["random"][self.rank])
+        else:
+            logging.warning(f"Rank {self.rank} was not there when the checkpoint was written: its draws begin anew")
 
 
 class ResumableTrainer(Trainer):
     """ESPnet's Trainer whose interrupted run ends like the uninterrupted one.
 
-    ESPnet seeds its random state at each epoch from the seed and the epoch's number, so that a run resumed
-    at an epoch's start repeats the same draws. What it lacks is added here: checkpoints are written
-    atomically, and files that belong to the checkpoint's epoch but had not been written are restored.
+    ESPnet resumes at the start of an epoch. Here a training that gets SIGTERM or SIGUSR1 finishes its update,
+    saves model, optimiser, scheduler, statistics, place in the data and random states, and exits with code 75;
+    started again, it goes on with the next update. Checkpoints are written atomically, one earlier is kept, a
+    corrupt one is replaced by it, and files that belong to the checkpoint's epoch but had not been written are
+    restored. With `--checkpoint_minutes` the same is saved at intervals, against a kill without warning.
     """
 
-    @classmethod
-    def run(cls, *args, **kwargs) -> None:
-        """Train as ESPnet does, with atomic saves."""
-        with atomic_saves():
-            super().run(*args, **kwargs)
+    _session: _Session | None = None
 
-    @staticmethod
-    def resume(checkpoint, model, reporter, optimizers, schedulers, scaler, ngpu=0, strict=True) -> None:
-        """Load a checkpoint, then restore the epoch's model file and links if they are missing."""
-        Trainer.resume(checkpoint, model, reporter, optimizers, schedulers, scaler, ngpu=ngpu, strict=strict)
-        folder, epoch = Path(checkpoint).parent, reporter.get_epoch()
-        model_file = folder / f"{epoch}epoch.pth"
-        if not model_file.exists():
-            logging.warning(f"{model_file} is missing: restoring it from {checkpoint}")
-            torch.save(model.state_dict(), model_file)
-        for link, target in ((folder / "latest.pth", model_file.name),):
-            if not link.exists():
-                link.unlink(missing_ok=True)
-                link.symlink_to(target)
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """Add the trainer's own options."""
+        parser.add_argument(
+            "--checkpoint_minutes",
+            type=float,
+            default=0.0,
+            help="minutes between checkpoints inside an epoch; 0: only when asked to stop by SIGTERM or SIGUSR1",
+        )
+
+    @classmethod
+    def build_options(cls, args: argparse.Namespace) -> ResumableOptions:
+        """Collect the options of the trainer."""
+        return build_dataclass(ResumableOptions, args)
+
+    @classmethod
+    def run(cls, *, model, optimizers, schedulers, trainer_options, distributed_option, **factories) -> None:
+        """Train as ESPnet does, with atomic saves, from wherever the last call stopped."""
+        session = cls._session = _Session(
+            model=model,
+            optimizers=optimizers,
+            schedulers=schedulers,
+            options=trainer_options,
+            distributed=distributed_option.distributed,
+        )
+        with checkpoints.atomic_saves(observe=session.remember), session.request.listening():
+            if trainer_options.resume and session.rank == 0:
+                checkpoints.recover(Path(trainer_options.output_dir))
+            if session.distributed:
+                torch.distributed.barrier()
+            super().run(
+                model=model,
+                optimizers=optimizers,
+                schedulers=schedulers,
+                trainer_options=trainer_options,
+                distributed_option=distributed_option,
+                **factories,
+            )
+
+    @classmethod
+    def resume(cls, checkpoint, model, reporter, optimizers, schedulers, scaler, ngpu=0, strict=True) -> None:
+        """Load a checkpoint; restore the model file and the link of the epoch it ended if they are missing."""
+        states = checkpoints.read(Path(checkpoint))
+        model.load_state_dict(states["model"], strict=strict)
+        reporter.load_state_dict(states["reporter"])
+        stateful = [*zip(optimizers, states["optimizers"], strict=True)]
+        stateful += zip(schedulers, states["schedulers"], strict=True)
+        for part, state in [*stateful, (scaler, states["scaler"])]:
+            if part is not None and state is not None:
+                part.load_state_dict(state)
+        within, session = states.get("within"), cls._session
+        if session is not None:
+            session.remember(states)
+            session.within = within
+        logging.info(f"Resuming from {checkpoint}")
+        if within is None and (session is None or session.rank == 0):
+            _restore_epoch_files(Path(checkpoint).parent, reporter.get_epoch(), model)
+
+    @classmethod
+    def train_one_epoch(cls, *, model, iterator, reporter, scaler, options, **others) -> bool:
+        """Train an epoch, or what is left of it; between two updates the training can be saved."""
+        session = cls._session
+        assert session is not None, "run() starts a session"
+        session.train_reporter, session.scaler = reporter, scaler
+        within = session.take(reporter.get_epoch())
+        if within is not None:
+            position.resume(reporter, within["train"])
+            logging.info(f"Going on after update {within['updates']} of epoch {within['epoch']}")
+
+        def between(updates: int) -> None:
+            session.updates = updates
+            if updates % options.accum_grad == 0:
+                session.pause()
+
+        batches = position.Boundaries(
+            iterator,
+            between=between,
+            skip=within["updates"] if within else 0,
+            after_skip=lambda: session.restore_random(within) if within else None,
+        )
+        all_invalid = super().train_one_epoch(
+            model=model, iterator=batches, reporter=reporter, scaler=scaler, options=options, **others
+        )
+        return all_invalid and not (within and "grad_norm" in within["train"]["stats"])
+
+    @classmethod
+    def validate_one_epoch(cls, *, iterator, **others) -> None:
+        """Validate; a stop is saved as the moment before, since validation changes nothing."""
+        session = cls._session
+        assert session is not None, "run() starts a session"
+        session.before_validation = (random_state.capture(), position.describe(session.train_reporter)["seconds"])
+        super().validate_one_epoch(iterator=position.Boundaries(iterator, between=lambda _: session.pause()), **others)
+        session.before_validation = None
+
+
+def _restore_epoch_files(folder: Path, epoch: int, model: torch.nn.Module) -> None:
+    """Write what belongs to the end of an epoch and a kill had prevented."""
+    model_file = folder / f"{epoch}epoch.pth"
+    if not model_file.exists():
+        logging.warning(f"{model_file} is missing: restoring it from the checkpoint")
+        torch.save(model.state_dict(), model_file)
+    link = folder / "latest.pth"
+    if not link.exists():
+        link.unlink(missing_ok=True)
+        link.symlink_to(model_file.name)

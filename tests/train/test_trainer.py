@@ -4,7 +4,8 @@ import pytest
 import torch
 from espnet2.train.reporter import Reporter
 
-from espnet_plugins.train.trainer import ResumableTrainer, atomic_saves
+from espnet_plugins.train.checkpoint import atomic_saves
+from espnet_plugins.train.trainer import ResumableTrainer
 
 
 class Unpicklable:
