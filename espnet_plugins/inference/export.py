@@ -61,8 +61,8 @@ def export_model(
         frontend = experiment.settings.get("frontend")
         if frontend in FRONTENDS:
             left_out.append(
-                f"the recogniser: stock ESPnet has no class for front-end {frontend!r} (its s3prl front-end is the "
-                "nearest, whose features are others); decode with espnet_plugins.bin.asr_inference or recognize"
+                f"the recogniser: stock ESPnet has no class for front-end {frontend!r}; decode with "
+                "espnet_plugins.bin.asr_inference or recognize (why: docs/objectives.md)"
             )
         elif experiment.kind == "joint" and left_out:
             left_out.append("the joint model, for its separator")

@@ -173,3 +173,18 @@ def losses(out: Path) -> dict[int, set[str]]:
         if value:
             seen.setdefault(int(update), set()).add(value[0])
     return seen
+
+
+def draw(rank: int, port: int, upstream: str, queue) -> None:
+    """Put what the objectives draw on one of two gloo ranks, for one seed, on a queue."""
+    import torch
+
+    from espnet_plugins.objectives import SSLMSEPad, SSLSoftDTW
+
+    torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    options = {"upstream": {"model": "local", "checkpoint": upstream}}
+    torch.manual_seed(5)
+    reference, samples = torch.zeros(1, 1).expand(8, 64000), [64000] * 8
+    steps = [criterion(**options).draw(reference, samples) for criterion in (SSLMSEPad, SSLSoftDTW) for _ in range(2)]
+    queue.put((rank, steps))
+    torch.distributed.destroy_process_group()
