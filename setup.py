@@ -21,6 +21,6 @@ setup(
         "triton": ["triton; sys_platform == 'linux'"],
         "espnet": ["espnet==202511", "torchaudio", "kaldiio", "sentencepiece", "pyyaml", "soundfile", "matplotlib"],
         "hf": ["transformers"],
-        "bench": ["pysdtw", "tslearn"],
+        "bench": ["numba", "pysdtw", "tslearn"],
     },
 )
