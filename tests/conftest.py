@@ -1,7 +1,8 @@
-"""What tests of several packages share: small upstreams with random weights."""
+"""What tests of several packages share: small upstreams with random weights, a Slurm of this machine."""
 
 import pytest
 import torch
+from slurm_testbed import start_testbed
 from tiny_architectures import TINY
 
 
@@ -42,3 +43,12 @@ def batch():
     """A padded batch of noise: waveform (3, 16000) and lengths; random values stand behind the ends."""
     generator = torch.Generator().manual_seed(0)
     return 0.1 * torch.randn(3, 16000, generator=generator), torch.tensor([9000, 16000, 12345])
+
+
+@pytest.fixture(scope="session")
+def testbed():
+    """A Slurm of two nodes."""
+    bed = start_testbed(27200, "--nodes", "2")
+    yield bed
+    bed.control("stop")
+    assert not bed.root.exists()

@@ -3,7 +3,7 @@
 # Sets shell variables from --name value. To be sourced after the defaults:
 #   . parse_options.sh "$@"
 # Only variables that are already set can be named, dashes count as underscores, and values are never
-# evaluated. `--help` prints what the function `usage` prints.
+# evaluated. Those of known_flags may stand without a value, for true. `--help` prints what the function `usage` prints.
 while [ $# -gt 0 ]; do
     case "$1" in
         -h | --help)
@@ -20,6 +20,11 @@ while [ $# -gt 0 ]; do
             if ! [[ ${name} =~ ^[a-z][a-z0-9_]*$ ]] || ! [[ " ${known_options} " == *" ${name} "* ]]; then
                 echo "${0##*/}: error: unknown option $1; see --help" >&2
                 exit 2
+            fi
+            if [[ " ${known_flags:-} " == *" ${name} "* ]] && { [ $# -lt 2 ] || [[ $2 == --* ]]; }; then
+                printf -v "${name}" '%s' true
+                shift
+                continue
             fi
             if [ $# -lt 2 ]; then
                 echo "${0##*/}: error: option $1 needs a value" >&2

@@ -18,7 +18,10 @@ dumpdir=                                                 # audio archives (defau
 expdir=                                                  # models, scores, report (default: exp/PRESET)
 nj=2                                                     # parallel processes
 ngpu=0                                                   # GPUs for training; 0 trains on the CPU
-cmd_backend=local                                        # where jobs run: local
+cmd_backend=local                                        # where jobs run: local, slurm, or a site's own queue.pl
+detach=false                                             # true: submit everything as a chain of jobs and return
+status=false                                             # true: only say how far a run is
+local_scratch=                                           # a folder on each node's own disk to train from
 resume=true                                              # false: train again instead of resuming
 fsdd=                                                    # a copy of the Free Spoken Digit Dataset (digits)
 accept_licenses=false                                    # true: download without asking (batch jobs)
@@ -40,7 +43,12 @@ Usage: $0 [--name value ...]        (current values in brackets)
   --expdir DIR        models, scores, report                              [${expdir:-exp/${preset}}]
   --nj N              parallel processes                                  [${nj}]
   --ngpu N            GPUs for training, 0 for the CPU                    [${ngpu}]
-  --cmd_backend NAME  where jobs run: local                               [${cmd_backend}]
+  --cmd_backend NAME  where jobs run: local, slurm, or the path of a
+                      program with Kaldi's calling convention             [${cmd_backend}]
+  --detach [BOOL]     submit everything as a chain of jobs and return     [${detach}]
+  --status [BOOL]     only say how far a run is, jobs included            [${status}]
+  --local_scratch DIR train on copies of the audio in DIR, on each node;
+                      variables of the job such as \$TMPDIR are its own   [${local_scratch}]
   --resume BOOL       false trains again instead of resuming              [${resume}]
   --fsdd DIR          a copy of the Free Spoken Digit Dataset             [${fsdd}]
   --accept_licenses BOOL  download without asking                         [${accept_licenses}]
@@ -54,7 +62,9 @@ USAGE
 }
 
 # shellcheck disable=SC2034  # read by parse_options.sh
-known_options="stage stop_stage preset objectives finetune seeds downloads datadir dumpdir expdir nj ngpu cmd_backend resume fsdd accept_licenses dry_run"
+known_options="stage stop_stage preset objectives finetune seeds downloads datadir dumpdir expdir nj ngpu cmd_backend detach status local_scratch resume fsdd accept_licenses dry_run"
+# shellcheck disable=SC2034
+known_flags="detach status"
 . ../../tools/parse_options.sh
 
 fail() { echo "run.sh: error: $*" >&2; exit 2; }
@@ -63,14 +73,15 @@ for name in stage stop_stage nj ngpu; do
 done
 [ "${stage}" -le "${stop_stage}" ] || fail "--stage ${stage} is behind --stop_stage ${stop_stage}: nothing to do"
 [ "${stage}" -ge 1 ] && [ "${stop_stage}" -le 8 ] || fail "stages run from 1 to 8"
-[ "${cmd_backend}" = local ] || fail "unknown --cmd_backend '${cmd_backend}': choose from local"
+. ./cmd.sh
+[ "${detach}" = false ] || [ "${cmd_backend}" = slurm ] || fail "--detach needs --cmd_backend slurm"
 
 # A directory given by the user counts from where the user stands.
 for name in downloads datadir dumpdir expdir fsdd; do
     [ -z "${!name}" ] || [[ ${!name} == /* ]] || printf -v "${name}" '%s' "${started_in}/${!name}"
 done
 
-for name in resume accept_licenses dry_run; do
+for name in resume accept_licenses dry_run detach status; do
     [[ ${!name} =~ ^(true|false)$ ]] || fail "--${name} is true or false, not '${!name}'"
 done
 
@@ -80,11 +91,20 @@ common=(--preset "${preset}" --nj "${nj}" --ngpu "${ngpu}")
 for name in downloads datadir dumpdir expdir; do
     [ -z "${!name}" ] || common+=("--${name}" "${!name}")
 done
+[ -z "${local_scratch}" ] || export LOCAL_SCRATCH="${local_scratch}"
 runs=(--objectives "${objectives}" --finetune "${finetune}" --seeds "${seeds}")
 in_stage() { [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ]; }
 
 # Every option is checked before any work starts.
 python3 -m local.plan "${common[@]}" "${runs[@]}" --resume "${resume}"
+
+jobs=("${common[@]}" "${runs[@]}" --resume "${resume}" --stage "${stage}" --stop_stage "${stop_stage}")
+if [ "${status}" = true ]; then exec python3 -m local.status "${jobs[@]}"; fi
+if [ "${cmd_backend}" != local ] && [ "${dry_run}" = false ]; then
+    jobs+=(--accept_licenses "${accept_licenses}" --detach "${detach}" --command "${invocation}")
+    [ -z "${fsdd}" ] || jobs+=(--fsdd "${fsdd}")
+    exec python3 -m local.cluster "${jobs[@]}"
+fi
 
 corpora=("${common[@]}" --accept_licenses "${accept_licenses}" --dry_run "${dry_run}")
 [ -z "${fsdd}" ] || corpora+=(--fsdd "${fsdd}")

@@ -193,13 +193,17 @@ def prepare_tokens(recipe: Recipe) -> None:
 
 def main() -> None:
     """Run the data part of stage 2 from the command line."""
-    args = add_common_arguments(argparse.ArgumentParser(description=__doc__)).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", help=argparse.SUPPRESS)
+    args = add_common_arguments(parser).parse_args()
     recipe = Recipe.from_args(args)
     corpora = Corpora(recipe)
     for name, spec in corpora.sets.items():
         finder(corpora, name, spec)
-    for name in corpora.sets:
+    for name in [args.only] if args.only else corpora.sets:
         prepare_set(corpora, name)
+    if args.only:
+        return
     for name in COMBINED:
         combine_sets(recipe, name)
     prepare_tokens(recipe)

@@ -169,6 +169,12 @@ def tasks(recipe: Recipe, runs: Sequence[Run]) -> list[tuple[System, str]]:
     return sorted(pairs, key=lambda pair: pair[0].front_end != "separate")
 
 
+def shares(recipe: Recipe, runs: Sequence[Run], count: int) -> list[list[tuple[System, str]]]:
+    """Divide the pairs of a system and a test set among at most `count` processes."""
+    pairs = tasks(recipe, runs)
+    return [pairs[k::count] for k in range(min(count, len(pairs)))]
+
+
 def is_done(recipe: Recipe, system: System, name: str) -> bool:
     """Whether nothing is left to do for a pair.
 

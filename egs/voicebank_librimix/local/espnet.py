@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import yaml
 
 from local.config import Recipe, deep_merge, read_yaml
+from local.launch import distribution_options, training_prefix
 from local.steps import atomic_path
 
 # The data of each of ESPnet's tasks: name in the model's forward -> (file of the data directory, type).
@@ -75,12 +75,11 @@ def training_command(
     """
     with atomic_path(out / "train.yaml") as tmp:
         tmp.write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
-    command = [sys.executable, "-m", f"espnet_plugins.bin.{program}"]
-    command += ["--config", str(out / "train.yaml"), "--output_dir", str(out)]
+    command = [*training_prefix(program, ngpu), "--config", str(out / "train.yaml"), "--output_dir", str(out)]
     command += ["--ngpu", str(ngpu), "--resume", str(resume).lower()]
     for part, folder in (("train", train), ("valid", valid)):
         for name, (file, kind) in data.items():
             command += [f"--{part}_data_path_and_name_and_type", f"{folder / file},{name},{kind}"]
         for shape in shapes:
             command += [f"--{part}_shape_file", str(folder / shape)]
-    return [*command, *extra]
+    return [*command, *extra, *distribution_options(config, ngpu=ngpu, out=out)]

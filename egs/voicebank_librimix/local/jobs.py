@@ -16,6 +16,8 @@ from pathlib import Path
 
 from local.steps import RecipeError, log
 
+# The exit code of a training that was told to stop and has saved (EX_TEMPFAIL of sysexits.h).
+REQUEUE = 75
 _TAIL_LINES = 15
 _POLL_SECONDS = 0.2
 _REPORT_SECONDS = 10.0
@@ -53,6 +55,20 @@ def _environment(threads: int) -> Mapping[str, str]:
     return {**os.environ, **limits, "NUMBA_NUM_THREADS": str(threads)}
 
 
+class StoppedToContinue(RecipeError):
+    """A program that saved its work when it was told to stop; the exit code asks for another start."""
+
+    exit_code = REQUEUE
+
+
+def log_tail(path: Path, lines: int = _TAIL_LINES) -> list[str]:
+    """The last lines of a log; none where there is no log yet."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+    except OSError:
+        return []
+
+
 class _Running:
     def __init__(self, job: Job):
         self.job = job
@@ -85,15 +101,17 @@ class _Running:
         return self.progress
 
 
-def run_jobs(jobs: Sequence[Job], *, nj: int) -> None:
+def run_jobs(jobs: Sequence[Job], *, nj: int, keep_going: bool = False) -> None:
     """Run every job, at most `nj` at a time, with a line of progress every ten seconds.
 
     Args:
         jobs: What to run, in order.
         nj: How many may run at once.
+        keep_going: Let the others finish when one fails.
 
     Raises:
         RecipeError: When a job fails, after the others were ended, with its log's last lines.
+        StoppedToContinue: When a training was told to stop and has saved.
 
     Example:
         >>> import tempfile
@@ -104,6 +122,7 @@ def run_jobs(jobs: Sequence[Job], *, nj: int) -> None:
     """
     waiting = collections.deque(jobs)
     running: list[_Running] = []
+    failures: list[RecipeError] = []
     reported = time.monotonic()
     try:
         while waiting or running:
@@ -116,7 +135,9 @@ def run_jobs(jobs: Sequence[Job], *, nj: int) -> None:
                     continue
                 running.remove(current)
                 if code != 0:
-                    raise RecipeError(_failure(current.job, code))
+                    failures.append(_failure(current.job, code))
+                    if not keep_going:
+                        raise failures[0]
             if running and time.monotonic() - reported > _REPORT_SECONDS:
                 reported = time.monotonic()
                 states = [f"{current.job.name}: {current.read_progress()}" for current in running]
@@ -125,9 +146,14 @@ def run_jobs(jobs: Sequence[Job], *, nj: int) -> None:
         for current in running:
             current.process.kill()
             current.process.wait()
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise RecipeError("\n".join(map(str, failures)))
 
 
-def _failure(job: Job, code: int) -> str:
-    lines = job.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
+def _failure(job: Job, code: int) -> RecipeError:
+    if code == REQUEUE:
+        return StoppedToContinue(f"{job.name} was told to stop and has saved. Run the same command again to continue")
     how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
-    return "\n  ".join([f"{job.name} {how}. The last lines of {job.log}:", *lines])
+    return RecipeError("\n  ".join([f"{job.name} {how}. The last lines of {job.log}:", *log_tail(job.log)]))

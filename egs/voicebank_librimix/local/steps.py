@@ -112,6 +112,14 @@ def _changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -
     return found
 
 
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The leaves of nested settings by their dotted names."""
+    leaves: dict[str, Any] = {}
+    for key, value in settings.items():
+        leaves.update(_flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value})
+    return leaves
+
+
 class Step:
     """One unit of work that is skipped while its inputs and settings stay as they were.
 
@@ -128,6 +136,7 @@ class Step:
         outputs: Names below `out` that the step makes, removed before a clean start and required to exist
             afterwards. Default: the whole of `out`.
         keep_previous: Rename superseded outputs to `<name>.previous` instead of removing them.
+        extends: Settings (`a.b`) whose growth, and nothing else, continues the step where it ended.
 
     Example:
         >>> import tempfile
@@ -151,12 +160,14 @@ class Step:
         settings: Mapping[str, Any] | None = None,
         outputs: tuple[str, ...] = (),
         keep_previous: bool = False,
+        extends: tuple[str, ...] = (),
     ):
         self.name, self.stage, self.out = name, stage, Path(out)
         self.inputs = dict(inputs or {})
         self.settings = json.loads(json.dumps(settings or {}, default=str))
         self.outputs = outputs
         self.keep_previous = keep_previous
+        self.extends = extends
 
     @property
     def label(self) -> str:
@@ -232,7 +243,11 @@ class Step:
 
     def _run(self, record: Mapping[str, Any], action: Callable[[], Any]) -> None:
         old = self._read(self.done) or self._read(self._started)
-        if old is not None and old["fingerprint"] != record["fingerprint"]:
+        if old is not None and self._grew(old, record):
+            grown = "; ".join(_changes(old["settings"], record["settings"]))
+            log(f"[stage {self.stage}] {self.label}: {grown}: continuing")
+            self.done.unlink(missing_ok=True)
+        elif old is not None and old["fingerprint"] != record["fingerprint"]:
             changed = _changes(old["settings"], record["settings"])
             roles = [role for role in record["inputs"] if old["inputs"].get(role) != record["inputs"][role]]
             changed += [f"input '{role}'" for role in roles]
@@ -255,6 +270,16 @@ class Step:
         self._write(self.done, {**record, "seconds": round(time.monotonic() - start, 1)})
         self._started.unlink()
         log(f"[stage {self.stage}] {self.label}: done in {time.monotonic() - start:.0f} s")
+
+    def _grew(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+        """Whether nothing changed but settings of `extends`, to larger values."""
+        if old["inputs"] != new["inputs"] or old["fingerprint"] == new["fingerprint"]:
+            return False
+        allowed, grown = _flat(old["settings"]), _flat(new["settings"])
+        differing = {key for key in {*allowed, *grown} if allowed.get(key) != grown.get(key)}
+        return differing <= set(self.extends) and all(
+            key in allowed and key in grown and grown[key] > allowed[key] for key in differing
+        )
 
     def _clear(self) -> None:
         everything = [path for path in self.out.iterdir() if path.name != f".{self.name}.lock"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import datetime
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -80,6 +79,7 @@ def _training_step(
         settings={"config": config},
         outputs=("espnet", MODEL, "curve.csv"),
         keep_previous=True,
+        extends=("config.max_epoch",),
     )
 
 
@@ -141,8 +141,7 @@ def _job(recipe: Recipe, step: Step, *, resume: bool, threads: int) -> Job:
 
 def finish(step: Step) -> None:
     """Keep the selected model and the development curve of a finished training."""
-    import numpy as np
-    import torch
+    from espnet_plugins.train import checkpoint
 
     folder = step.out / "espnet"
     phase, key, _ = step.settings["config"]["best_model_criterion"][0]
@@ -150,10 +149,7 @@ def finish(step: Step) -> None:
     selected = folder / f"{phase}.{key}.ave_{n_best}best.pth"
     with atomic_path(step.out / MODEL) as tmp:
         tmp.write_bytes(selected.read_bytes())
-    # What ESPnet's reporter keeps beside plain numbers.
-    scalars = [np._core.multiarray.scalar, np.dtype, np.dtypes.Float64DType, datetime.timedelta]
-    with torch.serialization.safe_globals(scalars):
-        reporter = torch.load(folder / "checkpoint.pth", map_location="cpu", weights_only=True)["reporter"]
+    reporter = checkpoint.read(folder / checkpoint.LATEST)["reporter"]
     with atomic_path(step.out / "curve.csv") as tmp, tmp.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, CURVE_COLUMNS)
         writer.writeheader()

@@ -1,0 +1,163 @@
+"""The recipe as jobs: each phase an array, submitted and waited for, or all at once as a chain."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from local.config import Recipe, add_common_arguments, add_resume_argument, add_run_arguments
+from local.phases import Phase, Unit, phases
+from local.resources import ClusterConfig, Resources, load_cluster_config
+from local.slurm import Array, submit
+from local.steps import OptionError, RecipeError, atomic_path, log, run_main
+from local.task import write_commands
+
+
+def add_cluster_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the options of run.sh that concern jobs."""
+    add_resume_argument(add_run_arguments(add_common_arguments(parser)))
+    parser.add_argument("--stage", type=int, default=1)
+    parser.add_argument("--stop_stage", type=int, default=8)
+    parser.add_argument("--accept_licenses", default="false")
+    parser.add_argument("--fsdd")
+    parser.add_argument("--command", default="", help="what the user typed, for the report")
+    return parser
+
+
+def command_of(kind: str) -> str:
+    """The command of cmd.sh that runs jobs of a kind.
+
+    Args:
+        kind: One of local.resources.KINDS.
+
+    Raises:
+        OptionError: When cmd.sh has not been sourced.
+    """
+    variable = f"{kind}_cmd"
+    if variable not in os.environ:
+        raise OptionError(f"the variable {variable} is not set: source cmd.sh, as run.sh does")
+    return os.environ[variable]
+
+
+def jobs_folder(recipe: Recipe) -> Path:
+    """Where logs of jobs lie."""
+    return recipe.expdir / "jobs"
+
+
+def chain_file(recipe: Recipe) -> Path:
+    """What `--detach` submitted."""
+    return jobs_folder(recipe) / "chain.json"
+
+
+def _resources(config: ClusterConfig, phase: Phase, ngpu: int) -> Resources:
+    resources = config.kinds[phase.kind]
+    return dataclasses.replace(resources, gpus=ngpu) if phase.kind == "train" else resources
+
+
+def run_attached(recipe: Recipe, todo: Sequence[Phase]) -> None:
+    """Submit each phase through its command and wait for it.
+
+    Args:
+        recipe: The invocation.
+        todo: The phases, in order.
+
+    Raises:
+        RecipeError: When a phase fails; what went wrong has been printed by its command.
+    """
+    for phase in todo:
+        units = [unit for unit in phase.units if not unit.is_done()]
+        if not units:
+            log(f"[{_stages(phase)}] {phase.name}: nothing to do")
+            continue
+        log(f"[{_stages(phase)}] {phase.name}: {len(units)} job{'s' if len(units) > 1 else ''}")
+        array = _array(recipe, phase, units)
+        command = shlex.split(command_of(phase.kind))
+        if "local.cmd" in command:
+            command += ["--name", array.name, "--names", shlex.join(array.names)]
+            command += ["--gpu", str(recipe.ngpu)] if phase.kind == "train" else []
+        command += [f"JOB=1:{len(units)}", array.log, *array.command]
+        start = time.monotonic()
+        code = _call(command)
+        if code != 0:
+            raise RecipeError(f"{phase.name} failed; run the same command again when the cause is gone")
+        log(f"[{_stages(phase)}] {phase.name}: done in {time.monotonic() - start:.0f} s")
+        if phase.show:
+            print(array.log_of(1).read_text(encoding="utf-8"), flush=True)
+
+
+def _call(command: Sequence[str]) -> int:
+    with subprocess.Popen(command) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            # Ctrl-C reaches the command, too: it cancels its jobs and ends by itself.
+            process.wait()
+            raise
+
+
+def _stages(phase: Phase) -> str:
+    return "stage " + " and ".join(map(str, phase.stages))
+
+
+def _array(recipe: Recipe, phase: Phase, units: Sequence[Unit]) -> Array:
+    folder = jobs_folder(recipe)
+    folder.mkdir(parents=True, exist_ok=True)
+    command = write_commands(folder / f"{phase.name}.json", [unit.command for unit in units])
+    log_name = str(folder / f"{phase.name}.JOB.log")
+    for task in range(1, len(units) + 1):
+        Path(log_name.replace("JOB", str(task))).unlink(missing_ok=True)
+    return Array(phase.name, 1, len(units), "JOB", log_name, command, [unit.name for unit in units])
+
+
+def detach(recipe: Recipe, todo: Sequence[Phase], config: ClusterConfig) -> None:
+    """Submit every phase, each to start when the one before has ended well, and return.
+
+    Args:
+        recipe: The invocation.
+        todo: The phases, in order.
+        config: conf/slurm.yaml.
+
+    Raises:
+        RecipeError: When Slurm refuses one; those before stay in the queue.
+    """
+    chain: list[dict[str, object]] = []
+    after = None
+    for phase in todo:
+        units = [unit for unit in phase.units if not unit.is_done()]
+        if not units:
+            continue
+        array = _array(recipe, phase, units)
+        resources = _resources(config, phase, recipe.ngpu)
+        submission = submit(array, resources, kind=phase.kind, config=config, after=after)
+        after = submission.job
+        chain.append({"name": phase.name, "job": after, "units": list(array.names), "log": array.log})
+        with atomic_path(chain_file(recipe)) as tmp:
+            tmp.write_text(json.dumps(chain, indent=1) + "\n")
+        log(f"[{_stages(phase)}] {phase.name}: {len(units)} tasks, job {after}")
+    log("Submitted. `./run.sh --status` with the same options shows how far it is." if chain else "nothing to do")
+
+
+def main() -> None:
+    """Run the stages as jobs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--detach", default="false")
+    args = add_cluster_arguments(parser).parse_args()
+    recipe, config = Recipe.from_args(args), load_cluster_config()
+    todo = phases(args, cpus=config.kinds["cpu"].cpus)
+    if args.detach == "true":
+        if "local.cmd --backend slurm" not in command_of("train"):
+            raise OptionError("--detach needs --cmd_backend slurm")
+        detach(recipe, todo, config)
+    else:
+        run_attached(recipe, todo)
+
+
+if __name__ == "__main__":
+    run_main(main)

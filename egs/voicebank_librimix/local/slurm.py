@@ -1,0 +1,297 @@
+"""Job arrays on Slurm: the batch script, submission, states, cancelling. Slurm's own programs do the work."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from local.jobs import REQUEUE
+from local.resources import ClusterConfig, Resources
+from local.steps import RecipeError, atomic_path, log
+
+# While Slurm says one of these, a task may still end well.
+ACTIVE = frozenset(
+    ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED", "RESIZING", "SIGNALING", "STOPPED")
+)
+_BUSY = re.compile(
+    r"job submit limit|MaxSubmit|QOSMaxSubmit|AssocMaxSubmit|temporarily unable to accept job|Resource temporarily"
+    r"|MaxJobCount|Socket timed out|Unable to contact slurm controller",
+    re.IGNORECASE,
+)
+_SUBMIT_SECONDS = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Array:
+    """Tasks 1..n of one command.
+
+    Args:
+        name: What the job is called in the queue.
+        first: The first task's number.
+        last: The last task's number.
+        variable: The word that stands for the number in the log's name and the command.
+        log: The log of each task.
+        command: The program and its arguments.
+        names: What the tasks are called in messages; default: their numbers.
+    """
+
+    name: str
+    first: int
+    last: int
+    variable: str
+    log: str
+    command: Sequence[str]
+    names: Sequence[str] = ()
+
+    @property
+    def tasks(self) -> range:
+        """The numbers of the tasks."""
+        return range(self.first, self.last + 1)
+
+    def title(self, task: int) -> str:
+        """What a task is called in messages."""
+        return self.names[task - self.first] if self.names else f"{self.name} {task}"
+
+    def log_of(self, task: int) -> Path:
+        """Where a task's output goes."""
+        return Path(self.log.replace(self.variable, str(task)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Submission:
+    """An array that Slurm has accepted.
+
+    Args:
+        job: Slurm's number.
+        array: What was submitted.
+        folder: Where scripts, Slurm's own messages and the tasks' exit codes lie.
+    """
+
+    job: str
+    array: Array
+    folder: Path
+
+    def exit_code(self, task: int) -> int | None:
+        """The exit code that a task left; None while it has not ended by itself."""
+        path = self.folder / f"{self.array.name}.{self.job}_{task}.code"
+        try:
+            return int(path.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def messages(self, task: int) -> Path:
+        """What Slurm itself had to say about a task."""
+        return self.folder / f"{self.array.name}.{self.job}_{task}.out"
+
+
+def slurm(*command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run one of Slurm's programs.
+
+    Raises:
+        RecipeError: When it is not installed here.
+    """
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+    except FileNotFoundError:
+        raise RecipeError(
+            f"'{command[0]}' is not installed here: --cmd_backend slurm runs where jobs are submitted. "
+            "tools/slurm_testbed.sh sets up a Slurm of one machine to try"
+        ) from None
+
+
+def _with_number(word: str, variable: str) -> str:
+    """Quote a word for the shell, with the task's number where `variable` stands."""
+    return '"${SLURM_ARRAY_TASK_ID}"'.join(shlex.quote(part) if part else "" for part in word.split(variable)) or "''"
+
+
+def options(array: Array, resources: Resources, *, kind: str, folder: Path, environment: Sequence[str]) -> list[str]:
+    """What sbatch is told about an array.
+
+    Args:
+        array: What to run.
+        resources: What each task asks for.
+        kind: One of local.resources.KINDS; trainings get a warning before the limit.
+        folder: See Submission.
+        environment: Names of variables to pass on.
+
+    Returns:
+        Options of sbatch.
+    """
+    throttle = f"%{resources.max_running}" if resources.max_running else ""
+    given = [
+        f"--job-name={array.name}",
+        f"--array={array.first}-{array.last}{throttle}",
+        f"--output={folder}/{array.name}.%A_%a.out",
+        "--open-mode=append",
+        "--requeue",
+        f"--export={','.join(environment) or 'NONE'}",
+        f"--nodes={resources.nodes}",
+        f"--ntasks-per-node={resources.processes}",
+        f"--cpus-per-task={resources.cpus}",
+    ]
+    for name in ("partition", "account", "qos", "constraint", "time"):
+        if getattr(resources, name) is not None:
+            given.append(f"--{name}={getattr(resources, name)}")
+    if resources.memory is not None:
+        given.append(f"--mem={resources.memory}")
+    if resources.gpus:
+        given.append(f"--gres=gpu:{resources.gpus}")
+    if kind == "train":
+        given.append(f"--signal=USR1@{resources.signal_seconds}")
+    return [*given, *resources.sbatch]
+
+
+def script(array: Array, resources: Resources, *, kind: str, folder: Path) -> str:
+    """Write the batch script of an array.
+
+    Args:
+        array: What to run.
+        resources: What each task asks for.
+        kind: One of local.resources.KINDS; trainings are told how to start their ranks.
+        folder: See Submission.
+
+    Returns:
+        The text, for sbatch.
+    """
+    lines = ["#!/bin/bash", "set -u", f"cd {shlex.quote(os.getcwd())} || exit 1", *resources.setup]
+    if kind == "train":
+        # A step of its own: Slurm's warning and `scancel --signal` reach steps, not the batch script.
+        launcher = f"srun --export=ALL --kill-on-bad-exit=1 --nodes={resources.nodes}"
+        launcher += f" --ntasks-per-node={resources.processes} --cpus-per-task={resources.cpus}"
+        lines += [
+            f"export TRAINING_LAUNCHER={shlex.quote(launcher)}",
+            f"export TRAINING_NODES={resources.nodes} TRAINING_PROCESSES={resources.processes}",
+            f"export CHECKPOINT_MINUTES={resources.checkpoint_minutes}",
+        ]
+    command = " ".join(_with_number(word, array.variable) for word in array.command)
+    result = f"{shlex.quote(f'{folder}/{array.name}')}.${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}.code"
+    task = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
+    lines += [
+        f"log={_with_number(str(array.log), array.variable)}",
+        'mkdir -p "$(dirname "${log}")"',
+        f'echo "# job {task} on ${{SLURMD_NODENAME}}, $(date +%FT%T)" >> "${{log}}"',
+        f'{command} >> "${{log}}" 2>&1 < /dev/null',
+        "code=$?",
+        'echo "# ended with code ${code}, $(date +%FT%T)" >> "${log}"',
+        f'if [ "${{code}}" -eq {REQUEUE} ]; then',
+        '    echo "# queued again" >> "${log}"',
+        f'    if scontrol requeue "{task}"; then sleep 600; exit; fi',
+        "fi",
+        f'echo "${{code}}" > {result}.tmp && mv {result}.tmp {result}',
+        'exit "${code}"',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def submit(
+    array: Array,
+    resources: Resources,
+    *,
+    kind: str,
+    config: ClusterConfig,
+    after: str | None = None,
+) -> Submission:
+    """Hand an array to Slurm; wait for a place when the queue is full.
+
+    Args:
+        array: What to run.
+        resources: What each task asks for.
+        kind: One of local.resources.KINDS.
+        config: Its environment and patience.
+        after: A job that must end well first; if it does not, this one is cancelled.
+
+    Returns:
+        What wait() takes.
+
+    Raises:
+        RecipeError: When Slurm refuses the job, with the remedy.
+    """
+    folder = (Path(array.log).parent / "q").absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{array.name}.sh"
+    with atomic_path(path) as tmp:
+        tmp.write_text(script(array, resources, kind=kind, folder=folder))
+    environment = [name for name in config.environment if name in os.environ]
+    command = ["sbatch", "--parsable"]
+    command += options(array, resources, kind=kind, folder=folder, environment=environment)
+    if after is not None:
+        command += [f"--dependency=afterok:{after}", "--kill-on-invalid-dep=yes"]
+    deadline = time.monotonic() + 60 * config.patience_minutes
+    waited = False
+    while True:
+        try:
+            result = slurm(*command, str(path), timeout=_SUBMIT_SECONDS)
+            complaint = result.stderr.strip()
+        except subprocess.TimeoutExpired as error:
+            # sbatch itself waits and tries again when the controller takes no more jobs.
+            result, complaint = None, (error.stderr or b"sbatch did not answer").decode("utf-8", "replace").strip()
+        if result is not None and result.returncode == 0:
+            return Submission(result.stdout.strip().split(";")[0], array, folder)
+        busy = result is None or _BUSY.search(complaint)
+        if not busy or time.monotonic() > deadline:
+            raise RecipeError(_refusal(array, resources, path, complaint, busy=bool(busy)))
+        if not waited:
+            log(f"  {array.name}: the queue takes no more jobs, waiting for a place: {complaint.splitlines()[-1]}")
+            waited = True
+        time.sleep(config.poll_seconds)
+
+
+def _refusal(array: Array, resources: Resources, path: Path, complaint: str, *, busy: bool) -> str:
+    """Say why Slurm did not take a job, and what to do."""
+    if busy:
+        advice = (
+            "The queue is full for you (MaxSubmitJobs or the like). Run the same command again when some of your jobs "
+            "have ended, or raise patience_minutes"
+        )
+    elif "partition" in complaint.lower():
+        known = slurm("sinfo", "--noheader", "--format=%R").stdout.split()
+        advice = f"partition '{resources.partition}' in conf/slurm.yaml: choose from {', '.join(sorted(set(known)))}"
+    elif "account" in complaint.lower() or "qos" in complaint.lower():
+        advice = "Set account and qos in conf/slurm.yaml; `sacctmgr show associations user=$USER` lists yours"
+    else:
+        advice = "See conf/slurm.yaml"
+    return "\n  ".join([f"Slurm did not take {array.name} ({path}):", *complaint.splitlines(), advice])
+
+
+def states(job: str) -> dict[int, tuple[str, str]]:
+    """Ask Slurm about the tasks of an array.
+
+    Args:
+        job: Slurm's number.
+
+    Returns:
+        Task -> (state, reason or node). Tasks that Slurm has forgotten are absent.
+
+    Raises:
+        RecipeError: When the controller does not answer.
+    """
+    result = slurm("squeue", "--noheader", "--array", "--states=all", f"--jobs={job}", "--format=%K|%T|%R")
+    if result.returncode != 0:
+        if "Invalid job id" in result.stderr:
+            return {}
+        raise RecipeError(f"squeue does not answer about job {job}: {result.stderr.strip()}")
+    found = {}
+    for line in result.stdout.splitlines():
+        task, state, reason = line.split("|", 2)
+        if task.isdecimal():
+            found[int(task)] = (state, reason.strip("()"))
+    return found
+
+
+def cancel(job: str) -> None:
+    """Cancel whatever of a job has not ended."""
+    print(f"cancelling job {job}", file=sys.stderr)
+    slurm("scancel", job)
+
+
+def describe(job: str, task: int) -> Mapping[str, str]:
+    """What Slurm remembers of a task, as `scontrol show job` prints it; empty when it has forgotten."""
+    text = slurm("scontrol", "--oneliner", "show", "job", f"{job}_{task}").stdout
+    return dict(word.split("=", 1) for word in text.split() if "=" in word)

@@ -1,0 +1,88 @@
+"""How far a run is: every part of every stage, its job, its progress."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from local.cluster import add_cluster_arguments, chain_file, jobs_folder
+from local.config import Recipe
+from local.jobs import log_tail
+from local.phases import Phase, phases
+from local.resources import load_cluster_config
+from local.slurm import states
+from local.steps import RecipeError, run_main
+
+
+def rows(recipe: Recipe, todo: list[Phase]) -> list[tuple[str, str, str, str, str]]:
+    """Collect stage, part, job, state and progress of every part.
+
+    Args:
+        recipe: The invocation.
+        todo: Its phases.
+
+    Returns:
+        A row per part.
+    """
+    chain = _read(chain_file(recipe))
+    found = []
+    for phase in todo:
+        submitted = next((entry for entry in chain if entry["name"] == phase.name), None)
+        queue = _states(submitted["job"]) if submitted else {}
+        for unit in phase.units:
+            job, state, progress = "", "", ""
+            if submitted and unit.name in submitted["units"]:
+                task = submitted["units"].index(unit.name) + 1
+                job = f"{submitted['job']}_{task}"
+                state, reason = queue.get(task, ("", ""))
+                log_file = Path(submitted["log"].replace("JOB", str(task)))
+                code = _code(jobs_folder(recipe) / "q" / f"{phase.name}.{job}.code")
+                if code is not None:
+                    state = "done" if code == 0 else f"failed ({code})"
+                progress = reason if state == "PENDING" else "".join(log_tail(log_file, 1)).strip()
+            if unit.is_done():
+                state = "done"
+            stages = "+".join(map(str, phase.stages))
+            found.append((stages, unit.name, job, state.lower() or "waiting", progress))
+    return found
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return []
+
+
+def _states(job: str) -> dict[int, tuple[str, str]]:
+    try:
+        return states(job)
+    except RecipeError:
+        return {}
+
+
+def _code(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def main() -> None:
+    """Print the table."""
+    args = add_cluster_arguments(argparse.ArgumentParser(description=__doc__)).parse_args()
+    recipe = Recipe.from_args(args)
+    table = [("stage", "part", "job", "state", "progress")]
+    table += rows(recipe, phases(args, cpus=load_cluster_config().kinds["cpu"].cpus))
+    widths = [max(len(row[column]) for row in table) for column in range(4)]
+    width = shutil.get_terminal_size((160, 24)).columns
+    for row in table:
+        line = "  ".join([*(cell.ljust(size) for cell, size in zip(row, widths, strict=False)), row[4]])
+        print(line.rstrip()[:width])
+
+
+if __name__ == "__main__":
+    run_main(main)

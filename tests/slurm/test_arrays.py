@@ -1,0 +1,157 @@
+"""Kaldi's calling convention on a real Slurm: arrays, failures that are named, jobs that go when the caller goes."""
+
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+from slurm_testbed import RECIPE, start_testbed
+
+pytestmark = pytest.mark.recipe
+
+
+def test_an_array_is_one_job_and_paths_may_have_blanks(testbed, config, tmp_path):
+    folder = tmp_path / "with a blank"
+    script = 'env | grep SLURM_ARRAY_JOB; echo "it\'s ITEM"'
+    code, _, err = testbed.cmd("ITEM=2:4", f"{folder}/log.ITEM.txt", "bash", "-c", script, config=config)
+    assert code == 0, err
+    logs = [(folder / f"log.{task}.txt").read_text() for task in (2, 3, 4)]
+    assert all(f"it's {task}\n" in text for task, text in zip((2, 3, 4), logs, strict=True))
+    ids = {re.search(r"^SLURM_ARRAY_JOB_ID=(\d+)$", text, re.MULTILINE)[1] for text in logs}
+    assert len(ids) == 1
+    records = testbed.slurm("scontrol", "show", "job", ids.pop())
+    assert sorted(re.findall(r"ArrayTaskId=(\d+)", records)) == ["2", "3", "4"]
+
+
+def test_a_task_that_fails_is_named_with_its_log_and_the_others_finish(testbed, config, tmp_path):
+    script = "echo the cause; sleep 1; [ JOB != 2 ] || exit 7; touch $0.JOB"
+    code, _, err = testbed.cmd(
+        "JOB=1:3", f"{tmp_path}/a.JOB.txt", "bash", "-c", script, f"{tmp_path}/ran", config=config
+    )
+    assert code == 1
+    assert re.search(
+        r"a 2 \(job \d+_2\) failed with exit code 7\n\s+The last lines of .*a\.2\.txt:(.|\n)*the cause", err
+    )
+    assert "a 1" not in err
+    assert sorted(path.name for path in tmp_path.glob("ran.*")) == ["ran.1", "ran.3"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupting_the_caller_cancels_the_jobs(testbed, config, tmp_path, number):
+    words = ["--backend", "slurm", "JOB=1:2", f"{tmp_path}/sleep.JOB.txt", "sleep", "300"]
+    process = testbed.start("local.cmd", *words, config=config)
+    testbed.wait_for(lambda: "RUNNING" in testbed.slurm("squeue", "--noheader", "--name=sleep", "--format=%T"))
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert process.returncode != 0
+    testbed.wait_for(lambda: testbed.slurm("squeue", "--noheader", "--name=sleep") == "")
+
+
+def test_no_more_than_max_jobs_run_at_once(testbed, config, tmp_path):
+    script = "touch $0/JOB; sleep 1; ls $0 | wc -l; rm $0/JOB"
+    (tmp_path / "alive").mkdir()
+    code, _, err = testbed.cmd(
+        "--max_jobs_run", "1", "JOB=1:3", f"{tmp_path}/a.JOB.txt", "bash", "-c", script, f"{tmp_path}/alive",
+        config=config,
+    )  # fmt: skip
+    assert code == 0, err
+    assert [(tmp_path / f"a.{k}.txt").read_text().splitlines()[1] for k in (1, 2, 3)] == ["1", "1", "1"]
+
+
+def test_a_task_that_asks_to_be_queued_again_is_the_same_job(testbed, config, tmp_path):
+    script = "echo run $SLURM_JOB_ID; [ -e $0 ] && exit 0; touch $0; exit 75"
+    code, _, err = testbed.cmd("N=1", f"{tmp_path}/a.txt", "bash", "-c", script, f"{tmp_path}/seen", config=config)
+    assert code == 0, err
+    runs = re.findall(r"^run (\d+)", (tmp_path / "a.txt").read_text(), re.MULTILINE)
+    assert len(runs) == 2
+    assert len(set(runs)) == 1
+
+
+def test_only_the_listed_variables_are_passed_on(testbed, config, tmp_path, monkeypatch):
+    testbed.environment["NOT_LISTED"], testbed.environment["HF_HOME"] = "secret", "/somewhere"
+    code, _, err = testbed.cmd(f"{tmp_path}/a.txt", "bash", "-c", "echo [$HF_HOME] [${NOT_LISTED:-}]", config=config)
+    assert code == 0, err
+    assert "[/somewhere] []" in (tmp_path / "a.txt").read_text()
+
+
+def test_an_unknown_partition_names_the_known_ones(testbed, tmp_path):
+    config = testbed.config(tmp_path / "slurm.yaml", partition="gpu-large")
+    code, _, err = testbed.cmd(f"{tmp_path}/a.txt", "true", config=config)
+    assert code == 1
+    assert "partition 'gpu-large' in conf/slurm.yaml: choose from debug" in err
+
+
+def test_a_task_over_its_memory(testbed, tmp_path):
+    hog = "x = bytearray(400_000_000)\nimport time\nfor k in range(0, len(x), 4096): x[k] = 1\ntime.sleep(60)"
+    config = testbed.config(tmp_path / "slurm.yaml", memory="60M")
+    code, _, err = testbed.cmd(f"{tmp_path}/a.txt", "python3", "-c", hog, config=config)
+    assert code == 1
+    assert re.search(r"a 1 \(job \d+_1\) .*OUT_OF_MEMORY.*raise `memory` in conf/slurm.yaml", err), err
+    assert f"{tmp_path}/a.txt" in err
+
+
+def test_a_task_over_its_time(testbed, tmp_path):
+    config = testbed.config(tmp_path / "slurm.yaml", sbatch=["--deadline=now+4seconds", "--time=0:01"])
+    code, _, err = testbed.cmd(f"{tmp_path}/a.txt", "sleep", "60", config=config)
+    assert code == 1
+    assert re.search(r"a 1 \(job \d+_1\) ended as (DEADLINE|TIMEOUT)", err), err
+
+
+def test_a_dying_node_is_named_and_the_work_goes_on_elsewhere(testbed, tmp_path):
+    config = testbed.config(tmp_path / "slurm.yaml")
+    script = "echo on $SLURMD_NODENAME; [ $SLURMD_NODENAME = node2 ] || sleep 300"
+    words = ["--backend", "slurm", f"{tmp_path}/again.txt", "bash", "-c", script]
+    once = testbed.config(tmp_path / "once.yaml", sbatch=["--no-requeue", "--nodelist=node1"])
+    final = ["--backend", "slurm", f"{tmp_path}/once.txt", "bash", "-c", "echo started; sleep 300"]
+    processes = [
+        testbed.start("local.cmd", *words, config=config),
+        testbed.start("local.cmd", *final, config=once),
+    ]
+    testbed.wait_for(lambda: all((tmp_path / name).exists() for name in ("again.txt", "once.txt")))
+    testbed.control("stop_node", "1")
+    try:
+        outputs = [process.communicate(timeout=90) for process in processes]
+    finally:
+        testbed.control("start_node", "1")
+    assert [process.returncode for process in processes] == [0, 1], outputs
+    assert (tmp_path / "again.txt").read_text().count("on node") >= 1
+    assert "on node2" in (tmp_path / "again.txt").read_text()
+    assert re.search(r"once 1 \(job \d+_1\) ended as NODE_FAIL.*Its node failed", outputs[1][1]), outputs[1][1]
+    assert f"{tmp_path}/once.txt" in outputs[1][1]
+    testbed.wait_for(lambda: testbed.slurm("sinfo", "--noheader", "--Node", "--format=%T").count("idle") == 2)
+
+
+def test_a_full_queue_is_named(tmp_path):
+    bed = start_testbed(27300, "--max_jobs", "4")
+    try:
+        config = bed.config(tmp_path / "slurm.yaml")
+        first = bed.start(
+            "local.cmd", "--backend", "slurm", "JOB=1:2", f"{tmp_path}/first.JOB.txt", "sleep", "300", config=config
+        )
+        bed.wait_for(lambda: bed.slurm("squeue", "--noheader", "--array", "--name=first").count("\n") == 2)
+        impatient = tmp_path / "impatient.yaml"
+        impatient.write_text(config.read_text().replace("patience_minutes: 1", "patience_minutes: 0"))
+        code, _, err = bed.cmd("JOB=1:3", f"{tmp_path}/second.JOB.txt", "true", config=impatient)
+        assert code == 1
+        assert "The queue is full for you" in err
+        assert "second.sh" in err
+        first.terminate()
+        first.communicate(timeout=30)
+    finally:
+        bed.control("stop")
+    assert not bed.root.exists()
+    alive = subprocess.run(["pgrep", "-f", str(bed.root)], capture_output=True, text=True).stdout
+    assert alive == ""
+
+
+def test_a_program_of_the_site_drops_in(tmp_path):
+    """cmd.sh with the path of a program: the convention alone, whatever is behind it."""
+    site = tmp_path / "queue.pl"
+    site.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@" > "${0%/*}/called"\n')
+    site.chmod(0o755)
+    script = f"cmd_backend={site}; ngpu=2; . ./cmd.sh; ${{train_cmd}} JOB=1:2 log.JOB.txt echo JOB"
+    subprocess.run(["bash", "-c", script], cwd=RECIPE, check=True, env={**os.environ})
+    called = (tmp_path / "called").read_text().split()
+    assert called[-4:] == ["JOB=1:2", "log.JOB.txt", "echo", "JOB"]
+    assert called[called.index("--gpu") + 1] == "2"

@@ -1,0 +1,33 @@
+"""What local.train does inside a job, on a test's data and configuration: train_in_job.py DATA CONFIG OUT"""
+
+import sys
+from pathlib import Path
+
+import yaml
+
+from local.espnet import training_command
+from local.jobs import Job, run_jobs
+from local.steps import run_main
+
+DATA = {"speech": ("wav.scp", "sound"), "speech_ref1": ("spk1.scp", "sound"), "text_spk1": ("text_spk1", "text")}
+
+
+def main() -> None:
+    """Train; resume what is there."""
+    data, config, out = map(Path, sys.argv[1:])
+    command = training_command(
+        "enh_s2t_train",
+        config=yaml.safe_load(config.read_text()),
+        out=out,
+        train=data,
+        valid=data,
+        data=DATA,
+        ngpu=0,
+        resume=True,
+        extra=["--text_name", "text_spk1"],
+    )
+    run_jobs([Job("training", command, out / "train.log")], nj=1)
+
+
+if __name__ == "__main__":
+    run_main(main)

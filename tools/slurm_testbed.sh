@@ -1,0 +1,158 @@
+#!/usr/bin/env bash
+# A real Slurm on this one machine, for tests and to try the recipe's cluster backend. Debian or Ubuntu, root.
+#   eval "$(tools/slurm_testbed.sh start)"            one node
+#   eval "$(tools/slurm_testbed.sh start --nodes 2)"  two nodes, each a slurmd with its own port
+#   tools/slurm_testbed.sh stop                       ends everything and removes its files
+# Everything lies in ${SLURM_TESTBED:-/var/tmp/slurm_testbed}; /etc is left alone, and so is a Slurm that runs
+# here already. No cgroups: processes are tracked by their parents, memory by polling.
+#   start --max_jobs N       the queue takes N jobs at most
+#   start --port N           first of the ports 127.0.0.1 is listened on (default 27100)
+#   stop_node N, start_node N, status
+set -euo pipefail
+
+root=${SLURM_TESTBED:-/var/tmp/slurm_testbed}
+nodes=1
+max_jobs=10000
+port=27100
+action=${1:-help}
+shift || true
+
+fail() { echo "slurm_testbed.sh: error: $*" >&2; exit 1; }
+
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --nodes | --max_jobs | --port)
+            [ $# -ge 2 ] && [[ $2 =~ ^[0-9]+$ ]] || fail "$1 takes a whole number"
+            printf -v "${1#--}" '%s' "$2"
+            shift 2
+            ;;
+        [0-9]*) node=$1; shift ;;
+        *) fail "unknown option $1" ;;
+    esac
+done
+
+install_packages() {
+    command -v slurmctld > /dev/null && command -v slurmd > /dev/null && command -v munged > /dev/null && return
+    command -v apt-get > /dev/null || fail "installs Debian's packages slurm-wlm and munge; there is no apt-get here"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        slurm-wlm munge; } >&2 || fail "could not install slurm-wlm and munge"
+}
+
+write_configuration() {
+    local host cpus memory k
+    host=$(hostname -s)
+    cpus=$(nproc)
+    memory=$(($(awk '/MemTotal/ {print $2}' /proc/meminfo) * 9 / 10 / 1024))
+    cat << CONF
+ClusterName=testbed
+SlurmctldHost=${host}(127.0.0.1)
+SlurmctldPort=${port}
+SlurmUser=root
+AuthType=auth/munge
+# Credentials of a few seconds: a job that is queued again starts again as soon.
+AuthInfo=socket=${root}/munge.socket,cred_expire=8
+CredType=cred/munge
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
+JobCompType=jobcomp/filetxt
+JobCompLoc=${root}/finished_jobs.txt
+AccountingStorageType=accounting_storage/none
+MaxJobCount=${max_jobs}
+MinJobAge=300
+MpiDefault=none
+KillWait=5
+SlurmctldTimeout=10
+SlurmdTimeout=6
+InactiveLimit=0
+ReturnToService=2
+RebootProgram=/bin/true
+SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,requeue_setup_env_fail
+SlurmdParameters=config_overrides
+StateSaveLocation=${root}/state
+SlurmdSpoolDir=${root}/spool.%n
+SlurmctldPidFile=${root}/slurmctld.pid
+SlurmdPidFile=${root}/slurmd.%n.pid
+SlurmctldLogFile=${root}/slurmctld.log
+SlurmdLogFile=${root}/slurmd.%n.log
+CONF
+    for ((k = 1; k <= nodes; k++)); do
+        echo "NodeName=node${k} NodeHostname=${host} NodeAddr=127.0.0.1 Port=$((port + k)) CPUs=${cpus}" \
+            "RealMemory=${memory} State=UNKNOWN"
+    done
+    echo "PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP"
+}
+
+start_node() {
+    mkdir -p "${root}/spool.node$1"
+    slurmd -N "node$1" -f "${root}/slurm.conf" >&2 || fail "slurmd did not start; see ${root}/slurmd.node$1.log"
+}
+
+end() {
+    local pid
+    [ -f "$1" ] || return 0
+    pid=$(cat "$1")
+    kill "${2:--TERM}" "${pid}" 2> /dev/null || true
+    for _ in $(seq 50); do
+        kill -0 "${pid}" 2> /dev/null || break
+        sleep 0.1
+    done
+    kill -KILL "${pid}" 2> /dev/null || true
+    rm -f "$1"
+}
+
+
+start() {
+    [ "$(id -u)" -eq 0 ] || fail "start it as root"
+    [ ! -f "${root}/slurm.conf" ] || fail "${root} is in use: tools/slurm_testbed.sh stop first"
+    install_packages
+    mkdir -p "${root}/state"
+    chmod 0755 "${root}"
+    (umask 0377 && head -c 1024 /dev/urandom > "${root}/munge.key")
+    munged --force --key-file="${root}/munge.key" --socket="${root}/munge.socket" --pid-file="${root}/munged.pid" \
+        --log-file="${root}/munged.log" --seed-file="${root}/munged.seed" 2>> "${root}/munged.log" ||
+        fail "munged did not start; see ${root}/munged.log"
+    write_configuration > "${root}/slurm.conf"
+    export SLURM_CONF=${root}/slurm.conf
+    slurmctld -f "${root}/slurm.conf" >&2 || fail "slurmctld did not start; see ${root}/slurmctld.log"
+    for ((k = 1; k <= nodes; k++)); do start_node "${k}"; done
+    for _ in $(seq 150); do
+        [ "$(sinfo --noheader --Node --format=%T 2> /dev/null | grep -c '^idle')" -ne "${nodes}" ] || {
+            echo "export SLURM_CONF=${root}/slurm.conf"
+            return
+        }
+        sleep 0.2
+    done
+    sinfo --Node --long >&2 || true
+    fail "the nodes did not come up; see ${root}/slurmctld.log"
+}
+
+stop() {
+    [ -d "${root}" ] || return 0
+    export SLURM_CONF=${root}/slurm.conf
+    if [ -f "${SLURM_CONF}" ] && timeout 5 scontrol ping > /dev/null 2>&1; then
+        timeout 5 scancel --user="$(id -un)" 2> /dev/null || true
+        for _ in $(seq 80); do
+            [ -n "$(timeout 5 squeue --noheader 2> /dev/null)" ] || break
+            sleep 0.1
+        done
+    fi
+    for pid_file in "${root}"/slurmd.*.pid "${root}/slurmctld.pid" "${root}/munged.pid"; do end "${pid_file}"; done
+    rm -rf "${root}"
+}
+
+case "${action}" in
+    start) start ;;
+    stop) stop ;;
+    start_node) SLURM_CONF=${root}/slurm.conf start_node "${node:?which node}" ;;
+    stop_node) end "${root}/slurmd.node${node:?which node}.pid" -KILL ;;
+    status) SLURM_CONF=${root}/slurm.conf sinfo --Node --long ;;
+    *)
+        sed -n '2,/^set -euo/p' "$0" | sed '$d; s/^# \{0,1\}//'
+        [ "${action}" = help ] || exit 2
+        ;;
+esac
