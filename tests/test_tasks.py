@@ -228,6 +228,19 @@ def test_accumulated_gradients_are_those_of_the_joint_batch(build, data, criteri
     torch.testing.assert_close(halves, whole, rtol=1e-4, atol=1e-5 * float(whole.abs().max()))
 
 
+def test_the_objectives_upstream_is_loaded_in_training_alone(build, data, make_upstream):
+    """Jobs that decode, enhance or collect statistics build the criteria, but never call them."""
+    own = {"model": "local", "checkpoint": str(make_upstream(encoder_num_layers=1))}
+    model = build(criterion="ssl_mse", criterion_conf={"upstream": own})
+    backbone = model.enh_model.loss_wrappers[0].criterion.upstream.backbone
+    model.collect_feats(**data)
+    with torch.no_grad():
+        model.eval().encode(data["speech"][:1], data["speech_lengths"][:1])
+    assert not backbone.loaded
+    model.train()(**data)
+    assert backbone.loaded
+
+
 WRONG = [
     ({"criterion_conf": {"gama": 1}}, r"ssl_soft_dtw: unknown key gama; accepted keys are .*gamma"),
     ({"criterion_conf": {"gamma": 0}}, r"ssl_soft_dtw: gamma: 0 is not accepted; give a number above 0"),

@@ -42,7 +42,7 @@ def find_jobs(inputs: Sequence[str | os.PathLike[str]], out: Path, suffix: str) 
     Args:
         inputs: Files, and folders that are searched for files with the endings of audio.
         out: Where results go; below it, a folder's own structure is kept.
-        suffix: Ending of the results, with its dot.
+        suffix: Ending of the results, with its dot: ".wav", "_spk1.wav".
 
     Returns:
         A job per file.
@@ -53,7 +53,7 @@ def find_jobs(inputs: Sequence[str | os.PathLike[str]], out: Path, suffix: str) 
     """
     sources: dict[Path, Path] = {}
     for source, relative in (pair for name in inputs for pair in _audio_below(Path(name), out)):
-        target = out / relative.with_suffix(suffix)
+        target = out / relative.with_name(relative.stem + suffix)
         if target in sources and sources[target].resolve() != source.resolve():
             raise ValueError(f"{sources[target]} and {source} would both become {target}: give one of them at a time")
         if target.resolve() == source.resolve():
