@@ -5,9 +5,10 @@ Each round times every system once, in turn, so that what else the machine does 
 has used up --seconds at a shape drops out of later rounds. The first call of each at a shape warms up and does not
 count. Ratios are those of the least times; medians stand beside them.
 
-floor      what no implementation over a cost matrix can do without: the product x y^T, (N, D) by (D, M), for the
-           costs, and the product E y, (N, M) by (M, D), for the gradient to x (with --gradients both, E^T x too).
-           torch.bmm for a full batch, torch.mm at each pair's own lengths for a mixed one.
+floor      the full products alone: x y^T, (N, D) by (D, M), for the costs, and E y, (N, M) by (M, D), for the
+           gradient to x (with --gradients both, E^T x too). torch.bmm for a full batch, torch.mm at each pair's own
+           lengths for a mixed one. This package leaves out what is zero in E, which is most of it while --gamma is
+           small and little when it is large (try 100).
 recursion  soft-DTW of given cost matrices, forward and backward, in wall-clock nanoseconds for each cell within
            the lengths.
 memory     resident memory at the worst moment of one call, above what was held before (features and libraries),

@@ -10,6 +10,10 @@ from espnet_plugins.soft_dtw.pairs import Pairs
 
 DISTANCES = ("sqeuclidean", "cosine")
 
+# Rows whose columns are found together, and the share of a matrix above which it is multiplied as one.
+_SPAN = 128
+_WORTHWHILE = 0.7
+
 # Which two of (x, y) the cost matrices of a block of pairs lie between.
 Blocks = tuple[tuple[int, int], ...]
 
@@ -81,8 +85,13 @@ class PairwiseCost(torch.autograd.Function):
                         into[side].zero_()
             for area, _, other, into in _parts(grad, pairs, blocks, frames, grads, split=_on_host(grad)):
                 for side, slope in enumerate((area, area.mT)):
-                    if into[side] is not None:
-                        _add_product(into[side], slope, other[1 - side], -2 if squared else -1)
+                    if into[side] is None:
+                        continue
+                    for rows, columns in _spans(slope):
+                        frames_met = other[1 - side][..., columns, :]
+                        _add_product(
+                            into[side][..., rows, :], slope[..., rows, columns], frames_met, -2 if squared else -1
+                        )
         _clear_padding(grads, pairs)
         return *grads, None, None, None, None
 
@@ -132,6 +141,27 @@ def _row_sum(slope: torch.Tensor) -> torch.Tensor:
     # A single row or column is summed in an order that depends on its stride.
     slope = slope.contiguous() if 1 in slope.shape[-2:] else slope
     return slope.sum(-1, keepdim=True)
+
+
+def _spans(slope: torch.Tensor) -> list[tuple[slice, slice]]:
+    """Rows and columns of the parts of the gradient of a pair that hold all that is not zero.
+
+    The smaller gamma, the narrower the path that an alignment follows, and what lies off it need not be multiplied.
+    Decided from the values of the pair alone, so that it gets the same bits in every batch.
+    """
+    n, m = slope.shape[-2:]
+    everything = [(slice(0, n), slice(0, m))]
+    if slope.dim() == 3 or n < 2 * _SPAN:
+        return everything
+    spans = []
+    # All values of a pair have one sign: a sum is zero where each of them is.
+    used = torch.stack([rows.sum(0) for rows in slope.split(_SPAN)]) != 0
+    for k, columns in enumerate(used.numpy()):
+        if columns.any():
+            first, last = columns.argmax(), m - columns[::-1].argmax()
+            spans.append((slice(k * _SPAN, min((k + 1) * _SPAN, n)), slice(int(first), int(last))))
+    area = sum((rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in spans)
+    return spans if area < _WORTHWHILE * n * m else everything
 
 
 def _add_product(into: torch.Tensor, a: torch.Tensor, b: torch.Tensor, factor: float) -> None:

@@ -33,6 +33,24 @@ def test_gradcheck_across_strips():
     assert torch.autograd.gradcheck(lambda c: soft_dtw_from_cost(c, gamma=0.3, backend="cpu"), (cost,), fast_mode=True)
 
 
+@pytest.mark.parametrize("gamma", [0.01, 1.0, 1e3])
+@pytest.mark.parametrize("weights", [[1.0, 1.0], [-2.0, 0.0]], ids=str)
+def test_long_gradients_are_those_of_costs_written_out(gamma, weights):
+    """Long enough for the products to leave out what the alignment leaves out."""
+    pytest.importorskip("numba")
+    x, y = (torch.randn(2, k, 3, dtype=torch.float64, requires_grad=True) for k in (290, 400))
+    options = {"x_lengths": [290, 257], "y_lengths": [270, 400], "gamma": gamma, "backend": "cpu"}
+    results = []
+    for written_out in (False, True):
+        if written_out:
+            value = soft_dtw_from_cost((x[:, :, None] - y[:, None]).square().sum(-1), **options)
+        else:
+            value = soft_dtw(x, y, **options)
+        results.append(torch.autograd.grad((value * torch.tensor(weights)).sum(), (x, y)))
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("leaf", ["x", "y"])
 def test_gradient_to_one_side_only(backend, leaf):
     sides = {"x": torch.randn(2, 5, 3), "y": torch.randn(2, 4, 3)}

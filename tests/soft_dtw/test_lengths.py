@@ -54,6 +54,19 @@ def test_full_batch_is_each_pair_alone_bit_for_bit(function, distance, size, dim
     check_against_pairs_alone(function, x, y, *lengths, gamma=0.3, distance=distance, backend="cpu")
 
 
+@pytest.mark.parametrize("gamma", [0.1, 100.0])
+def test_long_batch_is_each_pair_alone_bit_for_bit(gamma):
+    """Long enough for the products to leave out what the alignment leaves out."""
+    pytest.importorskip("numba", reason="the cpu backend needs numba")
+    x, y = torch.randn(3, 300, 40), torch.randn(3, 330, 40)
+    lengths = [300, 257, 256], [330, 270, 129]
+    for side, ends in zip((x, y), lengths, strict=True):
+        for pair, length in enumerate(ends):
+            side[pair, length:] = float("nan")
+    frames = x.requires_grad_(), y.requires_grad_()
+    check_against_pairs_alone(soft_dtw, *frames, *lengths, *lengths, gamma=gamma, backend="cpu")
+
+
 @pytest.mark.parametrize("padding", [float("nan"), float("inf"), -float("inf"), 1e30])
 @pytest.mark.parametrize("distance", ["sqeuclidean", "cosine"])
 def test_padding_may_hold_anything(backend, padding, distance):
