@@ -41,17 +41,6 @@ class Testbed:
         """Run a program of Slurm's; give what it prints."""
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60).stdout
 
-    def config(self, path: Path, **changes) -> Path:
-        """Write a configuration for this machine; `changes` are settings of every kind of job."""
-        content = yaml.safe_load((RECIPE / "conf" / "slurm.yaml").read_text())
-        content["defaults"].update(memory="100M", cpus=1, time="10")
-        for kind in content["kinds"].values():
-            for name in ("memory", "cpus", "time"):
-                kind.pop(name, None)
-            kind.update(changes)
-        path.write_text(yaml.safe_dump({**content, "poll_seconds": 0.5, "patience_minutes": 1}))
-        return path
-
     def start(self, *words: str, config: Path, **options) -> subprocess.Popen:
         """Start a module of the recipe: start("local.cmd", "--backend", "slurm", ...)."""
         environment = {
@@ -83,11 +72,28 @@ class Testbed:
             time.sleep(0.2)
 
 
-def start_testbed(port: int, *options: str) -> Testbed:
-    """Start a Slurm, or skip the test and say why it cannot be."""
+def write_small_config(path: Path, **changes) -> Path:
+    """Write a configuration for this machine; `changes` are settings of every kind of job."""
+    content = yaml.safe_load((RECIPE / "conf" / "slurm.yaml").read_text())
+    content["defaults"].update(memory="100M", cpus=1, time="10")
+    for kind in content["kinds"].values():
+        for name in ("memory", "cpus", "time"):
+            kind.pop(name, None)
+        kind.update(changes)
+    path.write_text(yaml.safe_dump({**content, "poll_seconds": 0.5, "patience_minutes": 1}))
+    return path
+
+
+def skip_without_slurm() -> None:
+    """Skip the test where no Slurm can be had, and say why."""
     if os.geteuid() != 0:
         pytest.skip("a Slurm of one's own takes root")
     if shutil.which("slurmctld") is None and shutil.which("apt-get") is None:
         pytest.skip("Slurm is not installed, and without apt-get it is not to be had")
+
+
+def start_testbed(port: int, *options: str) -> Testbed:
+    """Start a Slurm, or skip the test and say why it cannot be."""
+    skip_without_slurm()
     # In /tmp: the path of a socket must be short.
     return Testbed(Path(tempfile.mkdtemp(prefix="slurm", dir="/tmp")), port, *options)

@@ -41,7 +41,9 @@ install_packages() {
 write_configuration() {
     local host cpus memory k
     host=$(hostname -s)
-    cpus=$(nproc)
+    # nproc would heed OMP_NUM_THREADS; two at least, so that there is something to share.
+    cpus=$(getconf _NPROCESSORS_ONLN)
+    [ "${cpus}" -ge 2 ] || cpus=2
     memory=$(($(awk '/MemTotal/ {print $2}' /proc/meminfo) * 9 / 10 / 1024))
     cat << CONF
 ClusterName=testbed

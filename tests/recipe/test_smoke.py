@@ -2,14 +2,17 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from slurm_testbed import REPOSITORY, skip_without_slurm, write_small_config
 
 pytestmark = pytest.mark.recipe
 
@@ -152,3 +155,42 @@ def test_a_stage_whose_inputs_are_gone_names_them(finished, tmp_path):
     result = run(tmp_path, "--stage", "5", "--stop_stage", "5", check=False)
     assert result.returncode == 2
     assert re.search(r"asr/\.train\.done is missing: stage 4 makes it", result.stderr)
+
+
+def test_the_page_about_clusters_is_true_and_gives_the_local_results(finished, tmp_path):
+    """Every command of docs/cluster.md, on the Slurm that it starts; the whole recipe as job arrays."""
+    local, stdout = finished
+    skip_without_slurm()
+    config = write_small_config(tmp_path / "slurm.yaml", memory="3G", time="30")
+    page = (REPOSITORY / "docs" / "cluster.md").read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    folders = shlex.join(options(tmp_path / "a run")[2:])
+    blocks = [block.replace("./run.sh --preset smoke", f"./run.sh --preset smoke {folders}") for block in blocks]
+    # The chain that was submitted last ends before the page does.
+    records = tmp_path / "records.txt"
+    wait = f'while [ -n "$(squeue --noheader)" ]; do sleep 1; done\nscontrol show job > {records}\n'
+    blocks.insert(-1, wait)
+    script = "set -euo pipefail\n" + "\n".join(f"echo '== block {k}'\n{block}" for k, block in enumerate(blocks))
+    with tempfile.TemporaryDirectory(prefix="slurm", dir="/tmp") as testbed:
+        environment = {**os.environ, "SLURM_TESTBED": f"{testbed}/bed", "CLUSTER_CONFIG": str(config)}
+        try:
+            result = subprocess.run(
+                ["bash", "-c", script], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=850
+            )
+        finally:
+            subprocess.run([REPOSITORY / "tools" / "slurm_testbed.sh", "stop"], env=environment, check=True)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    outputs = re.split(r"^== block \d+\n", result.stdout, flags=re.MULTILINE)[1:]
+    run_index = next(k for k, block in enumerate(blocks) if "--cmd_backend slurm\n" in block)
+    assert [line for line in table(outputs[run_index]) if not line.startswith("#")] == table(stdout)
+    for name in ("se/model.pth", "asr/model.pth", TRAINED + "/model.pth"):
+        same_tensors(tmp_path / "a run" / "expdir" / name, local / "expdir" / name)
+    status = outputs[run_index + 1].splitlines()
+    assert status[0].split() == ["stage", "part", "job", "state", "progress"]
+    assert [line for line in status if re.match(r"5 +ssl_soft_dtw_joint_seed0 .*done", line)]
+    jobs = re.findall(r"JobId=\d+ ArrayJobId=(\d+) ArrayTaskId=(\d+) JobName=(\w+)\n", records.read_text())
+    for name in ("dump", "train", "joint", "decode"):
+        own = [(job, task) for job, task, job_name in jobs if job_name == name]
+        assert len({job for job, _ in own}) == 1, name
+        assert len(own) >= 2, name
+    assert re.search(r"\[stage 7\] score: 1 tasks, job \d+\n.*\[stage 8\] report", outputs[run_index + 2])

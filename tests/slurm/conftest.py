@@ -1,9 +1,10 @@
 """Settings for small jobs on the Slurm of these tests."""
 
 import pytest
+from slurm_testbed import write_small_config
 
 
 @pytest.fixture
-def config(testbed, tmp_path):
+def config(tmp_path):
     """A configuration whose jobs are small."""
-    return testbed.config(tmp_path / "slurm.yaml")
+    return write_small_config(tmp_path / "slurm.yaml")

@@ -6,7 +6,7 @@ import signal
 import subprocess
 
 import pytest
-from slurm_testbed import RECIPE, start_testbed
+from slurm_testbed import RECIPE, start_testbed, write_small_config
 
 pytestmark = pytest.mark.recipe
 
@@ -76,7 +76,7 @@ def test_only_the_listed_variables_are_passed_on(testbed, config, tmp_path, monk
 
 
 def test_an_unknown_partition_names_the_known_ones(testbed, tmp_path):
-    config = testbed.config(tmp_path / "slurm.yaml", partition="gpu-large")
+    config = write_small_config(tmp_path / "slurm.yaml", partition="gpu-large")
     code, _, err = testbed.cmd(f"{tmp_path}/a.txt", "true", config=config)
     assert code == 1
     assert "partition 'gpu-large' in conf/slurm.yaml: choose from debug" in err
@@ -84,7 +84,7 @@ def test_an_unknown_partition_names_the_known_ones(testbed, tmp_path):
 
 def test_a_task_over_its_memory(testbed, tmp_path):
     hog = "x = bytearray(400_000_000)\nimport time\nfor k in range(0, len(x), 4096): x[k] = 1\ntime.sleep(60)"
-    config = testbed.config(tmp_path / "slurm.yaml", memory="60M")
+    config = write_small_config(tmp_path / "slurm.yaml", memory="60M")
     code, _, err = testbed.cmd(f"{tmp_path}/a.txt", "python3", "-c", hog, config=config)
     assert code == 1
     assert re.search(r"a 1 \(job \d+_1\) .*OUT_OF_MEMORY.*raise `memory` in conf/slurm.yaml", err), err
@@ -92,17 +92,17 @@ def test_a_task_over_its_memory(testbed, tmp_path):
 
 
 def test_a_task_over_its_time(testbed, tmp_path):
-    config = testbed.config(tmp_path / "slurm.yaml", sbatch=["--deadline=now+4seconds", "--time=0:01"])
+    config = write_small_config(tmp_path / "slurm.yaml", sbatch=["--deadline=now+4seconds", "--time=0:01"])
     code, _, err = testbed.cmd(f"{tmp_path}/a.txt", "sleep", "60", config=config)
     assert code == 1
     assert re.search(r"a 1 \(job \d+_1\) ended as (DEADLINE|TIMEOUT)", err), err
 
 
 def test_a_dying_node_is_named_and_the_work_goes_on_elsewhere(testbed, tmp_path):
-    config = testbed.config(tmp_path / "slurm.yaml")
+    config = write_small_config(tmp_path / "slurm.yaml")
     script = "echo on $SLURMD_NODENAME; [ $SLURMD_NODENAME = node2 ] || sleep 300"
     words = ["--backend", "slurm", f"{tmp_path}/again.txt", "bash", "-c", script]
-    once = testbed.config(tmp_path / "once.yaml", sbatch=["--no-requeue", "--nodelist=node1"])
+    once = write_small_config(tmp_path / "once.yaml", sbatch=["--no-requeue", "--nodelist=node1"])
     final = ["--backend", "slurm", f"{tmp_path}/once.txt", "bash", "-c", "echo started; sleep 300"]
     processes = [
         testbed.start("local.cmd", *words, config=config),
@@ -125,7 +125,7 @@ def test_a_dying_node_is_named_and_the_work_goes_on_elsewhere(testbed, tmp_path)
 def test_a_full_queue_is_named(tmp_path):
     bed = start_testbed(27300, "--max_jobs", "4")
     try:
-        config = bed.config(tmp_path / "slurm.yaml")
+        config = write_small_config(tmp_path / "slurm.yaml")
         first = bed.start(
             "local.cmd", "--backend", "slurm", "JOB=1:2", f"{tmp_path}/first.JOB.txt", "sleep", "300", config=config
         )

@@ -9,7 +9,7 @@ import pytest
 import tiny_training
 import torch
 import yaml
-from slurm_testbed import RECIPE, REPOSITORY
+from slurm_testbed import RECIPE, REPOSITORY, write_small_config
 
 from espnet_plugins.train import checkpoint
 
@@ -38,7 +38,7 @@ class Training:
 
     def start(self, name, **resources):
         """Train as a job."""
-        config = self.testbed.config(self.folder / f"{name}.yaml", **{"memory": "3G", **resources})
+        config = write_small_config(self.folder / f"{name}.yaml", **{"memory": "3G", **resources})
         words = ["--backend", "slurm", "--kind", "train", f"{self.folder}/{name}.txt", *self.words(name)]
         return self.testbed.start("local.cmd", *words, config=config)
 
