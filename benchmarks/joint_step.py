@@ -5,7 +5,7 @@
 
 The model is the recipe's (conf/train_joint.yaml, objectives/*.yaml) over an upstream in its real configuration with
 random weights, the batch padded noise of unequal lengths. All variants take turns within each round, in a changing
-order, and ratios are taken within a round:
+order, and ratios are taken within a round (Ctrl-C ends after the last whole one):
 
   OBJECTIVE          the joint step as trained: enhance, objective + CTC, backward, clip, Adam
   ssl_soft_dtw=      the same with speeds whose references together last as long as ssl_mse's: what alignment costs
@@ -189,6 +189,21 @@ class Peak:
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
 
 
+def measure_until_interrupted(variants: list[Variant], *, rounds: int, device: torch.device) -> int:
+    """Measure; Ctrl-C ends it after the last whole round. Gives the number of rounds."""
+    try:
+        measure(variants, rounds=rounds, device=device)
+    except KeyboardInterrupt:
+        rounds = min(len(variant.work) for variant in variants)
+        if not rounds:
+            raise SystemExit("\ninterrupted before the first round was whole") from None
+        for variant in variants:
+            for values in (variant.seconds, variant.work, variant.peaks):
+                del values[rounds:]
+        print(f"\ninterrupted: {rounds} rounds are whole", file=sys.stderr)
+    return rounds
+
+
 def measure(variants: list[Variant], *, rounds: int, device: torch.device) -> None:
     """Take turns, after a round that warms up; print what is done and how long the rest will take."""
     peak, start, done = Peak(device), time.perf_counter(), 0
@@ -320,7 +335,7 @@ def main() -> None:
     get_shared_upstream(args.upstream, pretrained=False).backbone.model(args.device)
     with tempfile.TemporaryDirectory() as folder:
         variants = make_variants(args, Path(folder), make_batch(args.seconds, args.device))
-    measure(variants, rounds=args.rounds, device=args.device)
+    settings["rounds"] = measure_until_interrupted(variants, rounds=args.rounds, device=args.device)
     environment = describe_environment(shlex.join(sys.argv), date=time.strftime("%F %T %Z"))
     summary = summarise(variants)
     markdown = to_markdown(summary, settings, environment)
