@@ -143,7 +143,8 @@ stop() {
             sleep 0.1
         done
     fi
-    for pid_file in "${root}"/slurmd.*.pid "${root}/slurmctld.pid" "${root}/munged.pid"; do end "${pid_file}"; done
+    for pid_file in "${root}"/slurmd.*.pid; do end "${pid_file}" -KILL; done
+    for pid_file in "${root}/slurmctld.pid" "${root}/munged.pid"; do end "${pid_file}"; done
     rm -rf "${root}"
 }
 

@@ -16,6 +16,7 @@ from local.config import Recipe, add_common_arguments, add_resume_argument, add_
 from local.phases import Phase, Unit, phases
 from local.resources import ClusterConfig, Resources, load_cluster_config
 from local.slurm import Array, submit
+from local.slurm_wait import ends_by_signal
 from local.steps import OptionError, RecipeError, atomic_path, log, run_main
 from local.task import write_commands
 
@@ -93,12 +94,12 @@ def run_attached(recipe: Recipe, todo: Sequence[Phase]) -> None:
 
 
 def _call(command: Sequence[str]) -> int:
-    with subprocess.Popen(command) as process:
+    with ends_by_signal(), subprocess.Popen(command) as process:
         try:
             return process.wait()
-        except KeyboardInterrupt:
-            # Ctrl-C reaches the command, too: it cancels its jobs and ends by itself.
-            process.wait()
+        except SystemExit:
+            # Ctrl-C reaches the command by itself, other signals do not; it cancels its jobs and ends.
+            process.terminate()
             raise
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -195,4 +196,5 @@ def resume_from_args(args: argparse.Namespace) -> bool:
     """
     if args.resume not in ("true", "false"):
         raise OptionError(f"--resume is true or false, not '{args.resume}'")
-    return args.resume == "true"
+    # A job that was queued again goes on with what it began.
+    return args.resume == "true" or int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0

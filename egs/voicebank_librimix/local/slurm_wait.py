@@ -33,7 +33,7 @@ _ADVICE = {
 
 
 @contextmanager
-def _ends_by_signal():
+def ends_by_signal():
     """Turn SIGTERM and SIGHUP into SystemExit, so that what was submitted is cancelled."""
 
     def end(number, _frame):
@@ -57,7 +57,7 @@ def wait(submission: Submission, config: ClusterConfig) -> None:
     Raises:
         RecipeError: When tasks failed, naming each with its job, its log and the log's last lines.
     """
-    with _ends_by_signal():
+    with ends_by_signal():
         try:
             failures = _wait(submission, config)
         except BaseException:
