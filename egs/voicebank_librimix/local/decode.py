@@ -10,8 +10,10 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from local.config import Recipe, Run, add_common_arguments, add_run_arguments, read_yaml, runs_from_args
+from local.config import Recipe, Run, add_common_arguments, add_run_arguments, runs_from_args
+from local.espnet import merged_config
 from local.jobs import Job, run_jobs
 from local.kaldi_dir import read_table, write_table
 from local.steps import MissingInput, Step, atomic_path, log, run_main
@@ -89,7 +91,7 @@ def enhance_step(recipe: Recipe, system: System, name: str) -> Step:
         name,
         settings={
             "utterances": 0 if everything else recipe.preset["quality_utterances"],
-            "onednn": read_yaml(recipe.conf("decode_asr.yaml"))["onednn"],
+            "onednn": _decoding(recipe)["onednn"],
         },
         outputs=("spk1.scp", "wavs"),
     )
@@ -97,7 +99,7 @@ def enhance_step(recipe: Recipe, system: System, name: str) -> Step:
 
 def recognise_step(recipe: Recipe, system: System, name: str) -> Step:
     """The transcripts of a system on a test set."""
-    settings = {"input": system.input, "decoding": read_yaml(recipe.conf("decode_asr.yaml"))}
+    settings = {"input": system.input, "decoding": _decoding(recipe)}
     folder = recipe.expdir / "decode" / system.name / name
     step = _step(recipe, system.trained, "recognise", folder, name, settings=settings, outputs=("text",))
     if system.front_end == "separate":
@@ -105,6 +107,10 @@ def recognise_step(recipe: Recipe, system: System, name: str) -> Step:
     if twin := same_audio(recipe, system, name):
         step.inputs["same_audio"] = (recognise_step(recipe, *twin).done, STAGE)
     return step
+
+
+def _decoding(recipe: Recipe) -> dict[str, Any]:
+    return merged_config(recipe, ["decode_asr.yaml"])
 
 
 def _step(recipe: Recipe, trained: Sequence[Step], kind: str, out: Path, name: str, *, settings, outputs) -> Step:

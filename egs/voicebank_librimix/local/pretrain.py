@@ -1,4 +1,4 @@
-"""Stage 2: a small HuBERT, pre-trained on the clean training speech through ESPnet's HuBERT task."""
+"""Stage 2: the SSL model: a published one, or a small HuBERT pre-trained here through ESPnet's HuBERT task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from local.config import Recipe, add_common_arguments, add_resume_argument, resume_from_args
 from local.espnet import HUBERT_DATA, merged_config, training_command
 from local.jobs import Job, run_jobs
-from local.steps import Step, atomic_path, remove, run_main
+from local.steps import RecipeError, Step, atomic_path, log, remove, run_main
 
 STAGE = 2
 _RECEPTIVE_FIELD = 400
@@ -18,8 +18,23 @@ _HOP = 320
 _SAMPLE_RATE = 16000
 
 
+def upstream_options(recipe: Recipe) -> dict[str, str]:
+    """How the front-end of the recogniser and the objectives find the SSL model.
+
+    Args:
+        recipe: Its preset's `ssl` names a published `model`, and a `checkpoint` where it lies elsewhere than in
+            the folder of downloads; or it says how one is pre-trained.
+    """
+    settings = recipe.preset["ssl"]
+    if "model" not in settings:
+        return {"model": "local", "checkpoint": str(recipe.expdir / "ssl" / "upstream.pth")}
+    return {"model": settings["model"], "checkpoint": settings.get("checkpoint") or str(recipe.downloads / "ssl")}
+
+
 def upstream_step(recipe: Recipe) -> Step:
     """The step that leaves the SSL model; its `.done` is an input of every training over the model."""
+    if "model" in recipe.preset["ssl"]:
+        return Step("ssl", stage=STAGE, out=recipe.expdir / "ssl", settings={"model": recipe.preset["ssl"]["model"]})
     config = merged_config(recipe, ["train_ssl.yaml"], {"seed": recipe.preset["seed"]})
     return Step(
         "ssl",
@@ -125,13 +140,35 @@ def pretrain(recipe: Recipe, step: Step, *, resume: bool) -> None:
         export_espnet_hubert(hubert / "config.yaml", hubert / "train.loss.ave_1best.pth", tmp)
 
 
+def fetch(recipe: Recipe) -> None:
+    """Download a published SSL model unless it is there, and read it once.
+
+    Raises:
+        RecipeError: When it cannot be had, or is damaged.
+    """
+    from espnet_plugins.ssl import describe_upstream
+
+    options = upstream_options(recipe)
+    if "checkpoint" not in recipe.preset["ssl"]:
+        Path(options["checkpoint"]).mkdir(parents=True, exist_ok=True)
+    try:
+        upstream = describe_upstream(options["model"], checkpoint=options["checkpoint"])
+        log(f"{upstream.name}: {upstream.n_layers} layers, {upstream.dim} features, hop {upstream.hop}")
+        upstream.build()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise RecipeError(f"SSL model: {error}") from error
+
+
 def main() -> None:
-    """Pre-train unless it is done."""
+    """Fetch or pre-train unless it is done."""
     parser = argparse.ArgumentParser(description=__doc__)
     args = add_resume_argument(add_common_arguments(parser)).parse_args()
     recipe = Recipe.from_args(args)
     step = upstream_step(recipe)
-    step.run(lambda: pretrain(recipe, step, resume=resume_from_args(args)))
+    if "model" in recipe.preset["ssl"]:
+        step.run(lambda: fetch(recipe))
+    else:
+        step.run(lambda: pretrain(recipe, step, resume=resume_from_args(args)))
 
 
 if __name__ == "__main__":

@@ -20,17 +20,12 @@ from local.config import (
 )
 from local.espnet import ASR_DATA, ENH_DATA, JOINT_DATA, merged_config, training_command
 from local.jobs import Job, run_jobs
-from local.pretrain import upstream_step
+from local.pretrain import upstream_options, upstream_step
 from local.steps import Step, atomic_path, remove, run_main
 
 # What a training leaves, for the stages behind it.
 MODEL = "model.pth"
 CURVE_COLUMNS = ("epoch", "updates", "seconds", "valid_loss", "valid_cer_ctc", "valid_wer_ctc")
-
-
-def upstream_options(recipe: Recipe) -> dict[str, str]:
-    """How the front-end of the recogniser and the objectives find the SSL model."""
-    return {"model": "local", "checkpoint": str(recipe.expdir / "ssl" / "upstream.pth")}
 
 
 def _data_inputs(recipe: Recipe) -> dict[str, tuple[Path, int]]:
@@ -51,10 +46,36 @@ def asr_step(recipe: Recipe) -> Step:
     return _training_step(recipe, "asr", stage=4, inputs=inputs, config=config)
 
 
+def joint_modules(se: Mapping[str, Any], asr: Mapping[str, Any]) -> dict[str, Any]:
+    """The modules of a front-end and a recogniser under the names that ESPnet's joint task gives them.
+
+    Args:
+        se: Configuration of the front-end's training.
+        asr: Configuration of the recogniser's training.
+
+    Returns:
+        The part of a joint configuration that says what the model is made of.
+
+    Example:
+        >>> joint_modules({"encoder": "conv", "max_epoch": 9}, {"encoder": "rnn", "frontend": "frozen_ssl"})
+        {'enh_encoder': 'conv', 'frontend': 'frozen_ssl', 'asr_encoder': 'rnn'}
+    """
+    modules = {f"enh_{name}": se[name] for name in _with_options("encoder", "separator", "decoder") if name in se}
+    modules |= {name: asr[name] for name in _with_options("frontend", "specaug", "normalize") if name in asr}
+    renamed = {f"asr_{name}": asr[name] for name in _with_options("encoder", "decoder", "model") if name in asr}
+    return modules | renamed
+
+
+def _with_options(*modules: str) -> list[str]:
+    """ESPnet's keys of modules: the choice and its options."""
+    return [key for module in modules for key in (module, f"{module}_conf")]
+
+
 def joint_step(recipe: Recipe, run: Run) -> Step:
     """Stage 5: one objective, one seed, from the models of stages 3 and 4."""
+    modules = joint_modules(merged_config(recipe, ["train_se.yaml"]), merged_config(recipe, ["train_asr.yaml"]))
     names = ["train_joint.yaml", f"finetune/{run.finetune}.yaml", f"objectives/{run.objective}.yaml"]
-    config = merged_config(recipe, names, {"seed": run.seed})
+    config = modules | merged_config(recipe, names, {"seed": run.seed})
     inputs = {
         **asr_step(recipe).inputs,
         "se": (se_step(recipe).done, 3),

@@ -1,0 +1,56 @@
+"""The presets' models fit together: what stages 3 and 4 train is what stage 5 starts from."""
+
+import argparse
+
+import pytest
+from espnet2.tasks.abs_task import AbsTask
+
+from espnet_plugins.tasks import EnhTask, JointTask, RecognitionTask
+from local.config import Recipe, Run, add_common_arguments
+from local.espnet import merged_config
+from local.train import joint_step
+
+# Architecture alone: no weights are at hand.
+UPSTREAM = {"model": "hubert_base", "pretrained": False}
+
+
+def recipe(tmp_path, preset):
+    options = ["--preset", preset, "--expdir", str(tmp_path / "exp"), "--dumpdir", str(tmp_path / "dump")]
+    return Recipe.from_args(add_common_arguments(argparse.ArgumentParser()).parse_args(options))
+
+
+def build(task: type[AbsTask], config, tmp_path):
+    tokens = tmp_path / "tokens.txt"
+    tokens.write_text("<blank>\n<unk>\n\u2581one\n<sos/eos>\n")
+    args = argparse.Namespace(**{**task.get_default_config(), **config})
+    args.token_list, args.token_type, args.input_size = str(tokens), "word", None
+    return task.build_model(args)
+
+
+def with_upstream(config):
+    for key in ("frontend_conf",):
+        config[key] = {**config.get(key, {}), "upstream": UPSTREAM}
+    for criterion in config.get("enh_criterions", []):
+        if criterion["name"].startswith("ssl_"):
+            criterion["conf"]["upstream"] = UPSTREAM
+    return config
+
+
+@pytest.mark.parametrize("preset", ["full"])
+def test_the_joint_model_takes_the_weights_of_front_end_and_recogniser(tmp_path, preset):
+    made = recipe(tmp_path, preset)
+    front_end = build(EnhTask, merged_config(made, ["train_se.yaml"]), tmp_path)
+    recogniser = build(RecognitionTask, with_upstream(merged_config(made, ["train_asr.yaml"])), tmp_path)
+    joint = build(JointTask, with_upstream(joint_step(made, Run("ssl_mse", "joint", 0)).settings["config"]), tmp_path)
+    for part, trained in ((joint.enh_model, front_end), (joint.s2t_model, recogniser)):
+        ours, theirs = part.state_dict(), trained.state_dict()
+        assert {name: value.shape for name, value in ours.items()} == {n: v.shape for n, v in theirs.items()}
+
+
+def test_the_module_options_of_mini_are_those_of_its_parts(tmp_path):
+    config = joint_step(recipe(tmp_path, "mini"), Run("si_snr", "joint", 0)).settings["config"]
+    assert config["enh_separator_conf"]["bottleneck_dim"] == 48
+    assert config["asr_encoder_conf"]["subsample"] == [2, 2]
+    assert config["asr_model_conf"] == {"ctc_weight": 1.0}
+    assert config["model_conf"] == {"enh_weight": 1.0, "asr_weight": 1.0}
+    assert config["optim_conf"] == {"lr": 0.001}
