@@ -94,16 +94,19 @@ start_node() {
     slurmd -N "node$1" -f "${root}/slurm.conf" >&2 || fail "slurmd did not start; see ${root}/slurmd.node$1.log"
 }
 
+# Nobody may be there to collect a process that has ended.
+alive() { grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$1/status"; }
+
 end() {
     local pid
     [ -f "$1" ] || return 0
     pid=$(cat "$1")
     kill "${2:--TERM}" "${pid}" 2> /dev/null || true
     for _ in $(seq 50); do
-        kill -0 "${pid}" 2> /dev/null || break
+        alive "${pid}" || break
         sleep 0.1
     done
-    kill -KILL "${pid}" 2> /dev/null || true
+    ! alive "${pid}" || kill -KILL "${pid}" 2> /dev/null || true
     rm -f "$1"
 }
 

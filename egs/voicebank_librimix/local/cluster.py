@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import shlex
 import subprocess
@@ -17,7 +16,7 @@ from local.phases import Phase, Unit, phases
 from local.resources import ClusterConfig, Resources, load_cluster_config
 from local.slurm import Array, submit
 from local.slurm_wait import ends_by_signal
-from local.steps import OptionError, RecipeError, atomic_path, log, run_main
+from local.steps import OptionError, RecipeError, log, run_main
 from local.task import write_commands
 
 
@@ -50,11 +49,6 @@ def command_of(kind: str) -> str:
 def jobs_folder(recipe: Recipe) -> Path:
     """Where logs of jobs lie."""
     return recipe.expdir / "jobs"
-
-
-def chain_file(recipe: Recipe) -> Path:
-    """What `--detach` submitted."""
-    return jobs_folder(recipe) / "chain.json"
 
 
 def _resources(config: ClusterConfig, phase: Phase, ngpu: int) -> Resources:
@@ -128,7 +122,6 @@ def detach(recipe: Recipe, todo: Sequence[Phase], config: ClusterConfig) -> None
     Raises:
         RecipeError: When Slurm refuses one; those before stay in the queue.
     """
-    chain: list[dict[str, object]] = []
     after = None
     for phase in todo:
         units = [unit for unit in phase.units if not unit.is_done()]
@@ -138,11 +131,8 @@ def detach(recipe: Recipe, todo: Sequence[Phase], config: ClusterConfig) -> None
         resources = _resources(config, phase, recipe.ngpu)
         submission = submit(array, resources, kind=phase.kind, config=config, after=after)
         after = submission.job
-        chain.append({"name": phase.name, "job": after, "units": list(array.names), "log": array.log})
-        with atomic_path(chain_file(recipe)) as tmp:
-            tmp.write_text(json.dumps(chain, indent=1) + "\n")
         log(f"[{_stages(phase)}] {phase.name}: {len(units)} tasks, job {after}")
-    log("Submitted. `./run.sh --status` with the same options shows how far it is." if chain else "nothing to do")
+    log("Submitted. `./run.sh --status` with the same options shows how far it is." if after else "nothing to do")
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import shlex
@@ -233,7 +234,9 @@ def submit(
             # sbatch itself waits and tries again when the controller takes no more jobs.
             result, complaint = None, (error.stderr or b"sbatch did not answer").decode("utf-8", "replace").strip()
         if result is not None and result.returncode == 0:
-            return Submission(result.stdout.strip().split(";")[0], array, folder)
+            submission = Submission(result.stdout.strip().split(";")[0], array, folder)
+            _write_record(submission)
+            return submission
         busy = result is None or _BUSY.search(complaint)
         if not busy or time.monotonic() > deadline:
             raise RecipeError(_refusal(array, resources, path, complaint, busy=bool(busy)))
@@ -241,6 +244,32 @@ def submit(
             log(f"  {array.name}: the queue takes no more jobs, waiting for a place: {complaint.splitlines()[-1]}")
             waited = True
         time.sleep(config.poll_seconds)
+
+
+def _write_record(submission: Submission) -> None:
+    """Leave the number of the job and its tasks for whoever asks later."""
+    array = submission.array
+    record = {"job": submission.job, "log": array.log, "units": [array.title(task) for task in array.tasks]}
+    with atomic_path(submission.folder / f"{array.name}.json") as tmp:
+        tmp.write_text(json.dumps(record) + "\n")
+
+
+def read_record(folder: Path, name: str) -> Submission | None:
+    """Find the last submission of an array.
+
+    Args:
+        folder: Where its logs lie.
+        name: What the array is called.
+
+    Returns:
+        The submission; None when there was none.
+    """
+    try:
+        record = json.loads((folder / "q" / f"{name}.json").read_text())
+    except FileNotFoundError:
+        return None
+    array = Array(name, 1, len(record["units"]), "JOB", record["log"], [], record["units"])
+    return Submission(record["job"], array, folder / "q")
 
 
 def _refusal(array: Array, resources: Resources, path: Path, complaint: str, *, busy: bool) -> str:

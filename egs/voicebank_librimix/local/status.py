@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
-from pathlib import Path
-from typing import Any
 
-from local.cluster import add_cluster_arguments, chain_file, jobs_folder
+from local.cluster import add_cluster_arguments, jobs_folder
 from local.config import Recipe
 from local.jobs import log_tail
 from local.phases import Phase, phases
 from local.resources import load_cluster_config
-from local.slurm import states
+from local.slurm import read_record, states
 from local.steps import RecipeError, run_main
 
 
@@ -27,22 +24,21 @@ def rows(recipe: Recipe, todo: list[Phase]) -> list[tuple[str, str, str, str, st
     Returns:
         A row per part.
     """
-    chain = _read(chain_file(recipe))
     found = []
     for phase in todo:
-        submitted = next((entry for entry in chain if entry["name"] == phase.name), None)
-        queue = _states(submitted["job"]) if submitted else {}
+        submitted = read_record(jobs_folder(recipe), phase.name)
+        queue = _states(submitted.job) if submitted else {}
         for unit in phase.units:
             job, state, progress = "", "", ""
-            if submitted and unit.name in submitted["units"]:
-                task = submitted["units"].index(unit.name) + 1
-                job = f"{submitted['job']}_{task}"
+            if submitted and unit.name in submitted.array.names:
+                task = submitted.array.names.index(unit.name) + 1
+                job = f"{submitted.job}_{task}"
                 state, reason = queue.get(task, ("", ""))
-                log_file = Path(submitted["log"].replace("JOB", str(task)))
-                code = _code(jobs_folder(recipe) / "q" / f"{phase.name}.{job}.code")
+                code = submitted.exit_code(task)
                 if code is not None:
                     state = "done" if code == 0 else f"failed ({code})"
-                progress = reason if state == "PENDING" else "".join(log_tail(log_file, 1)).strip()
+                tail = log_tail(submitted.array.log_of(task), 1)
+                progress = reason if state == "PENDING" else "".join(tail).strip()
             if unit.is_done():
                 state = "done"
             stages = "+".join(map(str, phase.stages))
@@ -50,25 +46,11 @@ def rows(recipe: Recipe, todo: list[Phase]) -> list[tuple[str, str, str, str, st
     return found
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return []
-
-
 def _states(job: str) -> dict[int, tuple[str, str]]:
     try:
         return states(job)
     except RecipeError:
         return {}
-
-
-def _code(path: Path) -> int | None:
-    try:
-        return int(path.read_text())
-    except (FileNotFoundError, ValueError):
-        return None
 
 
 def main() -> None:
