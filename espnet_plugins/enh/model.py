@@ -44,8 +44,8 @@ def level(waveform: torch.Tensor, lengths: torch.Tensor, *, per_channel: bool = 
         (B, 1), or (B, 1, 1), or (B, 1, C) where `per_channel`.
 
     Example:
-        >>> level(torch.tensor([[1.0, -1.0, 9.0]]), torch.tensor([2])).item() ** 2
-        2.0
+        >>> level(torch.tensor([[0.0, 2.0, 1.0, 9.0]]), torch.tensor([3])).tolist()
+        [[1.0]]
     """
     joined = waveform.shape[2:] and not per_channel
     rows = [
