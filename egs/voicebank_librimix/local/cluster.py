@@ -17,7 +17,7 @@ from local.resources import ClusterConfig, Resources, load_cluster_config
 from local.slurm import Array, submit
 from local.slurm_wait import ends_by_signal
 from local.steps import OptionError, RecipeError, log, run_main
-from local.task import write_commands
+from local.task import VARIABLE, write_commands
 
 
 def add_cluster_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -77,7 +77,7 @@ def run_attached(recipe: Recipe, todo: Sequence[Phase]) -> None:
         if "local.cmd" in command:
             command += ["--name", array.name, "--names", shlex.join(array.names)]
             command += ["--gpu", str(recipe.ngpu)] if phase.kind == "train" else []
-        command += [f"JOB=1:{len(units)}", array.log, *array.command]
+        command += [f"{VARIABLE}=1:{len(units)}", array.log, *array.command]
         start = time.monotonic()
         code = _call(command)
         if code != 0:
@@ -105,10 +105,10 @@ def _array(recipe: Recipe, phase: Phase, units: Sequence[Unit]) -> Array:
     folder = jobs_folder(recipe)
     folder.mkdir(parents=True, exist_ok=True)
     command = write_commands(folder / f"{phase.name}.json", [unit.command for unit in units])
-    log_name = str(folder / f"{phase.name}.JOB.log")
+    log_name = str(folder / f"{phase.name}.{VARIABLE}.log")
     for task in range(1, len(units) + 1):
-        Path(log_name.replace("JOB", str(task))).unlink(missing_ok=True)
-    return Array(phase.name, 1, len(units), "JOB", log_name, command, [unit.name for unit in units])
+        Path(log_name.replace(VARIABLE, str(task))).unlink(missing_ok=True)
+    return Array(phase.name, 1, len(units), VARIABLE, log_name, command, [unit.name for unit in units])
 
 
 def detach(recipe: Recipe, todo: Sequence[Phase], config: ClusterConfig) -> None:

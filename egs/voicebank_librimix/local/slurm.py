@@ -249,7 +249,8 @@ def submit(
 def _write_record(submission: Submission) -> None:
     """Leave the number of the job and its tasks for whoever asks later."""
     array = submission.array
-    record = {"job": submission.job, "log": array.log, "units": [array.title(task) for task in array.tasks]}
+    units = [array.title(task) for task in array.tasks]
+    record = {"job": submission.job, "log": array.log, "variable": array.variable, "units": units}
     with atomic_path(submission.folder / f"{array.name}.json") as tmp:
         tmp.write_text(json.dumps(record) + "\n")
 
@@ -268,7 +269,7 @@ def read_record(folder: Path, name: str) -> Submission | None:
         record = json.loads((folder / "q" / f"{name}.json").read_text())
     except FileNotFoundError:
         return None
-    array = Array(name, 1, len(record["units"]), "JOB", record["log"], [], record["units"])
+    array = Array(name, 1, len(record["units"]), record["variable"], record["log"], [], record["units"])
     return Submission(record["job"], array, folder / "q")
 
 
@@ -301,7 +302,10 @@ def states(job: str) -> dict[int, tuple[str, str]]:
     Raises:
         RecipeError: When the controller does not answer.
     """
-    result = slurm("squeue", "--noheader", "--array", "--states=all", f"--jobs={job}", "--format=%K|%T|%R")
+    try:
+        result = slurm("squeue", "--noheader", "--array", "--states=all", f"--jobs={job}", "--format=%K|%T|%R")
+    except subprocess.TimeoutExpired:
+        raise RecipeError(f"squeue does not answer about job {job}") from None
     if result.returncode != 0:
         if "Invalid job id" in result.stderr:
             return {}

@@ -18,8 +18,10 @@ _REPORT_SECONDS = 10.0
 # How long a task may be gone from the queue before its exit code shows on a slow shared file system.
 _GRACE_SECONDS = 15.0
 _SILENT_SECONDS = 300.0
+# States in which an exit code may be there that does not show yet.
+_QUIET = ("gone", "COMPLETED", "FAILED")
 # Pending for one of these, a job waits for ever.
-_HOPELESS = ("BadConstraints", "PartitionTimeLimit", "PartitionNodeLimit", "JobHeldUser", "JobHeldAdmin", "held state")
+_HOPELESS = ("BadConstraints", "PartitionTimeLimit", "PartitionNodeLimit", "requeued held")
 # What slurmstepd says where Slurm's state is only FAILED or CANCELLED.
 _OVER_MEMORY = re.compile(r"exceeded memory limit|oom.?kill|out of memory", re.IGNORECASE)
 _ADVICE = {
@@ -95,12 +97,9 @@ def _wait(submission: Submission, config: ClusterConfig) -> dict[int, str]:
             elif state in ACTIVE:
                 gone.pop(task, None)
                 continue
-            elif time.monotonic() - gone.setdefault(task, time.monotonic()) < _GRACE_SECONDS and state in (
-                "gone",
-                "COMPLETED",
-            ):
+            elif time.monotonic() - gone.setdefault(task, time.monotonic()) < _GRACE_SECONDS and state in _QUIET:
                 continue
-            else:
+            elif state != "COMPLETED":
                 failures[task] = _failure(submission, task, _reason(submission, task, state))
             open_tasks.discard(task)
             if task in failures:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from local.steps import atomic_path
 
+# Stands for the task's number; unlike JOB, it is in no path.
+VARIABLE = "TASKNUMBER"
+
 
 def write_commands(path: Path, commands: Sequence[Sequence[str]]) -> list[str]:
     """Write the commands of an array; give the command of its tasks.
@@ -19,16 +22,16 @@ def write_commands(path: Path, commands: Sequence[Sequence[str]]) -> list[str]:
         commands: The program and arguments of each task.
 
     Returns:
-        A command in which JOB stands for the task's number, from 1 on.
+        A command in which VARIABLE stands for the task's number, from 1 on.
 
     Example:
         >>> import tempfile
         >>> write_commands(Path(tempfile.mkdtemp()) / "a.json", [["echo", "1"]])[-1]
-        'JOB'
+        'TASKNUMBER'
     """
     with atomic_path(path) as tmp:
         tmp.write_text(json.dumps([list(command) for command in commands], indent=1) + "\n")
-    return [sys.executable, "-m", "local.task", str(path), "JOB"]
+    return [sys.executable, "-m", "local.task", str(path), VARIABLE]
 
 
 def main() -> None:
