@@ -92,6 +92,19 @@ def test_an_interrupted_generation_goes_on_and_ends_the_same(tmp_path):
         assert path.read_bytes() == other.read_bytes(), path
 
 
+def test_mixtures_whose_files_are_gone_are_made_again(tmp_path):
+    corpus = Corpus(tmp_path, rows=5)
+    plan = corpus.plan(tmp_path / "out")
+    generate(plan, nj=1)
+    victim = sorted((tmp_path / "out/wav16k/max/dev/noise").iterdir())[2]
+    content, table = victim.read_bytes(), tmp_path / "out/wav16k/max/metadata/mixture_dev_mix_single.csv"
+    rows = sorted(table.read_text().splitlines())
+    victim.unlink()
+    generate(plan, nj=1)
+    assert victim.read_bytes() == content
+    assert sorted(table.read_text().splitlines()) == rows
+
+
 def test_an_extended_noise_is_continuous_and_begins_as_the_noise():
     noise = np.sin(np.arange(12000) / 50).astype(np.float32)
     extended = extend_noise(noise, 40000)

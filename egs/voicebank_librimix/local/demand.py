@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import soundfile
-
-from local.audio import RATE, inspect, read, resample
+from local.audio import RATE, inspect, read, resample, write
 from local.kaldi_dir import DataError
-from local.steps import atomic_path
 
 # Environments of the noise-augmented LibriSpeech of NR-SSFT: known in training, and kept for tests.
 SEEN = (
@@ -64,6 +61,5 @@ def recording_16k(root: Path, environment: str, *, made: Path) -> Path:
     if inspect(found).rate == RATE:
         return found
     signal, rate = read(found)
-    with atomic_path(own) as tmp:
-        soundfile.write(str(tmp), resample(signal, rate), RATE, format="WAV", subtype="PCM_16")
+    write(own, resample(signal, rate))
     return own

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 
-from local.audio import RATE, read, resample, rms, to_pcm16
+from local.audio import RATE, read, resample, rms, to_pcm16, write
 from local.custom import OPTIONAL, REQUIRED
 from local.kaldi_dir import DataError
 from local.mini.environments import record_environments
@@ -23,7 +22,7 @@ from local.parallel import parallel_map
 from local.steps import OptionError, log, remove
 
 # Raised with every change that gives other audio for the same settings.
-VERSION = 2
+VERSION = 3
 _NAME = re.compile(r"(\d)_([a-z]+)_(\d+)")
 
 
@@ -34,6 +33,7 @@ class _String:
     name: str
     digits: tuple[Path, ...]
     target: Path
+    speed: float
     seed: int
 
     @property
@@ -109,10 +109,10 @@ def draw_strings(paths: Sequence[Path], count: int, rng: np.random.Generator) ->
     return strings
 
 
-def _digit(path: Path) -> np.ndarray:
-    """A recording at the rate of the models, without its offset."""
+def _digit(path: Path, *, speed: float = 1.0) -> np.ndarray:
+    """A recording at the rate of the models, without its offset, spoken and pitched higher by a factor."""
     signal, rate = read(path)
-    return resample(signal - signal.mean(), rate, RATE)
+    return resample(signal - signal.mean(), round(rate * speed), RATE)
 
 
 def _speak(job: _String) -> int:
@@ -124,27 +124,30 @@ def _speak(job: _String) -> int:
 
     pieces = [pause(0.1, 0.3)]
     for path in job.digits:
-        digit = _digit(path)
+        digit = _digit(path, speed=job.speed)
         pieces += [digit * (decibels(LEVEL_DB) / max(rms(digit), 1e-4)), pause(0.03, 0.15)]
     joined = np.concatenate([*pieces, pause(0.1, 0.2)]) * decibels(rng.uniform(-2, 2))
     floor = decibels(FLOOR_DB) * rng.standard_normal(len(joined), dtype=np.float32)
-    soundfile.write(str(job.target), to_pcm16(joined + floor), RATE, subtype="PCM_16")
+    write(job.target, to_pcm16(joined + floor))
     return len(joined)
 
 
 def _plan(
-    parts: Mapping[str, Mapping[str, list[Path]]], counts: Mapping[str, int], out: Path, seed: int
+    parts: Mapping[str, Mapping[str, list[Path]]], settings: Mapping[str, Any], out: Path
 ) -> dict[str, list[_String]]:
-    """Strings of every part, shared evenly among its speakers."""
+    """Strings of every part, shared evenly among its speakers; those for training at several speeds in turn."""
+    seed = settings["seed"]
     plan: dict[str, list[_String]] = {}
     for part, speakers in parts.items():
         (out / part).mkdir(parents=True)
         plan[part] = []
+        speeds = settings["speeds"] if part == "train" else (1.0,)
         for i, (speaker, paths) in enumerate(speakers.items()):
-            count = counts[part] // len(speakers) + (i < counts[part] % len(speakers))
+            count = settings[part] // len(speakers) + (i < settings[part] % len(speakers))
             for j, digits in enumerate(draw_strings(paths, count, named_rng(seed, f"{part} {speaker}"))):
                 name = f"{speaker}_{part}{j:04d}"
-                plan[part].append(_String(name, digits, out / part / f"{name}.wav", seed))
+                target = out / part / f"{name}.wav"
+                plan[part].append(_String(name, digits, target, speeds[j % len(speeds)], seed))
     return plan
 
 
@@ -166,7 +169,8 @@ def prepare(root: Path, out: Path, settings: Mapping[str, Any], *, nj: int) -> N
         root: The data set, with recordings/.
         out: Gets train.csv, dev.csv, test_seen.csv, test_unseen.csv and test_hard.csv, and their audio.
         settings: `test_speakers` (all others train), `train`, `dev` and `test` (strings), `snr` (dB of
-            train, test and hard), `noise_seconds`, `dev_share`, `seed`.
+            train, test and hard), `speeds` (factors of speed and pitch of the training strings, after Ko et
+            al., "Audio augmentation for speech recognition", 2015), `noise_seconds`, `dev_share`, `seed`.
         nj: Parallel processes.
 
     Raises:
@@ -188,7 +192,7 @@ def prepare(root: Path, out: Path, settings: Mapping[str, Any], *, nj: int) -> N
         "dev": {speaker: half[1] for speaker, half in halves.items()},
         "test": {speaker: found[speaker] for speaker in test_speakers},
     }
-    plan = _plan(parts, settings, out, seed)
+    plan = _plan(parts, settings, out)
     strings = [string for part in plan.values() for string in part]
     total = sum(parallel_map(_speak, strings, nj=nj, description="digit strings"))
 

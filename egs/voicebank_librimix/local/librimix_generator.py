@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from scipy.signal import resample_poly
 
-from local.audio import RATE, read, resample
+from local.audio import RATE, read, resample, write
 from local.kaldi_dir import DataError
 from local.librispeech import transcript
 from local.parallel import parallel_map
@@ -236,11 +235,6 @@ def signal_to_noise(signal: np.ndarray, mixture: np.ndarray) -> float:
     return float(10 * np.log10(power / (rest + 1e-10) + 1e-10))
 
 
-def _write(path: Path, signal: np.ndarray, rate: int) -> None:
-    with atomic_path(path) as tmp:
-        soundfile.write(str(tmp), signal, rate, format="WAV", subtype="PCM_16")
-
-
 def _generate(task: tuple[Row, Plan]) -> dict[str, Any]:
     """Write every signal of a row; gives the lengths and metrics that its line in the tables needs."""
     row, plan = task
@@ -250,7 +244,7 @@ def _generate(task: tuple[Row, Plan]) -> dict[str, Any]:
             folder = plan.folder(rate, mode)
             signals = mix(row, plan, rate=rate, mode=mode)
             for name, signal in signals.items():
-                _write(folder / plan.split / name / f"{row.id}.wav", signal, rate)
+                write(folder / plan.split / name / f"{row.id}.wav", signal, rate)
             for kind in plan.types:
                 parts = components(kind, len(row.sources))
                 snrs = [signal_to_noise(signals[part], signals[kind]) for part in parts]
@@ -259,18 +253,35 @@ def _generate(task: tuple[Row, Plan]) -> dict[str, Any]:
     return record
 
 
+def _files(plan: Plan, name: str, count: int) -> Iterator[Path]:
+    """Every file of a mixture."""
+    folders = {part for kind in plan.types for part in (kind, *components(kind, count))}
+    for rate in plan.rates:
+        for mode in plan.modes:
+            for folder in sorted(folders):
+                yield plan.folder(rate, mode) / plan.split / folder / f"{name}.wav"
+
+
 def _keys(plan: Plan) -> list[str]:
     """The names under which a mixture's record holds its lengths and metrics."""
     return [f"{rate} {mode} {kind}" for rate in plan.rates for mode in plan.modes for kind in plan.types]
 
 
-def _finished(plan: Plan) -> frozenset[str]:
-    """The mixtures that an interrupted run finished; a line cut short by the interruption is dropped."""
+def _holds(plan: Plan, record: Mapping[str, Any], count: int) -> bool:
+    """Whether a mixture's record and files have all that the plan asks for."""
+    return set(_keys(plan)) <= record.keys() and all(path.is_file() for path in _files(plan, record["id"], count))
+
+
+def _finished(plan: Plan, count: int) -> frozenset[str]:
+    """The mixtures that an interrupted run finished and whose files are still there.
+
+    A line cut short by the interruption is dropped.
+    """
     path = plan.journal
     if not path.exists():
         return frozenset()
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n") and set(_keys(plan)) <= json.loads(line).keys()]
+    whole = [line for line in lines if line.endswith("\n") and _holds(plan, json.loads(line), count)]
     if len(whole) < len(lines):
         with atomic_path(path) as tmp:
             tmp.write_text("".join(whole), encoding="utf-8")
@@ -359,7 +370,7 @@ def generate(plan: Plan, *, nj: int) -> int:
                 folder.mkdir(parents=True, exist_ok=True)
                 for leftover in folder.glob(".*.tmp"):
                     remove(leftover)
-    finished = _finished(plan)
+    finished = _finished(plan, count)
     tasks = ((row, plan) for row in read_metadata(plan.metadata) if row.id not in finished)
     records = parallel_map(_generate, tasks, nj=nj, total=total - len(finished), description=f"mixtures {plan.split}")
     try:

@@ -9,9 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from local.audio import read, rms, to_pcm16
+from local.audio import read, rms, to_pcm16, write
 from local.steps import RecipeError
 
 # Root mean square of made speech, low enough for noise at -5 dB to fit without clipping, and of its floor.
@@ -146,6 +145,6 @@ def mix(job: Mixing) -> Path:
         mixture = to_pcm16(clean).astype(int) + to_pcm16(noise)
         # A gust in a quiet stretch of noise may clip: then another stretch is taken.
         if np.abs(mixture).max() < 32768 and np.abs(noise).max() < 1:
-            soundfile.write(str(job.target), mixture.astype(np.int16), rate, subtype="PCM_16")
+            write(job.target, mixture.astype(np.int16), rate)
             return job.target
     raise RecipeError(f"{job.clean} with {job.noise.parent.name} at {job.snr} dB clips wherever the noise is cut")

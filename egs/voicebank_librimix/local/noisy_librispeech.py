@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from local.audio import RATE, inspect, read
+from local.audio import RATE, inspect, read, write
 from local.demand import SEEN, UNSEEN
 from local.kaldi_dir import DataError, Utterance
 from local.librispeech import files, transcript
@@ -108,9 +108,7 @@ def _make(job: _Job) -> None:
         return
     clean, _ = read(job.clean, rate=RATE)
     noise, _ = soundfile.read(str(job.noise), frames=len(clean), start=job.draw.start, dtype="float32")
-    with atomic_path(job.target) as tmp:
-        noisy = add_noise(clean, noise, job.draw.snr)
-        soundfile.write(str(tmp), noisy, RATE, format="FLAC", subtype="PCM_16")
+    write(job.target, add_noise(clean, noise, job.draw.snr))
 
 
 def _frames(path: Path) -> int:
