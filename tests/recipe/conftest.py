@@ -32,6 +32,22 @@ def tiny_mixtures(tiny_recipe) -> Path:
 
 
 @pytest.fixture
+def make_read_only():
+    """Makes a folder one that nobody can write to, until the test ends."""
+    made = []
+
+    def protect(folder):
+        commands = (["mount", "--bind", folder, folder], ["mount", "-o", "remount,bind,ro", folder])
+        if os.geteuid() != 0 or any(subprocess.run(c, capture_output=True).returncode for c in commands):
+            pytest.skip("a read-only mount takes root")
+        made.append(folder)
+
+    yield protect
+    for folder in made:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
 def small_disk(tmp_path):
     """A file system of 300 kB."""
     folder = tmp_path / "small"

@@ -8,7 +8,7 @@ import soundfile
 from file_server import FileServer
 from stages import Stages
 
-from local import acquire, corpora, data
+from local import corpora, data
 from local.config import load_preset
 from local.kaldi_dir import read
 from local.steps import MissingInput, OptionError, RecipeError
@@ -26,7 +26,7 @@ def published(tmp_path_factory):
 
 
 def make_stages(root, monkeypatch, published, preset):
-    for name in ("VOICEBANK_DEMAND", "LIBRISPEECH", "WHAM_NOISE", "LIBRIMIX_METADATA", "LIBRIMIX", "DEMAND"):
+    for name in ("VOICEBANK_DEMAND", "LIBRISPEECH", "WHAM_NOISE", "LIBRIMIX_METADATA", "LIBRIMIX", "DEMAND", "FSDD"):
         monkeypatch.delenv(name, raising=False)
     # A folder called like this must not be taken for that of noisy files.
     stages = Stages(root, monkeypatch, extends=preset, corpora={}, registry=str(published[1]), vocabulary=25)
@@ -171,7 +171,9 @@ def test_what_is_incomplete_is_named(site, victims, message):
         site(data)
 
 
-def test_a_folder_that_cannot_be_written_is_linked_and_completed_elsewhere(published, tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_is_linked_and_completed_elsewhere(
+    published, tmp_path, monkeypatch, make_read_only
+):
     server, _ = published
     stages = make_stages(tmp_path, monkeypatch, published, "full")
     parts = {part: {"corpus": "librispeech", "part": part} for part in ("dev-clean", "test-clean")}
@@ -179,7 +181,7 @@ def test_a_folder_that_cannot_be_written_is_linked_and_completed_elsewhere(publi
     stages(corpora, "--accept_licenses", "true")
     shared = tmp_path / "downloads" / "LibriSpeech"
     before = sorted(shared.rglob("*"))
-    monkeypatch.setattr(acquire, "_writable", lambda folder: "downloads" not in folder.parts)
+    make_read_only(tmp_path / "downloads")
     stages.write(sets=parts, train=["dev-clean"], dev=["dev-clean"], test=["test-clean"])
     server.requests.clear()
     stages(corpora, "--accept_licenses", "true")
@@ -220,9 +222,47 @@ def test_mixtures_of_the_site_are_used_as_they_are(finished, tmp_path, monkeypat
     stages(corpora, "--downloads", str(finished.root / "downloads"))
     stages(data, "--downloads", str(finished.root / "downloads"))
     assert all(u.wav.startswith(str(mixed)) for u in read(tmp_path / "data" / "lm"))
-    assert not (tmp_path / "data" / "corpora" / "librimix").exists()
+    assert not (tmp_path / "data" / "corpora" / "librimix" / "Libri2Mix").exists()
     assert not (tmp_path / "data" / "corpora" / "wham_noise").exists()
     assert soundfile.info(read(tmp_path / "data" / "lm")[0].wav).samplerate == 16000
+
+
+@pytest.mark.parametrize("finished", ["full"], indirect=True)
+@pytest.mark.parametrize(
+    ("victims", "message"),
+    [
+        (["s1"], r"test/s1 lacks 1 files: 61-70968-0000_1089-134686-0000\.wav"),
+        (["s1", "noise", "mix_single"], "test/mix_single has 1 mixtures of 2: set LIBRIMIX to a complete copy"),
+    ],
+)
+def test_mixtures_that_a_site_lacks_are_named(finished, victims, message, tmp_path, monkeypatch):
+    mixed = tmp_path / "a site" / "Libri2Mix"
+    shutil.copytree(finished.root / "data" / "corpora" / "librimix" / "Libri2Mix", mixed)
+    for part in victims:
+        min((mixed / "wav16k/max/test" / part).iterdir()).unlink()
+    monkeypatch.setenv("LIBRIMIX", str(mixed))
+    stages = Stages(tmp_path, monkeypatch, **finished.defaults)
+    only = {"lm": SETS["full"]["test_librimix"]}
+    stages.write(sets=only, train=["lm"], dev=["lm"], test=["lm"])
+    with pytest.raises(RecipeError, match=message):
+        stages(corpora, "--downloads", str(finished.root / "downloads"))
+    with pytest.raises(MissingInput, match="stage 1 makes it"):
+        stages(data, "--downloads", str(finished.root / "downloads"))
+
+
+def test_a_damaged_archive_that_lies_there_is_named_and_stays(published, tmp_path, monkeypatch):
+    stages = make_stages(tmp_path, monkeypatch, published, "full")
+    only = {"ls": {"corpus": "librispeech", "part": "dev-clean"}}
+    stages.write(sets=only, train=["ls"], dev=["ls"], test=["ls"])
+    (tmp_path / "downloads").mkdir()
+    archive = tmp_path / "downloads" / "dev-clean.tar.gz"
+    content = bytearray(published[0].files["dev-clean.tar.gz"])
+    for damaged, message in ((content[:-9], "it has .* bytes, not"), (content[:-9] + bytes(9), "its md5 is")):
+        archive.write_bytes(damaged)
+        with pytest.raises(RecipeError, match=f"dev-clean.tar.gz is damaged: {message}"):
+            stages(corpora)
+        assert archive.read_bytes() == damaged
+        assert not (tmp_path / "downloads" / "LibriSpeech").exists()
 
 
 def test_parts_that_no_archive_has_are_named(published, tmp_path, monkeypatch):

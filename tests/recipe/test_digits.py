@@ -1,16 +1,19 @@
 """Digit strings: speakers kept apart, every recording used, text and audio agree."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from levels import active_snr
 from stages import Stages
 
 from local import corpora, custom, data, digits
 from local.kaldi_dir import DataError, read
 from local.mini.grammar import DIGITS
 from local.steps import OptionError
+from local.verify import CHECKS
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "fsdd"
 SETTINGS = {
@@ -96,8 +99,7 @@ def test_noisy_minus_clean_has_the_level_of_the_table(prepared):
         for row in custom.read_rows(prepared / f"{part}.csv"):
             files = (soundfile.read(prepared / row[kind], dtype="int16")[0] for kind in ("clean", "noisy"))
             clean, noisy = (samples.astype(float) for samples in files)
-            measured = 10 * np.log10(np.sum(clean**2) / np.sum((noisy - clean) ** 2))
-            assert measured == pytest.approx(float(row["snr"]), abs=0.1)
+            assert active_snr(clean, noisy, 16000) == pytest.approx(float(row["snr"]), abs=0.5)
 
 
 def test_the_same_settings_give_the_same_bits(prepared, tones, tmp_path):
@@ -119,9 +121,19 @@ def test_faults_are_named(tones, tmp_path):
         digits.recordings(tmp_path)
 
 
+def test_a_recording_that_is_missing_is_named(tones, tmp_path):
+    root = tmp_path / "a copy"
+    shutil.copytree(tones, root)
+    assert CHECKS["fsdd"](root, {"recordings": 4}, ()) == {"ann": 40, "bob": 40, "zoe": 40}
+    (root / "recordings" / "7_bob_2.wav").unlink()
+    with pytest.raises(DataError, match=r"lacks 1 files of bob: 7_bob_2\.wav"):
+        CHECKS["fsdd"](root, {"recordings": 4}, ())
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real recordings are not here")
 def test_the_preset_goes_through_both_stages_on_real_speech(tmp_path, monkeypatch):
-    monkeypatch.delenv("FSDD", raising=False)
+    # Set by stage 1 from --fsdd, and put back when the test ends.
+    monkeypatch.setenv("FSDD", "")
     small = {**SETTINGS, "test_speakers": ["nicolas"], "train": 12, "dev": 3, "test": 6}
     stages = Stages(tmp_path, monkeypatch, extends="digits", corpora={"digits": small}, vocabulary=30)
     stages(corpora, "--fsdd", str(REAL))

@@ -190,6 +190,11 @@ def test_an_incomplete_corpus_is_named(tiny_corpus, tiny_mixtures, tmp_path):
     victim.unlink()
     with pytest.raises(DataError, match=f"s1 lacks 1 files, the first is {victim.name}"):
         librimix.utterances(moved, "test", librispeech=tiny_corpus / "LibriSpeech")
+    shutil.copy(min((tiny_mixtures / "wav16k/max/test/s1").iterdir()), victim)
+    for part in ("s1", "noise", "mix_single"):
+        (moved / "wav16k/max/test" / part / victim.name).unlink()
+    with pytest.raises(DataError, match=f"mix_single lacks 1 mixtures of its table, the first is {victim.name}"):
+        librimix.utterances(moved, "test", librispeech=tiny_corpus / "LibriSpeech")
     with pytest.raises(DataError, match="holds no mixtures"):
         librimix.utterances(moved, "train-360", librispeech=tiny_corpus / "LibriSpeech")
     with pytest.raises(OptionError, match="no split 'eval'"):

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import soundfile
+from levels import active_snr
 from stages import TINY
 
 from local import mini_corpus, mixing
@@ -74,8 +75,7 @@ def test_noisy_minus_clean_has_the_level_the_log_says(tiny_corpus, name):
         noisy, noisy_rate = pcm(root / f"noisy_{name}_wav" / f"{stem}.wav")
         assert rate == noisy_rate == 48000
         assert len(clean) == len(noisy)
-        measured = 10 * np.log10(np.sum(clean**2) / np.sum((noisy - clean) ** 2))
-        assert measured == pytest.approx(float(snr), abs=0.1)
+        assert active_snr(clean, noisy, rate) == pytest.approx(float(snr), abs=0.5)
         assert np.abs(noisy).max() < 32767
     expected = {"testset": noises.UNSEEN, "testset_hard": noises.SEEN + noises.UNSEEN}.get(name, noises.SEEN)
     assert environments <= set(expected)

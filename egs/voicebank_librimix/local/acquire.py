@@ -8,7 +8,7 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
-from local.download import check_space, fetch_all, human
+from local.download import archive_fault, check_space, fetch_all, human
 from local.registry import Archive, Entry
 from local.steps import OptionError, RecipeError, atomic_path, log
 from local.unpack import unpack
@@ -118,6 +118,9 @@ def acquire(entry: Entry, place: Place, parts: Collection[str], *, accepted: boo
     target = _target(entry, place, parts)
     missing = missing_archives(entry, target, parts)
     there = {a.name: path for a in missing if (path := local_archive(a, place))}
+    for archive in missing:
+        if archive.name in there and (fault := archive_fault(there[archive.name], archive)):
+            raise RecipeError(f"{there[archive.name]} is damaged: {fault}. Remove it and run again")
     wanted = [a for a in missing if a.name not in there]
     archives = place.archives if _writable(place.archives) else target.parent
     if wanted:

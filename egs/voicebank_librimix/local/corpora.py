@@ -19,7 +19,7 @@ from local.librimix_generator import SPLITS, Plan, components, generate
 from local.registry import Entry, load_registry
 from local.sets import sets_in_use
 from local.steps import OptionError, Step, atomic_path, log, run_main
-from local.verify import CHECKS
+from local.verify import CHECKS, mixtures
 
 STAGE = 1
 
@@ -143,12 +143,12 @@ class Corpora:
         kind = spec["corpus"]
         found = {corpus: (self._source_done(corpus), STAGE) for corpus in self.sources(spec)}
         made = {
-            "librimix": lambda: self._mixtures_step(spec["split"]),
+            "librimix": lambda: self._librimix(spec["split"])[0],
             "noisy_librispeech": lambda: self._noisy_step(spec["part"], spec["kind"]),
             "digits": self._digits_step,
             "custom": self._custom_step,
         }
-        if kind in made and not (kind == "librimix" and os.environ.get("LIBRIMIX")):
+        if kind in made:
             found[kind] = (made[kind]().done, STAGE)
         return found
 
@@ -161,10 +161,8 @@ class Corpora:
             for corpus, parts in needed.items():
                 yield self._source(corpus, parts)
         kinds = {spec["corpus"] for spec in self.sets.values()}
-        if "librimix" in kinds and not os.environ.get("LIBRIMIX"):
-            for split in dict.fromkeys(s["split"] for s in self.sets.values() if s["corpus"] == "librimix"):
-                step = self._mixtures_step(split)
-                yield step, lambda split=split: self._mix(split)
+        for split in dict.fromkeys(s["split"] for s in self.sets.values() if s["corpus"] == "librimix"):
+            yield self._librimix(split)
         pairs = [(s["part"], s["kind"]) for s in self.sets.values() if s["corpus"] == "noisy_librispeech"]
         for part, kind in dict.fromkeys(pairs):
             yield self._noisy_step(part, kind), lambda part=part, kind=kind: self._add_noise(part, kind)
@@ -212,6 +210,31 @@ class Corpora:
             )
             for (mode, rate), types in sorted(asked.items())
         ]
+
+    def _librimix(self, split: str) -> Work:
+        """Mixtures that the site has are looked through, others are made."""
+        if not os.environ.get("LIBRIMIX"):
+            return self._mixtures_step(split), lambda: self._mix(split)
+        plans = self._plans(split)
+        settings = {"root": self.root("librimix"), "asked": [[*p.types, *p.modes, *p.rates] for p in plans]}
+        step = Step(
+            f"found_{split}",
+            stage=STAGE,
+            out=self.made / "librimix",
+            settings=settings,
+            outputs=(f"report_{split}.json",),
+        )
+
+        def verify() -> None:
+            count = self.options("librimix").get("sources", 2)
+            expected = self.registry["librimix_metadata"].facts["utterances"].get(self._metadata(split))
+            found: dict[str, int] = {}
+            for plan in plans:
+                found |= mixtures(plan, count, expected)
+            with atomic_path(step.out / f"report_{split}.json") as tmp:
+                tmp.write_text(json.dumps(found, indent=1) + "\n")
+
+        return step, verify
 
     def _mixtures_step(self, split: str) -> Step:
         spec = {"corpus": "librimix", "split": split}

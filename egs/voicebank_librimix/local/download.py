@@ -72,6 +72,14 @@ def checksum_fault(path: Path, expected: str | None) -> str | None:
     return None if found == digest else f"its {algorithm} is {found}, not {digest}"
 
 
+def archive_fault(path: Path, archive: Archive) -> str | None:
+    """Compare a file with what the registry says of it; gives what is wrong, or None."""
+    size = path.stat().st_size
+    if archive.size is not None and size != archive.size:
+        return f"it has {size} bytes, not {archive.size}"
+    return checksum_fault(path, archive.checksum)
+
+
 def _start_of(response: requests.Response, have: int) -> int:
     """Where the answer's first byte belongs in the file."""
     if response.status_code == 206:
@@ -156,7 +164,7 @@ def fetch(archive: Archive, folder: Path, *, position: int = 0, wait: Callable[[
     """
     target, part = folder / archive.name, folder / f"{archive.name}.part"
     if target.exists():
-        if fault := checksum_fault(target, archive.checksum):
+        if fault := archive_fault(target, archive):
             raise DownloadError(f"{target} is damaged: {fault}. Remove it and run again")
         return target
     folder.mkdir(parents=True, exist_ok=True)
@@ -171,10 +179,7 @@ def fetch(archive: Archive, folder: Path, *, position: int = 0, wait: Callable[[
             except OSError as error:
                 part.unlink(missing_ok=True)
                 raise DownloadError(f"cannot write {part}: {error.strerror}") from error
-            size = part.stat().st_size
-            fault = checksum_fault(part, archive.checksum)
-            if archive.size is not None and size != archive.size:
-                fault = f"it has {size} bytes, not {archive.size}"
+            fault = archive_fault(part, archive)
             if fault is None:
                 os.replace(part, target)
                 return target

@@ -70,7 +70,7 @@ def forecast(corpora: Corpora) -> str:
         A table of the corpora with their licences, what is missing of them, and the disk needed.
     """
     lines = [f"Preset {corpora.recipe.name}:"]
-    download = unpacked = 0
+    download = unpacked = peak = 0.0
     if corpora.synthetic:
         lines.append("  the sources are synthesised here, nothing is fetched")
     for corpus, parts in ({} if corpora.synthetic else corpora.needed()).items():
@@ -86,7 +86,10 @@ def forecast(corpora: Corpora) -> str:
             state = f"fetch {human(archive.about)}" if archive in wanted else "is there"
             lines.append(f"    {archive.name}: {state}, unpacks to {human(archive.unpacked)} in {place.shared}")
         if not place.fixed:
-            download += sum(archive.about for archive in wanted)
+            size = sum(archive.about for archive in wanted)
+            download += size
+            # The archives of a corpus are removed before those of the next are fetched.
+            peak = max(peak, unpacked + size + sum(archive.unpacked for archive in missing))
             unpacked += sum(archive.unpacked for archive in missing)
     sets = corpora.sets.values()
     if any(spec["corpus"] == "custom" for spec in sets):
@@ -96,6 +99,6 @@ def forecast(corpora: Corpora) -> str:
         f"  to fetch: {human(download)}",
         f"  made in {corpora.made}: about {human(made)}",
         f"  archives in {corpora.recipe.dumpdir}: about {human(dumped)}",
-        f"  disk needed at the peak: about {human(download + unpacked + made + dumped)}",
+        f"  disk needed at the peak: about {human(max(peak, unpacked + made + dumped))}",
     ]
     return "\n".join(lines)

@@ -85,6 +85,9 @@ def utterances(
     names = sorted(path.stem for path in folder.glob("*.wav") if not path.name.startswith("."))
     if not names:
         raise DataError(f"{folder} holds no mixtures")
+    snrs = _read_metrics(base / "metadata" / f"metrics_{split}_{type}.csv")
+    if missing := sorted(snrs.keys() - set(names)):
+        raise DataError(f"{folder} lacks {len(missing)} mixtures of its table, the first is {missing[0]}.wav")
     parts = components(type, names[0].count("_") + 1)
     for part in parts:
         there = {path.stem for path in (base / split / part).glob("*.wav")}
@@ -93,7 +96,6 @@ def utterances(
     paths = {name: {part: base / split / part / f"{name}.wav" for part in parts} for name in names}
     tasks = [([folder / f"{name}.wav", *paths[name].values()], rate) for name in names]
     lengths = list(parallel_map(_lengths, tasks, nj=nj, description=f"check {split}"))
-    snrs = _read_metrics(base / "metadata" / f"metrics_{split}_{type}.csv")
     voices = [part for part in parts if part != "noise"]
     found = []
     for name, samples in zip(names, lengths, strict=True):

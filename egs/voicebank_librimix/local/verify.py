@@ -10,7 +10,7 @@ from typing import Any
 from local import digits, voicebank_demand
 from local.audio import RATE, inspect
 from local.kaldi_dir import DataError
-from local.librimix_generator import read_metadata
+from local.librimix_generator import Plan, components, read_metadata
 from local.librispeech import chapter_transcripts, files
 
 
@@ -97,7 +97,44 @@ def _demand(root: Path, facts: Mapping[str, Any], parts: Collection[str]) -> dic
 
 
 def _fsdd(root: Path, facts: Mapping[str, Any], parts: Collection[str]) -> dict[str, int]:
-    return {speaker: len(paths) for speaker, paths in digits.recordings(root).items()}
+    found = digits.recordings(root)
+    for speaker, paths in found.items():
+        expected = {f"{digit}_{speaker}_{i}.wav" for digit in range(10) for i in range(facts["recordings"])}
+        if missing := expected - {path.name for path in paths}:
+            raise DataError(f"{root}/recordings lacks {len(missing)} files of {speaker}: {_some(missing)}")
+    return {speaker: len(paths) for speaker, paths in found.items()}
+
+
+def mixtures(plan: Plan, count: int, expected: int | None) -> dict[str, int]:
+    """See that mixtures that a site has are all there.
+
+    Args:
+        plan: What is asked of them; nothing is made.
+        count: Sources of a mixture.
+        expected: Rows of the published metadata, where they are known.
+
+    Returns:
+        Files by folder.
+
+    Raises:
+        DataError: For a folder that lacks files, naming some that others have.
+    """
+    folders = [
+        plan.folder(rate, mode) / plan.split / part
+        for rate in plan.rates
+        for mode in plan.modes
+        for part in dict.fromkeys(p for kind in plan.types for p in (kind, *components(kind, count)))
+    ]
+    names = {f: {p.name for p in f.glob("*.wav") if not p.name.startswith(".")} for f in folders}
+    everything = set[str]().union(*names.values())
+    for folder, there in names.items():
+        if missing := everything - there:
+            raise DataError(f"{folder} lacks {len(missing)} files: {_some(missing)}")
+        if len(there) != (len(there) if expected is None else expected) or not there:
+            raise DataError(
+                f"{folder} has {len(there)} mixtures of {expected or 'any'}: set LIBRIMIX to a complete copy"
+            )
+    return {str(folder): len(there) for folder, there in names.items()}
 
 
 # Corpus -> a function of its folder, the registry's facts and the parts needed, which gives what it counted
