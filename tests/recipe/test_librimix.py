@@ -1,8 +1,13 @@
 """LibriMix: equal, sample for sample, to a plain oracle; resumable; readable wherever it is moved."""
 
 import csv
+import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
+from signal import SIGKILL
 
 import numpy as np
 import pytest
@@ -90,6 +95,37 @@ def test_an_interrupted_generation_goes_on_and_ends_the_same(tmp_path):
     for path in (tmp_path / "whole" / "wav16k").rglob("*.*"):
         other = tmp_path / "out" / path.relative_to(tmp_path / "whole")
         assert path.read_bytes() == other.read_bytes(), path
+
+
+def test_killed_half_way_and_started_again(tmp_path):
+    corpus = Corpus(tmp_path, rows=30, each=8)
+    plan = corpus.plan(tmp_path / "out")
+    code = (
+        "import sys; from pathlib import Path; sys.path[:0] = sys.argv[2:];"
+        "from local.librimix_generator import Plan, generate;"
+        "root = Path(sys.argv[1]);"
+        "generate(Plan(metadata=root / 'metadata/libri2mix_dev-clean.csv', librispeech=root / 'LibriSpeech',"
+        " wham=root / 'wham_noise', out=root / 'out', split='dev'), nj=2)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path), str(Path(librimix.__file__).parents[1])], start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not (plan.journal.exists() and plan.journal.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.killpg(process.pid, SIGKILL)
+    process.wait()
+    recorded = len(plan.journal.read_text().splitlines())
+    assert 0 < recorded < 30
+    assert generate(plan, nj=2) == 30
+    generate(corpus.plan(tmp_path / "whole"), nj=1)
+    for path in (tmp_path / "whole" / "wav16k").rglob("*.*"):
+        other = tmp_path / "out" / path.relative_to(tmp_path / "whole")
+        if path.suffix == ".wav":
+            assert path.read_bytes() == other.read_bytes(), path
+        else:
+            assert sorted(path.read_text().splitlines()) == sorted(other.read_text().splitlines()), path
+    assert not list((tmp_path / "out").rglob(".*.tmp"))
 
 
 def test_mixtures_whose_files_are_gone_are_made_again(tmp_path):
