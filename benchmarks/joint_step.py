@@ -3,9 +3,9 @@
 
     benchmarks/joint_step.py [--seconds 12 8 4] [--rounds 5] [--device cpu] [--out DIR]
 
-The model is the recipe's (conf/train_joint.yaml, objectives/*.yaml) over an upstream in its real configuration with
-random weights, the batch padded noise of unequal lengths. All variants take turns within each round, in a changing
-order, and ratios are taken within a round (Ctrl-C ends after the last whole one):
+The model is the recipe's (the modules of conf/train_se.yaml and train_asr.yaml, objectives/*.yaml) over an upstream
+in its real configuration with random weights, the batch padded noise of unequal lengths. All variants take turns
+within each round, in a changing order, and ratios are taken within a round (Ctrl-C ends after the last whole one):
 
   OBJECTIVE          the joint step as trained: enhance, objective + CTC, backward, clip, Adam
   ssl_soft_dtw=      the same with speeds whose references together last as long as ssl_mse's: what alignment costs
@@ -40,7 +40,13 @@ from espnet_plugins.analysis.environment import describe_environment
 from espnet_plugins.objectives import SSLSoftDTW
 from espnet_plugins.ssl import get_shared_upstream
 
-CONF = Path(__file__).resolve().parents[1] / "egs" / "voicebank_librimix" / "conf"
+RECIPE = Path(__file__).resolve().parents[1] / "egs" / "voicebank_librimix"
+sys.path.insert(0, str(RECIPE))
+
+from local.config import read_yaml  # noqa: E402
+from local.train import joint_modules  # noqa: E402
+
+CONF = RECIPE / "conf"
 OBJECTIVES = ("si_snr", "ssl_mse", "ssl_mse_pad", "ssl_soft_dtw")
 EQUAL_AUDIO, NAIVE = "ssl_soft_dtw=", ", naive"
 RATE = 16000
@@ -51,9 +57,9 @@ SLOWER, FASTER = 0.9, 1.125
 
 def build(objective: str, upstream: dict[str, Any], folder: Path) -> torch.nn.Module:
     """The recipe's joint model with random weights."""
-    config = yaml.safe_load((CONF / "train_joint.yaml").read_text(encoding="utf-8"))
-    config.update(yaml.safe_load((CONF / "objectives" / f"{objective}.yaml").read_text(encoding="utf-8")))
-    config.update(yaml.safe_load((CONF / "finetune" / "joint.yaml").read_text(encoding="utf-8")))
+    config = joint_modules(read_yaml(CONF / "train_se.yaml"), read_yaml(CONF / "train_asr.yaml"))
+    for name in ("train_joint", f"objectives/{objective}", "finetune/joint"):
+        config.update(read_yaml(CONF / f"{name}.yaml"))
     config["frontend_conf"] = {**config["frontend_conf"], "upstream": upstream}
     for criterion in config["enh_criterions"]:
         if criterion["name"].startswith("ssl_"):

@@ -16,6 +16,7 @@ from espnet2.tasks.enh import EnhancementTask
 from espnet2.tasks.enh_s2t import EnhS2TTask
 from espnet2.tasks.hubert import HubertTask
 from espnet2.torch_utils.device_funcs import force_gatherable
+from espnet2.utils.get_default_kwargs import get_default_kwargs
 
 import espnet_plugins.register  # noqa: F401  (fills ESPnet's tables before a task reads them)
 from espnet_plugins.asr.errors import greedy_error_rates
@@ -170,7 +171,10 @@ class JointTask(OneDNNOption, CheckedLoading, EnhS2TTask):
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetEnhS2TModel:
         """Build ESPnet's sub-models, then join them in this package's model."""
-        own = check_mapping("model_conf", args.model_conf, cls.own_options)
+        # ESPnet fills in the defaults of its own joint model.
+        stock_options = get_default_kwargs(ESPnetEnhS2TModel).items()
+        chosen = {key: value for key, value in args.model_conf.items() if (key, value) not in stock_options}
+        own = check_mapping("model_conf", chosen, cls.own_options)
         criteria = check_criteria("enh_criterions", args.enh_criterions)
         stock = super().build_model(argparse.Namespace(**{**vars(args), "model_conf": {}, "enh_criterions": criteria}))
         enh_model = LengthAwareEnhancementModel.from_stock(stock.enh_model)

@@ -37,6 +37,13 @@ def test_a_step_of_every_objective(build, data, criterion):
         assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters())
 
 
+def test_without_weights_both_parts_count_once(upstream, tmp_path):
+    model = build_settings(
+        {**joint_settings(upstream), "model_conf": {"calc_enh_loss": True, "bypass_enh_prob": 0}}, tmp_path
+    )
+    assert (model.enh_weight, model.asr_weight) == (1.0, 1.0)
+
+
 def test_weights_scale_the_parts(build, data):
     model = build(enh_weight=2.0, asr_weight=0.5).eval()
     _, stats, _ = model(**data)
