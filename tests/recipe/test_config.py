@@ -62,6 +62,7 @@ def test_runs_are_objectives_times_seeds():
     [
         (["--objectives", "mse"], "unknown objective 'mse': choose from si_snr, ssl_mse"),
         (["--finetune", "all"], "unknown --finetune 'all': choose from joint, se"),
+        (["--objectives", "asr_only", "--finetune", "se"], "which --finetune joint has"),
         (["--seeds", "1 x"], "whole numbers, not 'x'"),
         (["--objectives", " "], "at least one value"),
     ],

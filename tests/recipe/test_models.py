@@ -54,3 +54,9 @@ def test_the_module_options_of_mini_are_those_of_its_parts(tmp_path):
     assert config["asr_model_conf"] == {"ctc_weight": 1.0}
     assert config["model_conf"] == {"enh_weight": 1.0, "asr_weight": 1.0}
     assert config["optim_conf"] == {"lr": 0.001}
+
+
+def test_the_recognition_loss_alone_has_no_weight_on_the_enhanced_signal(tmp_path):
+    config = joint_step(recipe(tmp_path, "mini"), Run("asr_only", "joint", 0)).settings["config"]
+    assert config["model_conf"] == {"enh_weight": 0.0, "asr_weight": 1.0}
+    assert build(JointTask, with_upstream(config), tmp_path).calc_enh_loss is False

@@ -15,6 +15,8 @@ from local.steps import OptionError
 
 RECIPE_DIR = Path(__file__).resolve().parents[1]
 OBJECTIVES = ("si_snr", "ssl_mse", "ssl_mse_pad", "ssl_soft_dtw")
+# Compared when asked for: the recognition loss alone, through the front-end.
+RECOGNITION_LOSS = "asr_only"
 FINETUNE_MODES = ("joint", "se")
 
 
@@ -138,7 +140,7 @@ class Run:
     """One fine-tuning run of stage 5.
 
     Args:
-        objective: One of OBJECTIVES.
+        objective: One of OBJECTIVES, or RECOGNITION_LOSS.
         finetune: "joint" or "se".
         seed: Of initialisation, data order and perturbation.
     """
@@ -169,10 +171,13 @@ def runs_from_args(args: argparse.Namespace) -> list[Run]:
     """
     objectives = args.objectives.replace(",", " ").split()
     for objective in objectives:
-        if objective not in OBJECTIVES:
-            raise OptionError(f"unknown objective '{objective}': choose from {', '.join(OBJECTIVES)}")
+        if objective not in (*OBJECTIVES, RECOGNITION_LOSS):
+            known = ", ".join((*OBJECTIVES, RECOGNITION_LOSS))
+            raise OptionError(f"unknown objective '{objective}': choose from {known}")
     if args.finetune not in FINETUNE_MODES:
         raise OptionError(f"unknown --finetune '{args.finetune}': choose from {', '.join(FINETUNE_MODES)}")
+    if RECOGNITION_LOSS in objectives and args.finetune != "joint":
+        raise OptionError(f"'{RECOGNITION_LOSS}' is the recognition loss alone, which --finetune joint has")
     seeds = args.seeds.replace(",", " ").split()
     for seed in seeds:
         if not seed.isdecimal():
