@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets the environment up if it is missing, then runs the linters and all tests.
-#   tools/test.sh                 everything
+#   tools/test.sh                 everything but what starts a Slurm (-m slurm)
 #   tools/test.sh -m "not recipe" without the runs of the recipe; options go to pytest
 set -euo pipefail
 
@@ -22,4 +22,5 @@ if [ $# -gt 0 ]; then
     exec "${python}" -m pytest -q "$@"
 fi
 "${python}" -m pytest -q --durations=10 -m "not recipe"
-"${python}" -m pytest -q --durations=10 -m recipe
+"${python}" -m pytest -q --durations=10 -m "recipe and not slurm"
+echo "Not run: tests on a Slurm of their own, ten minutes and more: tools/test.sh -m slurm"

@@ -157,6 +157,7 @@ def test_a_stage_whose_inputs_are_gone_names_them(finished, tmp_path):
     assert re.search(r"asr/\.train\.done is missing: stage 4 makes it", result.stderr)
 
 
+@pytest.mark.slurm
 def test_the_page_about_clusters_is_true_and_gives_the_local_results(finished, tmp_path):
     """Every command of docs/cluster.md, on the Slurm that it starts; the whole recipe as job arrays."""
     local, stdout = finished

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from slurm_testbed import RECIPE, start_testbed, write_small_config
 
-pytestmark = pytest.mark.recipe
+pytestmark = [pytest.mark.recipe, pytest.mark.slurm]
 
 
 def test_an_array_is_one_job_and_paths_may_have_blanks(testbed, config, tmp_path):

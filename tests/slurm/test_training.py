@@ -13,7 +13,7 @@ from slurm_testbed import RECIPE, REPOSITORY, write_small_config
 
 from espnet_plugins.train import checkpoint
 
-pytestmark = pytest.mark.recipe
+pytestmark = [pytest.mark.recipe, pytest.mark.slurm]
 SCRIPT = Path(__file__).with_name("train_in_job.py")
 
 
