@@ -36,7 +36,8 @@ class Backbone:
 
     def model(self, device: torch.device) -> Any:
         """Give the model on ``device``: built for the first device asked for, copied to any further one."""
-        with self._lock:
+        # Whoever comes first may only infer, another may train through the same weights afterwards.
+        with self._lock, torch.inference_mode(False):
             if device not in self._models:
                 copied = deepcopy(next(iter(self._models.values()))) if self._models else self._build()
                 self._models[device] = copied.to(device)

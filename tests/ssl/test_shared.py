@@ -26,3 +26,13 @@ def test_other_checkpoints_are_other_instances(make_upstream):
 
 def test_getting_it_reads_no_weights(make_upstream):
     assert not get_shared_upstream("local", checkpoint=make_upstream(encoder_num_layers=1)).backbone.loaded
+
+
+def test_training_after_inference(make_upstream, batch):
+    """Weights that an inference made load can be trained through afterwards."""
+    upstream = get_shared_upstream("local", checkpoint=make_upstream(encoder_ff_interm_features=24))
+    with torch.inference_mode():
+        upstream(*batch)
+    waveform = batch[0].clone().requires_grad_()
+    upstream(waveform, batch[1])[0].sum().backward()
+    assert waveform.grad.abs().sum() > 0
