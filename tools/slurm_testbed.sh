@@ -3,14 +3,14 @@
 #   eval "$(tools/slurm_testbed.sh start)"            one node
 #   eval "$(tools/slurm_testbed.sh start --nodes 2)"  two nodes, each a slurmd with its own port
 #   tools/slurm_testbed.sh stop                       ends everything and removes its files
-# Everything lies in ${SLURM_TESTBED:-/var/tmp/slurm_testbed}; /etc is left alone, and so is a Slurm that runs
+# Everything lies in ${SLURM_TESTBED}, or slurm_testbed in the system's folder for temporary files; /etc is left alone, and so is a Slurm that runs
 # here already. No cgroups: processes are tracked by their parents, memory by polling.
 #   start --max_jobs N       the queue takes N jobs at most
 #   start --port N           first of the ports 127.0.0.1 is listened on (default 27100)
 #   stop_node N, start_node N, status
 set -euo pipefail
 
-root=${SLURM_TESTBED:-/var/tmp/slurm_testbed}
+root=${SLURM_TESTBED:-$(dirname "$(mktemp --dry-run)")/slurm_testbed}
 nodes=1
 max_jobs=10000
 port=27100

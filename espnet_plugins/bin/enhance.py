@@ -11,33 +11,22 @@ first one left.
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 
-from espnet_plugins.inference import Enhancer
+from espnet_plugins.inference import Enhancer, command_line
 from espnet_plugins.inference.audio import FORMATS, read, write
-from espnet_plugins.inference.experiment import find_experiment
-from espnet_plugins.inference.files import Job, check_settings, find_jobs, forget_settings, run_jobs
+from espnet_plugins.inference.files import Job, find_jobs, run_jobs
 
 
 def get_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m espnet_plugins.bin.enhance",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_line.get_parser("espnet_plugins.bin.enhance", __doc__)
+    parser.add_argument(
+        "--format", choices=sorted(FORMATS), default="wav", help="of the results" + command_line.DEFAULT
     )
-    default = " (default: %(default)s)"
-    parser.add_argument("model", metavar="MODEL", help="model file, or directory of a training")
-    parser.add_argument("inputs", nargs="+", metavar="IN", help="audio files or folders")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
-    parser.add_argument("--config", type=Path, help="config.yaml of the training, where it is not beside the model")
-    parser.add_argument("--format", choices=sorted(FORMATS), default="wav", help="of the results" + default)
-    parser.add_argument("--rate", type=int, default=16000, help="that the model was trained at, in Hz" + default)
-    parser.add_argument("--window", type=float, default=30.0, help="seconds enhanced at once" + default)
-    parser.add_argument("--overlap", type=float, default=1.0, help="seconds that two windows share" + default)
-    parser.add_argument("--device", default="cpu", help="cpu or cuda" + default)
-    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    parser.add_argument("--window", type=float, default=30.0, help="seconds enhanced at once" + command_line.DEFAULT)
+    parser.add_argument(
+        "--overlap", type=float, default=1.0, help="seconds that two windows share" + command_line.DEFAULT
+    )
     return parser
 
 
@@ -62,18 +51,11 @@ def main(cmd: list[str] | None = None) -> None:
         enhancer = Enhancer.from_checkpoint(args.model, config=args.config, device=args.device, **options)
         suffix = f".{args.format}" if enhancer.n_speakers == 1 else f"_spk1.{args.format}"
         jobs = find_jobs(args.inputs, args.out, suffix)
-        weights = find_experiment(args.model, config=args.config).weights.resolve()
-        if args.overwrite:
-            forget_settings(args.out)
-        check_settings(args.out, {"model": [str(weights), weights.stat().st_mtime], **options, "format": args.format})
+        command_line.claim_folder(args, {**options, "format": args.format})
         failures = run_jobs(jobs, lambda job: enhance_file(enhancer, job), overwrite=args.overwrite)
     except (ValueError, OSError) as error:
         parser.exit(1, f"{parser.prog}: error: {error}\n")
-    for failure in failures:
-        print(f"{parser.prog}: error: {failure}", file=sys.stderr)
-    print(f"{len(jobs) - len(failures)} of {len(jobs)} files are in {args.out}")
-    if failures:
-        raise SystemExit(1)
+    command_line.report(parser, failures, total=len(jobs), where=args.out)
 
 
 if __name__ == "__main__":

@@ -10,36 +10,22 @@ DIR/text holds all of them, a line per file. A second call does what the first o
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from espnet_plugins.inference import Recognizer
+from espnet_plugins.inference import Recognizer, command_line
 from espnet_plugins.inference.audio import read
-from espnet_plugins.inference.experiment import find_experiment
-from espnet_plugins.inference.files import Job, check_settings, find_jobs, forget_settings, run_jobs, write_text
+from espnet_plugins.inference.files import Job, find_jobs, run_jobs, write_text
 
 
 def get_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m espnet_plugins.bin.recognize",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    default = " (default: %(default)s)"
-    parser.add_argument("model", metavar="MODEL", help="model file, or directory of a training")
-    parser.add_argument("inputs", nargs="+", metavar="IN", help="audio files or folders")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
-    parser.add_argument("--config", type=Path, help="config.yaml of the training, where it is not beside the model")
+    parser = command_line.get_parser("espnet_plugins.bin.recognize", __doc__)
     parser.add_argument("--bpemodel", type=Path, help="sentencepiece model, where it is not where the training had it")
-    parser.add_argument("--rate", type=int, default=16000, help="that the model was trained at, in Hz" + default)
-    parser.add_argument("--longest", type=float, default=30.0, help="seconds recognised at once" + default)
-    parser.add_argument("--beam_size", type=int, default=10, help="of the search" + default)
+    parser.add_argument("--longest", type=float, default=30.0, help="seconds recognised at once" + command_line.DEFAULT)
+    parser.add_argument("--beam_size", type=int, default=10, help="of the search" + command_line.DEFAULT)
     parser.add_argument(
         "--ctc_weight", type=float, help="in the search (default: 1 for a model of CTC alone, else 0.3)"
     )
-    parser.add_argument("--device", default="cpu", help="cpu or cuda" + default)
-    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     return parser
 
 
@@ -69,19 +55,12 @@ def main(cmd: list[str] | None = None) -> None:
         recognizer = Recognizer.from_checkpoint(
             args.model, config=args.config, bpemodel=args.bpemodel, device=args.device, **options
         )
-        weights = find_experiment(args.model, config=args.config).weights.resolve()
-        if args.overwrite:
-            forget_settings(args.out)
-        check_settings(args.out, {"model": [str(weights), weights.stat().st_mtime], **options})
+        command_line.claim_folder(args, options)
         failures = run_jobs(jobs, lambda job: recognize_file(recognizer, job), overwrite=args.overwrite)
         write_table(jobs, args.out)
     except (ValueError, OSError) as error:
         parser.exit(1, f"{parser.prog}: error: {error}\n")
-    for failure in failures:
-        print(f"{parser.prog}: error: {failure}", file=sys.stderr)
-    print(f"{len(jobs) - len(failures)} of {len(jobs)} files are in {args.out / 'text'}")
-    if failures:
-        raise SystemExit(1)
+    command_line.report(parser, failures, total=len(jobs), where=args.out / "text")
 
 
 if __name__ == "__main__":

@@ -6,21 +6,28 @@ from joint_configuration import joint_settings, save_experiment
 
 
 @pytest.fixture(scope="session")
-def joint_folder(make_upstream, tmp_path_factory):
-    """A joint training over frozen_ssl."""
-    folder = tmp_path_factory.mktemp("joint")
-    upstream = {"model": "local", "checkpoint": str(make_upstream())}
-    save_experiment(joint_settings(upstream, asr_weight=0.5), folder)
-    return folder
+def save_joint(make_upstream, tmp_path_factory):
+    """Leave a joint training over frozen_ssl with some settings; gives its folder."""
+
+    def save(name, **settings):
+        folder = tmp_path_factory.mktemp(name)
+        upstream = {"model": "local", "checkpoint": str(make_upstream())}
+        save_experiment(joint_settings(upstream, **settings), folder)
+        return folder
+
+    return save
 
 
 @pytest.fixture(scope="session")
-def two_speaker_folder(make_upstream, tmp_path_factory):
+def joint_folder(save_joint):
+    """A joint training over frozen_ssl."""
+    return save_joint("joint", asr_weight=0.5)
+
+
+@pytest.fixture(scope="session")
+def two_speaker_folder(save_joint):
     """A joint training of two speakers."""
-    folder = tmp_path_factory.mktemp("two")
-    upstream = {"model": "local", "checkpoint": str(make_upstream())}
-    save_experiment(joint_settings(upstream, num_spk=2), folder)
-    return folder
+    return save_joint("two", num_spk=2)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def array(*words):
 
 
 def test_without_a_range_there_is_one_task():
-    one = array("/tmp/x.log", "echo", "JOB=1")
+    one = array("x.log", "echo", "JOB=1")
     assert (list(one.tasks), one.command) == ([1], ["echo", "JOB=1"])
 
 
@@ -107,7 +107,7 @@ def test_what_sbatch_is_told():
         max_running=5,
         sbatch=("-v",),
     )
-    one = array("JOB=1:9", "/tmp/a.JOB.log", "true")
+    one = array("JOB=1:9", "a.JOB.log", "true")
     told = slurm.options(one, resources, kind="train", folder=RECIPE_DIR, environment=["PATH", "HOME"])
     expected = "--array=1-9%5 --partition=gpu --account=lab --time=1:00:00 --mem=8G --cpus-per-task=4 --gres=gpu:2"
     expected += " --nodes=3 --export=PATH,HOME --signal=USR1@120 -v"

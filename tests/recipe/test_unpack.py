@@ -55,7 +55,7 @@ def test_several_archives_share_a_folder(tmp_path):
     assert tree(tmp_path / "L") == {"README": b"2", "dev/x": b"x", "test/y": b"y"}
 
 
-@pytest.mark.parametrize("name", ["../evil.txt", "top/../../evil.txt", "/tmp/evil.txt", "..\\evil.txt"])
+@pytest.mark.parametrize("name", ["../evil.txt", "top/../../evil.txt", "/evil.txt", "..\\evil.txt"])
 @pytest.mark.parametrize("make", [make_zip, make_tar])
 def test_paths_that_leave_the_folder_are_refused(make, name, tmp_path):
     path = make(tmp_path / "archive", {"top/good.txt": b"good", name: b"evil"})

@@ -40,9 +40,9 @@ def parse_array(words: Sequence[str], *, name: str | None = None) -> Array:
         OptionError: For an empty range, a log that all tasks would share, or nothing to run.
 
     Example:
-        >>> array = parse_array(["JOB=1:3", "/tmp/a.JOB.log", "echo", "JOB"])
-        >>> array.tasks, str(array.log_of(2))
-        (range(1, 4), '/tmp/a.2.log')
+        >>> array = parse_array(["JOB=1:3", "a.JOB.log", "echo", "JOB"])
+        >>> array.tasks, array.log_of(2).name
+        (range(1, 4), 'a.2.log')
     """
     words = list(words)
     variable, first, last = "JOB", 1, 1

@@ -15,6 +15,7 @@ from local.config import (
     add_common_arguments,
     add_resume_argument,
     add_run_arguments,
+    deep_merge,
     resume_from_args,
     runs_from_args,
 )
@@ -75,7 +76,7 @@ def joint_step(recipe: Recipe, run: Run) -> Step:
     """Stage 5: one objective, one seed, from the models of stages 3 and 4."""
     modules = joint_modules(merged_config(recipe, ["train_se.yaml"]), merged_config(recipe, ["train_asr.yaml"]))
     names = ["train_joint.yaml", f"finetune/{run.finetune}.yaml", f"objectives/{run.objective}.yaml"]
-    config = modules | merged_config(recipe, names, {"seed": run.seed})
+    config = deep_merge(modules, merged_config(recipe, names, {"seed": run.seed}))
     inputs = {
         **asr_step(recipe).inputs,
         "se": (se_step(recipe).done, 3),
