@@ -82,6 +82,11 @@ def test_the_preset_prepares_it_and_sees_a_change(table, tmp_path, monkeypatch, 
     rows = [row("a", utt="ann_a"), row("b")]
     for name in ("train", "dev", "test"):
         table(HEAD, *rows, name=f"{name}.csv")
+    stages(corpora, "--dry_run", "true")
+    plan = capsys.readouterr().out
+    # Four sets (the test set clean and noisy) of pairs of 9,000 and 9,001 samples, FLAC of about 0.6 of 16 bits.
+    seconds = 4 * (9000 + 9001) / 22050
+    assert f"dump: about {seconds * 2 * 32000 * 0.6 / 1024:.1f} kB" in plan
     stages(corpora)
     stages(data)
     assert [u.id for u in read(stages.root / "dump" / "test_noisy")] == ["ann-b", "ann_a"]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from local import custom
 from local.acquire import local_archive, missing_archives
+from local.config import RECIPE_DIR, Recipe, read_yaml
 from local.corpora import Corpora
 from local.download import human
 from local.librimix_generator import components
+from local.pretrain import upstream_options
 
 # Size of FLAC relative to 16-bit samples, for clean and noisy speech alike.
 _FLAC = 0.6
@@ -18,22 +22,19 @@ _SECONDS = {"mini": 2.45, "digits": 2.85}
 
 
 def _hours(corpora: Corpora, spec: Mapping[str, Any]) -> float:
-    """About how long a set is; 0 where nobody knows before it is read."""
+    """About how long a set is; 0 for a corpus of one's own that is not there yet."""
     kind = spec["corpus"]
+    if kind == "custom":
+        table = corpora.root("custom") / f"{spec['part']}.csv"
+        found = custom.utterances(table, nj=corpora.recipe.nj) if table.is_file() else []
+        return sum(utterance.samples / utterance.rate for utterance in found) / 3600
     if corpora.synthetic or kind == "digits":
         settings = corpora.options("mini" if corpora.synthetic else "digits")
         counts = settings.get(kind, settings)
         part = str(spec.get("part") or spec.get("split")).split("_")[0].split("-")[0]
         return counts.get(part, 0) * _SECONDS["mini" if corpora.synthetic else "digits"] / 3600
-    facts = {
-        "voicebank_demand": "voicebank_demand",
-        "librimix": "librimix_metadata",
-        "librispeech": "librispeech",
-        "noisy_librispeech": "librispeech",
-    }
-    if kind not in facts:
-        return 0.0
-    hours = corpora.registry[facts[kind]].facts["hours"]
+    facts = {"librimix": "librimix_metadata", "noisy_librispeech": "librispeech"}
+    hours = corpora.registry[facts.get(kind, kind)].facts["hours"]
     return float(hours.get(str(spec.get("part") or spec.get("split")).split("_")[0], 0))
 
 
@@ -58,6 +59,21 @@ def _dumped(corpora: Corpora, spec: Mapping[str, Any]) -> float:
     if spec["corpus"] == "librimix":
         signals = 1 + len(components(spec.get("type", "mix_single"), corpora.options("librimix").get("sources", 2)))
     return signals * _hours(corpora, spec) * _PCM_HOUR * _FLAC
+
+
+def _upstream(recipe: Recipe) -> tuple[list[str], float]:
+    """What stage 2 does to have the SSL model, and the bytes it fetches."""
+    options = upstream_options(recipe)
+    if options["model"] == "local":
+        return ["  SSL model: pre-trained here"], 0.0
+    known = read_yaml(RECIPE_DIR / "conf" / "models.yaml").get(options["model"])
+    place = Path(options["checkpoint"])
+    if known is None:
+        return [f"  SSL model: {options['model']}, of unknown size, from {place} or its publisher"], 0.0
+    line = f"  SSL model: {known['title']}; licence {known['licence']}"
+    if place.is_file() or (place / known["file"]).is_file():
+        return [line, f"    is in {place}, nothing is fetched"], 0.0
+    return [line, f"    {known['file']}: fetch {human(known['about'])} to {place}"], float(known["about"])
 
 
 def forecast(corpora: Corpora) -> str:
@@ -91,9 +107,13 @@ def forecast(corpora: Corpora) -> str:
             # The archives of a corpus are removed before those of the next are fetched.
             peak = max(peak, unpacked + size + sum(archive.unpacked for archive in missing))
             unpacked += sum(archive.unpacked for archive in missing)
+    model_lines, size = _upstream(corpora.recipe)
+    lines += model_lines
+    download, unpacked = download + size, unpacked + size
     sets = corpora.sets.values()
-    if any(spec["corpus"] == "custom" for spec in sets):
-        lines.append(f"  your own corpus in {corpora.root('custom')}: how large is not known here")
+    for part in dict.fromkeys(spec["part"] for spec in sets if spec["corpus"] == "custom"):
+        if not (table := corpora.root("custom") / f"{part}.csv").is_file():
+            lines.append(f"  your own corpus: {table} is not there, so its size is not in the figures below")
     made, dumped = (sum(size(corpora, spec) for spec in sets) for size in (_made, _dumped))
     lines += [
         f"  to fetch: {human(download)}",
