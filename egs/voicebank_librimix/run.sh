@@ -25,7 +25,7 @@ local_scratch=                                           # a folder on each node
 resume=true                                              # false: train again instead of resuming
 fsdd=                                                    # a copy of the Free Spoken Digit Dataset (digits)
 accept_licenses=false                                    # true: download without asking (batch jobs)
-dry_run=false                                            # true: only say what stage 1 would fetch or make
+dry_run=false                                            # true: only say what would be fetched or made
 
 usage() {
     cat <<USAGE
@@ -52,7 +52,7 @@ Usage: $0 [--name value ...]        (current values in brackets)
   --resume BOOL       false trains again instead of resuming              [${resume}]
   --fsdd DIR          a copy of the Free Spoken Digit Dataset             [${fsdd}]
   --accept_licenses BOOL  download without asking                         [${accept_licenses}]
-  --dry_run BOOL      only say what stage 1 would fetch or make           [${dry_run}]
+  --dry_run BOOL      only say what stages 1 and 2 would fetch or make    [${dry_run}]
 
 Corpora that a site already has are named in db.sh.
 
@@ -106,10 +106,10 @@ if [ "${cmd_backend}" != local ] && [ "${dry_run}" = false ]; then
     exec python3 -m local.cluster "${jobs[@]}"
 fi
 
-corpora=("${common[@]}" --accept_licenses "${accept_licenses}" --dry_run "${dry_run}")
+corpora=("${common[@]}" --accept_licenses "${accept_licenses}")
 [ -z "${fsdd}" ] || corpora+=(--fsdd "${fsdd}")
-if in_stage 1 || [ "${dry_run}" = true ]; then python3 -m local.corpora "${corpora[@]}"; fi
-[ "${dry_run}" = false ] || exit 0
+if [ "${dry_run}" = true ]; then exec python3 -m local.forecast "${corpora[@]}"; fi
+if in_stage 1; then python3 -m local.corpora "${corpora[@]}"; fi
 if in_stage 2; then
     python3 -m local.data "${common[@]}"
     python3 -m local.pretrain "${common[@]}" --resume "${resume}"

@@ -8,7 +8,7 @@ import soundfile
 from file_server import FileServer
 from stages import Stages
 
-from local import corpora, data
+from local import corpora, data, forecast
 from local.config import load_preset
 from local.kaldi_dir import read
 from local.steps import MissingInput, OptionError, RecipeError
@@ -197,7 +197,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(preset, published, t
     stages.defaults.pop("corpora")
     stages.write()
     published[0].requests.clear()
-    stages(corpora, "--dry_run", "true")
+    stages(forecast)
     out = capsys.readouterr().out
     assert "disk needed at the peak: about" in out
     expected = {

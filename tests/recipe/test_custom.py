@@ -5,7 +5,7 @@ import pytest
 import soundfile
 from stages import Stages
 
-from local import corpora, custom, data
+from local import corpora, custom, data, forecast
 from local.kaldi_dir import DataError, read
 from local.steps import RecipeError
 
@@ -82,7 +82,7 @@ def test_the_preset_prepares_it_and_sees_a_change(table, tmp_path, monkeypatch, 
     rows = [row("a", utt="ann_a"), row("b")]
     for name in ("train", "dev", "test"):
         table(HEAD, *rows, name=f"{name}.csv")
-    stages(corpora, "--dry_run", "true")
+    stages(forecast)
     plan = capsys.readouterr().out
     # Four sets (the test set clean and noisy) of pairs of 9,000 and 9,001 samples, FLAC of about 0.6 of 16 bits.
     seconds = 4 * (9000 + 9001) / 22050

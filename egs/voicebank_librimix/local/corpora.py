@@ -316,22 +316,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Add the options of stage 1."""
     parser.add_argument("--fsdd", help="a copy of the Free Spoken Digit Dataset, with recordings/")
     parser.add_argument("--accept_licenses", choices=("true", "false"), default="false", help="download without asking")
-    parser.add_argument("--dry_run", choices=("true", "false"), default="false", help="only say what would be done")
     return parser
+
+
+def from_command_line(description: str | None) -> Corpora:
+    """Read the options of stage 1.
+
+    Args:
+        description: Of the program, for its help.
+    """
+    parser = add_arguments(add_common_arguments(argparse.ArgumentParser(description=description)))
+    args = parser.parse_args()
+    if args.fsdd:
+        os.environ["FSDD"] = str(Path(args.fsdd).absolute())
+    return Corpora(Recipe.from_args(args), accepted=args.accept_licenses == "true")
 
 
 def main() -> None:
     """Run stage 1 from the command line."""
-    from local.forecast import forecast
-
-    parser = add_arguments(add_common_arguments(argparse.ArgumentParser(description=__doc__)))
-    args = parser.parse_args()
-    if args.fsdd:
-        os.environ["FSDD"] = str(Path(args.fsdd).absolute())
-    corpora = Corpora(Recipe.from_args(args), accepted=args.accept_licenses == "true")
-    if args.dry_run == "true":
-        print(forecast(corpora))
-        return
+    corpora = from_command_line(__doc__)
     for step, action in corpora.work():
         step.run(action)
 

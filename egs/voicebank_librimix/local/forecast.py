@@ -9,10 +9,11 @@ from typing import Any
 from local import custom
 from local.acquire import local_archive, missing_archives
 from local.config import RECIPE_DIR, Recipe, read_yaml
-from local.corpora import Corpora
+from local.corpora import Corpora, from_command_line
 from local.download import human
 from local.librimix_generator import components
 from local.pretrain import upstream_options
+from local.steps import run_main
 
 # Size of FLAC relative to 16-bit samples, for clean and noisy speech alike.
 _FLAC = 0.6
@@ -122,3 +123,12 @@ def forecast(corpora: Corpora) -> str:
         f"  disk needed at the peak: about {human(max(peak, unpacked + made + dumped))}",
     ]
     return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the plan."""
+    print(forecast(from_command_line(__doc__)))
+
+
+if __name__ == "__main__":
+    run_main(main)
