@@ -6,54 +6,8 @@ import torch
 from espnet2.enh.espnet_model import ESPnetEnhancementModel
 
 from espnet_plugins.enh.criteria import PerUtterance, PerUtteranceMask, adapt
+from espnet_plugins.enh.lengths import level, mask_padding
 from espnet_plugins.enh.wrappers import InheritPermutation, SortedEstimates
-
-
-def mask_padding(waveform: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Set every sample behind an utterance's end to zero.
-
-    Args:
-        waveform: (B, T) or (B, T, C).
-        lengths: (B,) in samples.
-
-    Returns:
-        A tensor of the same shape; the input itself where no utterance is shorter than T.
-
-    Example:
-        >>> mask_padding(torch.ones(2, 3), torch.tensor([3, 1])).tolist()
-        [[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]]
-    """
-    n_samples = waveform.shape[1]
-    if bool((lengths >= n_samples).all()):
-        return waveform
-    valid = torch.arange(n_samples, device=waveform.device) < lengths[:, None].to(waveform.device)
-    valid = valid.reshape(*valid.shape, *[1] * (waveform.dim() - 2))
-    # where() rather than a product, so that inf or NaN behind the end cannot pass.
-    return torch.where(valid, waveform, waveform.new_zeros(()))
-
-
-def level(waveform: torch.Tensor, lengths: torch.Tensor, *, per_channel: bool = False) -> torch.Tensor:
-    """Standard deviation of each utterance over its own samples, never zero.
-
-    Args:
-        waveform: (B, T) or (B, T, C).
-        lengths: (B,) in samples.
-        per_channel: One value for each channel instead of one for all.
-
-    Returns:
-        (B, 1), or (B, 1, 1), or (B, 1, C) where `per_channel`.
-
-    Example:
-        >>> level(torch.tensor([[0.0, 2.0, 1.0, 9.0]]), torch.tensor([3])).tolist()
-        [[1.0]]
-    """
-    joined = waveform.shape[2:] and not per_channel
-    rows = [
-        utterance[:n].reshape(-1, 1) if joined else utterance[:n]
-        for utterance, n in zip(waveform, lengths.tolist(), strict=True)
-    ]
-    deviation = torch.stack([row.std(dim=0, keepdim=True) for row in rows])
-    return deviation.nan_to_num(0.0).clamp(min=torch.finfo(deviation.dtype).tiny ** 0.5)
 
 
 class LengthAwareEnhancementModel(ESPnetEnhancementModel):

@@ -11,7 +11,8 @@ from espnet2.enh.loss.wrappers.pit_solver import PITSolver
 from espnet2.enh.separator.tcn_separator import TCNSeparator
 
 from espnet_plugins.enh.criteria import PerUtterance, adapt
-from espnet_plugins.enh.model import LengthAwareEnhancementModel, level, mask_padding
+from espnet_plugins.enh.lengths import level, mask_padding
+from espnet_plugins.enh.model import LengthAwareEnhancementModel
 from espnet_plugins.enh.wrappers import InheritPermutation
 
 LENGTHS = torch.tensor([800, 500, 640])
