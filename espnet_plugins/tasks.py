@@ -23,6 +23,7 @@ from espnet_plugins.asr.errors import greedy_error_rates
 from espnet_plugins.checks import check_mapping, check_number
 from espnet_plugins.enh.model import LengthAwareEnhancementModel
 from espnet_plugins.enh.options import check_criteria
+from espnet_plugins.recurrent import drop_in_training_only
 from espnet_plugins.ssl import share_passes
 from espnet_plugins.train.onednn import OneDNNOption
 from espnet_plugins.train.trainer import ResumableTrainer
@@ -178,13 +179,18 @@ class JointTask(OneDNNOption, CheckedLoading, EnhS2TTask):
         criteria = check_criteria("enh_criterions", args.enh_criterions)
         stock = super().build_model(argparse.Namespace(**{**vars(args), "model_conf": {}, "enh_criterions": criteria}))
         enh_model = LengthAwareEnhancementModel.from_stock(stock.enh_model)
-        return JointModel(enh_model, stock.s2t_model, **own)
+        return drop_in_training_only(JointModel(enh_model, stock.s2t_model, **own))
 
 
 class RecognitionTask(CheckedLoading, ASRTask):
     """Training of a recogniser, with this package's front-ends known."""
 
     trainer = ResumableTrainer
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:
+        """Build ESPnet's model; its dropout keeps to training."""
+        return drop_in_training_only(super().build_model(args))
 
 
 class PretrainTask(HubertTask):
