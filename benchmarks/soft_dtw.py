@@ -11,6 +11,8 @@ floor      the full products alone: x y^T, (N, D) by (D, M), for the costs, and 
            small and little when it is large (try 100).
 recursion  soft-DTW of given cost matrices, forward and backward, in wall-clock nanoseconds for each cell within
            the lengths.
+mixed      a batch of mixed lengths against the same pairs, each in a full batch of copies of it: the sum of the times
+           over the number of copies.
 memory     resident memory at the worst moment of one call, above what was held before (features and libraries),
            less the gradients it returns, in floats for each cell of the padded (B, N, M) cost.
 
@@ -32,7 +34,7 @@ from pathlib import Path
 
 import torch
 from peak_memory import peak_memory
-from soft_dtw_systems import Problem, make_problem, make_recursion, make_systems
+from soft_dtw_systems import Problem, make_problem, make_recursion, make_systems, make_uniform
 
 from espnet_plugins.analysis.environment import describe_environment
 from espnet_plugins.analysis.tables import Table
@@ -42,7 +44,7 @@ SHAPES = {
     "cpu": ["8x300x768", FULL, "4x1500x768", "32x250x256", "1x3000x768", MIXED],
     "cuda": ["32x512x64", "8x300x768", FULL, "4x1500x768", "32x250x256", "1x3000x768", MIXED],
 }
-OURS, FLOOR, RECURSION = "this package", "floor", "recursion"
+OURS, FLOOR, RECURSION, UNIFORM = "this package", "floor", "recursion", "uniform"
 PEERS = ("pysdtw", "tslearn")
 
 
@@ -56,14 +58,17 @@ def measure(problem: Problem, args: argparse.Namespace) -> dict:
         if values is not None:
             agreement[name] = ((values - expected).abs() / expected.abs().clamp(min=1.0)).max().item()
     steps = {**systems, RECURSION: make_recursion(problem)}
-    steps[RECURSION]()
+    if problem.lengths:
+        steps |= {f"{UNIFORM} {pair}": step for pair, step in enumerate(make_uniform(problem))}
+    for name in steps.keys() - systems.keys():
+        steps[name]()
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(args.rounds):
         names = list(steps)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             if sum(seconds[name]) < args.seconds:
                 seconds[name].append(_timed(steps[name], problem.x.device))
-    del steps[RECURSION]
+    del steps
     memory = {name: _extra_memory(step, problem) for name, step in systems.items() if name != FLOOR}
     return {
         "shape": problem.name,
@@ -126,13 +131,14 @@ def remarks(rows: list[dict]) -> list[str]:
         for name, difference in row["difference_of_values"].items():
             if not difference < 1e-3:
                 lines.append(f"{name} at {row['shape']}: a value differs by {difference:.2g}, relative")
-    by_shape = {row["shape"]: row for row in rows}
-    for name, row in by_shape.items():
-        full = by_shape.get(name.removesuffix(":mixed"))
-        if full and full is not row:
-            times = [1e9 * min(r["seconds"][OURS]) / r["cells"] for r in (row, full)]
+    for row in rows:
+        uniform = [min(taken) for name, taken in row["seconds"].items() if name.startswith(UNIFORM)]
+        if uniform:
+            mixed, alone = min(row["seconds"][OURS]), sum(uniform) / len(uniform)
+            ns = " and ".join(f"{1e9 * taken / row['cells']:.1f}" for taken in (mixed, alone))
             lines.append(
-                f"{name}: {times[0]:.1f} ns for each cell within the lengths, {times[1]:.1f} in the full batch"
+                f"{row['shape']}: mixed / the same pairs, each length in a full batch of its own: {mixed / alone:.2f}; "
+                f"{ns} ns for each cell within the lengths"
             )
     return lines
 

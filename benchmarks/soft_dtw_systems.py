@@ -118,6 +118,19 @@ def make_recursion(problem: Problem) -> Callable[[], None]:
     return step
 
 
+def make_uniform(problem: Problem) -> list[Callable[[], torch.Tensor]]:
+    """For each pair of a mixed batch, a full batch of as many copies of it, without padding."""
+    copies = len(problem.x)
+    batches = []
+    for pair, (n, m) in enumerate(problem.pairs):
+        x, y = (
+            side.detach()[pair, :length].repeat(copies, 1, 1).requires_grad_(side.requires_grad)
+            for side, length in ((problem.x, n), (problem.y, m))
+        )
+        batches.append(_ours(Problem(f"{problem.name}[{pair}]", x, y, None, problem.gamma)))
+    return batches
+
+
 def _finished(problem: Problem, value: torch.Tensor) -> torch.Tensor:
     value.sum().backward()
     problem.x.grad = problem.y.grad = None

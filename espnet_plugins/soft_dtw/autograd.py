@@ -11,8 +11,8 @@ from espnet_plugins.soft_dtw.pairs import Pairs
 class SoftDTWFunction(torch.autograd.Function):
     """Costs to values, through a backend.
 
-    `cost` are the leading pairs of `batch` (often all), those that a gradient goes through; the others ride along
-    in the same pass and leave nothing behind.
+    `cost` are the leading `kept` pairs of `batch` (often all), those that a gradient goes through; the others ride
+    along in the same pass and leave nothing behind.
     """
 
     @staticmethod
@@ -28,6 +28,7 @@ class SoftDTWFunction(torch.autograd.Function):
         value, saved = backend.forward(batch, pairs, gamma, kept)
         ctx.save_for_backward(*saved)
         ctx.call = (cost.shape, pairs, gamma)
+        ctx.kept = kept
         ctx.backend = backend
         return value
 
@@ -35,6 +36,5 @@ class SoftDTWFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad: torch.Tensor):
         shape, pairs, gamma = ctx.call
-        kept = shape[0]
-        slope = ctx.backend.backward(ctx.saved_tensors, shape, pairs, gamma, grad[:kept].contiguous())
+        slope = ctx.backend.backward(ctx.saved_tensors, shape, pairs, gamma, grad[: ctx.kept].contiguous())
         return slope, None, None, None, None, None

@@ -19,7 +19,13 @@ Blocks = tuple[tuple[int, int], ...]
 
 
 def pairwise_cost(
-    x: torch.Tensor, y: torch.Tensor, pairs: Pairs, distance: str, blocks: Blocks = ((0, 1),), kept: int = 1
+    x: torch.Tensor,
+    y: torch.Tensor,
+    pairs: Pairs,
+    distance: str,
+    blocks: Blocks = ((0, 1),),
+    kept: int = 1,
+    packed: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Cost of pairing each frame with each frame of the other sequence.
 
@@ -30,30 +36,35 @@ def pairwise_cost(
         distance: "sqeuclidean", |x_i - y_j|^2, or "cosine", 1 - cos(x_i, y_j).
         blocks: ((0, 1),) for x against y; (0, 0) stands for x against itself, and so on.
         kept: how many leading blocks a gradient goes through.
+        packed: leave padding out, only on the CPU: one row that holds the matrix of each pair at its own lengths,
+            one behind the other.
 
     Returns:
-        The (kept * B, N, M) costs that have a gradient, and all (len(blocks) * B, N, M), of which they are the
-        first, without. Cells beyond the lengths hold no meaning.
+        The (kept * B, N, M) or (cells,) costs that have a gradient, and all (len(blocks) * B, N, M) or (cells,), of
+        which they are the first, without. Cells beyond the lengths hold no meaning.
     """
     if not _on_host(x) or distance == "cosine":
         x, y = _without_padding(x, pairs.x_lengths[: len(x)]), _without_padding(y, pairs.y_lengths[: len(y)])
     if distance == "cosine":
         x, y = (torch.nn.functional.normalize(frames, dim=-1) for frames in (x, y))
     with torch.autocast(x.device.type, enabled=False):
-        return PairwiseCost.apply(x, y, pairs, distance == "sqeuclidean", blocks, kept)
+        return PairwiseCost.apply(x, y, pairs, distance == "sqeuclidean", blocks, kept, packed)
 
 
 class PairwiseCost(torch.autograd.Function):
     """|a|^2 + |b|^2 - 2ab, or 1 - ab, between frames, assembled in the buffer of the product itself."""
 
     @staticmethod
-    def forward(ctx, x, y, pairs: Pairs, squared: bool, blocks: Blocks, kept: int):
-        sides = [[(x, y)[block[side]].shape[1] for block in blocks] for side in (0, 1)]
-        cost = empty((len(blocks) * len(x), max(sides[0]), max(sides[1])), like=x)
+    def forward(ctx, x, y, pairs: Pairs, squared: bool, blocks: Blocks, kept: int, packed: bool):
+        if packed:
+            cost = empty((pairs.cells(len(pairs)),), like=x)
+        else:
+            sides = [[(x, y)[block[side]].shape[1] for block in blocks] for side in (0, 1)]
+            cost = empty((len(blocks) * len(x), max(sides[0]), max(sides[1])), like=x)
         if squared:
             # Faster than sums of squares, which would be written out first.
             norms = [torch.linalg.vector_norm(t, dim=-1).square_() for t in (x, y)]
-            for area, _, (norm_a, norm_b) in _parts(cost, pairs, blocks, norms, split=False):
+            for area, _, (norm_a, norm_b) in _parts(cost, pairs, blocks, norms, split=_ragged(pairs, blocks, (x, y))):
                 torch.add(norm_a.unsqueeze(-1), norm_b.unsqueeze(-2), out=area)
         else:
             cost.fill_(1.0)
@@ -62,7 +73,7 @@ class PairwiseCost(torch.autograd.Function):
         ctx.save_for_backward(x, y)
         ctx.call = (pairs, squared, blocks[:kept])
         ctx.mark_non_differentiable(cost)
-        return cost[: kept * len(x)], cost
+        return cost[: pairs.cells(kept * len(x)) if packed else kept * len(x)], cost
 
     @staticmethod
     @once_differentiable
@@ -72,7 +83,7 @@ class PairwiseCost(torch.autograd.Function):
         needs = ctx.needs_input_grad[:2]
         grads = [empty(t.shape, like=t) if need else None for t, need in zip(frames, needs, strict=True)]
         with torch.autocast(grad.device.type, enabled=False):
-            split = _on_host(grad) and not _full(pairs, blocks, frames)
+            split = _ragged(pairs, blocks, frames)
             for area, first, own, into in _parts(grad, pairs, blocks, frames, grads, split=split):
                 for side, slope in enumerate((area, area.mT)):
                     if into[side] is None:
@@ -93,19 +104,21 @@ class PairwiseCost(torch.autograd.Function):
                             into[side][..., rows, :], slope[..., rows, columns], frames_met, -2 if squared else -1
                         )
         _clear_padding(grads, pairs)
-        return *grads, None, None, None, None
+        return *grads, None, None, None, None, None
 
 
 def _on_host(t: torch.Tensor) -> bool:
     return t.device.type == "cpu"
 
 
-def _full(pairs: Pairs, blocks: Blocks, frames: tuple[torch.Tensor, ...]) -> bool:
-    """Whether no pair of these blocks has padding; only for pairs on the host."""
+def _ragged(pairs: Pairs, blocks: Blocks, frames: tuple[torch.Tensor, ...]) -> bool:
+    """Whether a pair of these blocks has padding, as far as that can be told without waiting."""
+    if not _on_host(frames[0]):
+        return False
     count = len(blocks) * len(frames[0])
     sides = zip((pairs.x_lengths, pairs.y_lengths), zip(*blocks, strict=True), strict=True)
-    return all(
-        (lengths[:count].view(len(blocks), -1) == torch.tensor([[frames[k].shape[1]] for k in side])).all()
+    return any(
+        (lengths[:count].view(len(blocks), -1) != torch.tensor([[frames[k].shape[1]] for k in side])).any()
         for lengths, side in sides
     )
 
@@ -117,24 +130,30 @@ def _parts(cost: torch.Tensor, pairs: Pairs, blocks: Blocks, *operands, split: b
 
     Split, a part is one pair at its own lengths: nothing is spent on padding, padding is never read, and a pair
     gives the same bits in every batch. Otherwise it is a block of pairs, padding and all: for devices where the
-    lengths cannot be read without waiting, and on the CPU for what is as fast that way and gives the same bits,
-    since each operation may have to wait for a thread.
+    lengths cannot be read without waiting, and on the CPU, where a batch has no padding, for what is as fast that
+    way and gives the same bits, since each operation may have to wait for a thread.
     """
-    batch = len(cost) // len(blocks)
+    batch = len(operands[0][0])
+    packed = cost.dim() == 1
+    lengths = list(zip(pairs.x_lengths.tolist(), pairs.y_lengths.tolist(), strict=True)) if split else []
+    start = 0
     for k, block in enumerate(blocks):
-        area = cost[k * batch : (k + 1) * batch]
         sides = [tuple(operand[side] for side in block) for operand in operands]
         if not split:
             rows, columns = (side.shape[1] for side in sides[0])
-            yield area[:, :rows, :columns], k == 0, *sides
+            area = cost[start:][: batch * rows * columns] if packed else cost[k * batch :][:batch, :rows, :columns]
+            yield area.view(batch, rows, columns) if packed else area, k == 0, *sides
+            start += batch * rows * columns
             continue
         for pair in range(batch):
-            lengths = [int(t[k * batch + pair]) for t in (pairs.x_lengths, pairs.y_lengths)]
+            n, m = lengths[k * batch + pair]
             parts = (
-                tuple(None if t is None else t[pair, :length] for t, length in zip(side, lengths, strict=True))
+                tuple(None if t is None else t[pair, :length] for t, length in zip(side, (n, m), strict=True))
                 for side in sides
             )
-            yield area[pair, : lengths[0], : lengths[1]], k == 0, *parts
+            area = cost[start:][: n * m].view(n, m) if packed else cost[k * batch + pair, :n, :m]
+            yield area, k == 0, *parts
+            start += n * m
 
 
 def _row_sum(slope: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from types import ModuleType
 
 import torch
 
@@ -64,8 +65,9 @@ def soft_dtw(
     x, y = _checked(x, y)
     _check_options(gamma, distance, normalize, backend)
     pairs = make_pairs(len(x), x.shape[1], y.shape[1], x_lengths, y_lengths, bandwidth).to(x.device)
-    cost, batch = pairwise_cost(x, y, pairs, distance)
-    return _normalized(_values(cost, batch, pairs, gamma, backend), pairs, normalize)
+    passes = resolve(backend, x.device)
+    costs = pairwise_cost(x, y, pairs, distance, packed=_packed(passes))
+    return _normalized(_values(*costs, pairs, gamma, passes, kept=len(x)), pairs, normalize)
 
 
 def soft_dtw_divergence(
@@ -125,8 +127,9 @@ def soft_dtw_divergence(
         bandwidth = torch.as_tensor(bandwidth).expand(batch).repeat(3)
     three = make_pairs(3 * batch, max(n, m), max(n, m), rows, columns, bandwidth).to(x.device)
     kept = 1 + x.requires_grad + y.requires_grad
-    cost, all_costs = pairwise_cost(x, y, three, distance, blocks, kept)
-    values = _values(cost, all_costs, three, gamma, backend, blocks=3)
+    passes = resolve(backend, x.device)
+    costs = pairwise_cost(x, y, three, distance, blocks, kept, _packed(passes))
+    values = _values(*costs, three, gamma, passes, kept=kept * batch, blocks=3)
     xy, *own = values.view(3, batch)
     return _normalized(xy - (own[0] + own[1]) / 2, pairs.to(x.device), normalize)
 
@@ -172,7 +175,8 @@ def soft_dtw_from_cost(
     _check_options(gamma, "sqeuclidean", normalize, backend)
     batch, n, m = cost.shape
     pairs = make_pairs(batch, n, m, x_lengths, y_lengths, bandwidth).to(cost.device)
-    return _normalized(_values(cost, cost.detach(), pairs, gamma, backend), pairs, normalize)
+    value = _values(cost, cost.detach(), pairs, gamma, resolve(backend, cost.device), kept=batch)
+    return _normalized(value, pairs, normalize)
 
 
 def soft_alignment(
@@ -224,13 +228,24 @@ def soft_alignment(
 
 
 def _values(
-    cost: torch.Tensor, batch: torch.Tensor, pairs: Pairs, gamma: float, backend: str, blocks: int = 1
+    cost: torch.Tensor,
+    batch: torch.Tensor,
+    pairs: Pairs,
+    gamma: float,
+    passes: ModuleType,
+    *,
+    kept: int,
+    blocks: int = 1,
 ) -> torch.Tensor:
-    """Values of all pairs of `batch`, of which `cost` are the leading ones, with a gradient."""
-    kept = len(cost) if cost.requires_grad and torch.is_grad_enabled() else 0
-    value = SoftDTWFunction.apply(cost, batch, pairs, gamma, resolve(backend, cost.device), kept)
+    """Values of all pairs of `batch`, of which `cost` are the leading `kept`, with a gradient."""
+    kept = kept if cost.requires_grad and torch.is_grad_enabled() else 0
+    value = SoftDTWFunction.apply(cost, batch, pairs, gamma, passes, kept)
     _check_values(value, len(value) // blocks)
     return value
+
+
+def _packed(passes: ModuleType) -> bool:
+    return getattr(passes, "PACKED", False)
 
 
 def _check_values(value: torch.Tensor, batch: int) -> None:

@@ -32,6 +32,10 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.x_lengths)
 
+    def cells(self, count: int) -> int:
+        """Cells within the lengths of the leading `count` pairs; for lengths on the host."""
+        return int((self.x_lengths[:count] * self.y_lengths[:count]).sum())
+
     def to(self, device: torch.device) -> "Pairs":
         """Move to `device` without waiting for it."""
         return Pairs(

@@ -96,7 +96,9 @@ SECOND_PROCESS = """
     geometry = [np.array([k]) for k in (64, 50, 64 * 50)]
     table = kernels.strip_table(*geometry, 0)
     progress, counter, values = np.zeros((1, 2), np.int64), np.ones(1, np.int64), np.zeros(1)
-    arguments = [np.zeros((1, 64, 50), np.float32), *geometry, np.float32(1), table, 0, np.zeros((1, 50)), progress]
+    layout = [np.array([0, 64 * 50]), np.array([50])]
+    costs, border = np.zeros(64 * 50, np.float32), np.zeros((1, 50))
+    arguments = [costs, *layout, *geometry, np.float32(1), table, 0, border, progress]
     nothing = [np.empty((0, kernels.LANES + 1), np.float32), np.empty(0, np.float32)]
     waiting = threading.Thread(target=kernels.forward_strips, args=(*arguments, counter, values, *nothing))
     waiting.start()

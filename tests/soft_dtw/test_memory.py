@@ -34,16 +34,19 @@ def test_no_difference_tensor(backend, function, blocks, distance):
     assert 0 < largest.numbers <= 1.4 * blocks * BATCH * M**2 < BATCH * N * M * D / 4
 
 
-def test_three_cost_matrices_are_enough():
+@pytest.mark.parametrize("lengths", [[700, 700], [700, 60, 50, 40, 30]], ids=str)
+def test_three_cost_matrices_are_enough(lengths):
+    """Of each pair at its own lengths: padding takes no room."""
     pytest.importorskip("numba", reason="the cpu backend needs numba")
-    x, y = torch.randn(2, 700, 4, requires_grad=True), torch.randn(2, 800, 4)
-    soft_dtw(x, y, backend="cpu").sum().backward()
+    x, y = torch.randn(len(lengths), 700, 4, requires_grad=True), torch.randn(len(lengths), 800, 4)
+    columns = [n + 100 for n in lengths]
+    soft_dtw(x, y, lengths, columns, backend="cpu").sum().backward()
     # NumPy, which large buffers come from, reports to tracemalloc; torch's own are no larger than the frames.
     tracemalloc.start()
     try:
-        soft_dtw(x, y, backend="cpu").sum().backward()
+        soft_dtw(x, y, lengths, columns, backend="cpu").sum().backward()
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    cells = 4 * 2 * 700 * 800
+    cells = 4 * sum(n * m for n, m in zip(lengths, columns, strict=True))
     assert cells < peak <= 3 * cells

@@ -12,6 +12,8 @@ from espnet_plugins.soft_dtw.backends import cpu_kernels as kernels
 from espnet_plugins.soft_dtw.buffers import empty
 from espnet_plugins.soft_dtw.pairs import Pairs
 
+# What pairwise_cost may leave padding out for.
+PACKED = True
 # Below this many cells, waking a second thread takes longer than the work.
 _CELLS_PER_THREAD = 20_000
 # A waiting thread gives way through a POSIX call; elsewhere one thread does it all and never waits.
@@ -24,7 +26,7 @@ def forward(cost: torch.Tensor, pairs: Pairs, gamma: float, kept: int) -> tuple[
     """Value of each pair and what `backward` needs of the first ones.
 
     Args:
-        cost: (B, N, M), float32 or float64.
+        cost: (B, N, M), or (cells,) for the matrices of all pairs at their own lengths; float32 or float64.
         pairs: lengths and band, on the CPU.
         gamma: smoothing, above 0.
         kept: number of leading pairs that will go through `backward`.
@@ -39,18 +41,19 @@ def forward(cost: torch.Tensor, pairs: Pairs, gamma: float, kept: int) -> tuple[
     chunks = int(-(-stored[:, kernels.STEPS] // kernels.CHUNK).sum())
     store = empty((steps, kernels.LANES + 1), like=cost)
     base = cost.new_empty(chunks)
-    values = np.zeros(len(cost))
-    array = cost.detach().contiguous().numpy()
+    values = np.zeros(len(pairs))
+    array = cost.detach().contiguous().view(-1).numpy()
     _run(
         table,
         kernels.forward_strips,
         array,
+        *_layout(cost.shape, pairs),
         *geometry,
         array.dtype.type(1 / (gamma * math.log(2))),
         table,
         kept,
-        np.full((len(cost), cost.shape[2]), kernels.WALL),
-        np.zeros((len(cost), len(table)), np.int64),
+        np.full((len(pairs), geometry[1].max()), kernels.WALL),
+        np.zeros((len(pairs), len(table)), np.int64),
         np.zeros(1, np.int64),
         values,
         *(t.numpy() for t in (store, base)),
@@ -65,15 +68,15 @@ def backward(
 
     Args:
         saved: what `forward` returned.
-        shape: shape of the costs of the kept pairs.
+        shape: shape of the costs of the kept pairs, in either form.
         pairs: as in `forward`.
         gamma: as in `forward`.
         grad: (kept,) gradient that reaches each value.
 
     Returns:
-        (kept, N, M): alignment times gradient, 0 outside lengths and band.
+        Alignment times gradient, 0 outside lengths and band, in that shape.
     """
-    kept = shape[0]
+    kept = len(grad)
     geometry = _geometry(pairs)
     table = kernels.strip_table(*geometry, kept)
     store, base = saved
@@ -81,19 +84,28 @@ def backward(
     _run(
         table,
         kernels.backward_strips,
+        *_layout(shape, pairs),
         *geometry,
         table,
         kept,
-        np.zeros((len(pairs), shape[2]), alignment.numpy().dtype),
-        np.full((len(pairs), len(table)), shape[2] + 1, np.int64),
+        np.zeros((len(pairs), geometry[1].max()), alignment.numpy().dtype),
+        np.full((len(pairs), len(table)), geometry[1].max() + 1, np.int64),
         np.zeros(1, np.int64),
-        *(t.numpy() for t in (store, base, grad, alignment)),
+        *(t.numpy() for t in (store, base, grad, alignment.view(-1))),
     )
     return alignment
 
 
 def _geometry(pairs: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return pairs.x_lengths.numpy(), pairs.y_lengths.numpy(), pairs.reach.numpy()
+
+
+def _layout(shape: torch.Size, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+    """Where the matrix of each pair begins and the last one ends, and how long the rows are."""
+    n, m, _ = _geometry(pairs)
+    if len(shape) == 1:
+        return np.concatenate([[0], np.cumsum(n * m)]), m
+    return np.arange(len(pairs) + 1) * (shape[1] * shape[2]), np.full(len(pairs), shape[2])
 
 
 def _run(table: np.ndarray, work: Any, *args: Any) -> None:

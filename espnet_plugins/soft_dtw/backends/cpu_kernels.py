@@ -331,18 +331,22 @@ def _forward_steps(skewed, values, steps):
 
 
 @_jit
-def forward_strips(cost, n, m, reach, scale, table, kept, border, progress, counter, values, store, base):
+def forward_strips(
+    costs, begin, columns, n, m, reach, scale, table, kept, border, progress, counter, values, store, base
+):
     """Work on the forward pass of a batch until no strip is left; any number of threads may run this.
 
     Args:
-        cost: (B, N, M).
+        costs: of all pairs, row after row.
+        begin: (B + 1,) where the matrix of each pair begins in them, and the last one ends.
+        columns: (B,) how far it is from row to row.
         n: rows of each pair.
         m: columns of each pair.
         reach: band of each pair.
         scale: what turns costs into units of gamma * ln 2, in the type of the costs.
         table: of `strip_table`.
         kept: as in `strip_table`.
-        border: (B, M) float64 filled with WALL: last row of the latest strip of each pair.
+        border: (B, longest m) float64 filled with WALL: last row of the latest strip of each pair.
         progress: (B, strips) zeros: columns that are ready in the last row of each strip.
         counter: one 0.
         values: (B,) float64, receives the values in units of gamma * ln 2, NaN where a cost is not finite.
@@ -350,12 +354,11 @@ def forward_strips(cost, n, m, reach, scale, table, kept, border, progress, coun
             the row above.
         base: (stored chunks,), receives what each chunk is moved by (for the first, the corner cell instead).
     """
-    number = cost.dtype.type
+    number = costs.dtype.type
     width = LANES + 1
-    costs = cost.reshape(-1)
     stored = store.reshape(-1)
-    skewed = np.empty(CHUNK * LANES, cost.dtype)
-    chunk = np.empty((CHUNK + 2) * width, cost.dtype)
+    skewed = np.empty(CHUNK * LANES, costs.dtype)
+    chunk = np.empty((CHUNK + 2) * width, costs.dtype)
     low = np.empty(LANES, np.int64)
     high = np.empty(LANES, np.int64)
     while True:
@@ -377,8 +380,8 @@ def forward_strips(cost, n, m, reach, scale, table, kept, border, progress, coun
                     _yield()
             _skew(
                 costs,
-                (pair * cost.shape[1] + row) * cost.shape[2] + start + t0,
-                cost.shape[2],
+                begin[pair] + row * columns[pair] + start + t0,
+                columns[pair],
                 start + t0,
                 count,
                 scale,
@@ -507,26 +510,29 @@ def _unskew(flows, corner, columns, first, steps, factor, low, high, alignment):
 
 
 @_jit
-def backward_strips(n, m, reach, table, kept, inflow, progress, counter, store, base, factor, alignment):
+def backward_strips(
+    begin, columns, n, m, reach, table, kept, inflow, progress, counter, store, base, factor, alignment
+):
     """Work on the backward pass of the kept pairs until no strip is left; the mirror of `forward_strips`.
 
     Args:
+        begin: as in `forward_strips`, for `alignment`.
+        columns: likewise.
         n: rows of each pair.
         m: columns of each pair.
         reach: band of each pair.
         table: of `strip_table`.
         kept: as in `strip_table`.
-        inflow: (B, M) zeros: what the row below hands up to each column.
-        progress: (B, strips) filled with a number above M: columns from here on are ready in `inflow`.
+        inflow: (B, longest m) zeros: what the row below hands up to each column.
+        progress: (B, strips) filled with a number above the longest m: columns from here on are ready in `inflow`.
         counter: one 0.
         store: as written by `forward_strips`.
         base: likewise.
         factor: (B,) what each alignment is multiplied by.
-        alignment: (B, N, M) uninitialised, receives the alignments; every cell is written.
+        alignment: of the kept pairs, row after row, uninitialised; every cell is written, 0 beyond the lengths.
     """
     width = LANES + 1
     stored = store.reshape(-1)
-    flat = alignment.reshape(-1)
     values = np.empty((CHUNK + 2) * width, store.dtype)
     flows = np.empty((CHUNK + 2) * FLOWS, store.dtype)
     low = np.empty(LANES, np.int64)
@@ -542,7 +548,6 @@ def backward_strips(n, m, reach, table, kept, inflow, progress, counter, store, 
             low[lane], high[lane] = _columns(row + lane, n[pair], m[pair], reach[pair])
         strip = row // LANES
         final = row + LANES >= n[pair]
-        offset = pair * alignment.shape[1] * alignment.shape[2]
         flows[:] = 0
         for t0 in range((steps - 1) // CHUNK * CHUNK, -1, -CHUNK):
             count = min(CHUNK, steps - t0)
@@ -566,18 +571,18 @@ def backward_strips(n, m, reach, table, kept, inflow, progress, counter, store, 
             _publish(progress, pair, strip, -_DONE if t0 == 0 else start + t0)
             _unskew(
                 flows,
-                offset + row * alignment.shape[2] + start + t0,
-                alignment.shape[2],
+                begin[pair] + row * columns[pair] + start + t0,
+                columns[pair],
                 start + t0,
                 count,
                 factor[pair],
                 low,
                 high,
-                flat,
+                alignment,
             )
-        for lane in range(LANES):
-            if row + lane < n[pair]:
-                alignment[pair, row + lane, : low[lane]] = 0
-                alignment[pair, row + lane, high[lane] :] = 0
+        for lane in range(min(LANES, n[pair] - row)):
+            at = begin[pair] + (row + lane) * columns[pair]
+            alignment[at : at + low[lane]] = 0
+            alignment[at + high[lane] : at + columns[pair]] = 0
         if final:
-            alignment[pair, n[pair] :] = 0
+            alignment[begin[pair] + n[pair] * columns[pair] : begin[pair + 1]] = 0
