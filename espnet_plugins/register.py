@@ -5,14 +5,16 @@ criteria and wrappers are looked up live; those of the joint task are copies mad
 the original and the copy are written.
 """
 
-from espnet2.tasks import asr, enh, enh_s2t
+from espnet2.tasks import asr, enh, enh_s2t, hubert
 
 from espnet_plugins.asr.frontend import FrozenSSLFrontend
 from espnet_plugins.enh.wrappers import InheritPermutation
 from espnet_plugins.objectives import CRITERIA
+from espnet_plugins.pretrain import PositionalHuBERT
 
 SEPARATORS: dict[str, type] = {}
 FRONTENDS = {"frozen_ssl": FrozenSSLFrontend}
+PRETRAIN_ENCODERS = {"positional_hubert": PositionalHuBERT}
 WRAPPERS = {"inherit_permutation": InheritPermutation}
 
 
@@ -30,6 +32,7 @@ def register() -> None:
     for choices in (enh.separator_choices, enh_s2t.enh_separator_choices):
         choices.classes.update(SEPARATORS)
     asr.frontend_choices.classes.update(FRONTENDS)
+    hubert.encoder_choices.classes.update(PRETRAIN_ENCODERS)
 
 
 register()

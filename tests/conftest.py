@@ -12,6 +12,7 @@ def make_upstream(tmp_path_factory):
     from torchaudio import models
 
     from espnet_plugins.ssl import save_upstream
+    from espnet_plugins.ssl.positions import OPTIONS, set_positions
 
     written = {}
 
@@ -19,10 +20,13 @@ def make_upstream(tmp_path_factory):
         key = repr((normalize_waveform, edit, sorted(changes.items())))
         if key not in written:
             architecture = {**TINY, **changes}
+            positions = {name: architecture[name] for name in OPTIONS if name in architecture}
+            options = {name: value for name, value in architecture.items() if name not in OPTIONS}
             factory = models.wavlm_model if "encoder_num_buckets" in architecture else models.wav2vec2_model
             with torch.random.fork_rng():
                 torch.manual_seed(1)
-                model = factory(**architecture, aux_num_out=None)
+                model = factory(**options, aux_num_out=None)
+                set_positions(model, **positions)
                 if edit is not None:
                     edit(model)
             path = tmp_path_factory.mktemp("upstream") / "tiny.pt"

@@ -17,10 +17,11 @@ ALLOWED = {
     "asr": {"ssl", "checks"},
     "enh": {"checks"},
     "train": set(),
-    "register": {"objectives", "asr", "enh"},
+    "pretrain": {"ssl"},
+    "register": {"objectives", "asr", "enh", "pretrain"},
     "tasks": {"register", "ssl", "asr", "enh", "train", "checks", "weights"},
     "inference": {"tasks", "register", "enh", "checks", "weights"},
-    "bin": {"tasks", "register", "ssl", "asr", "enh", "train", "inference"},
+    "bin": {"tasks", "register", "ssl", "asr", "enh", "train", "inference", "objectives", "analysis"},
     "analysis": {"soft_dtw", "ssl", "perturb"},
 }
 # Rooms that must not know ESPnet.

@@ -9,6 +9,7 @@ from functools import cached_property
 from espnet_plugins.analysis.comparisons import comparison_table, rate_table, with_pooled
 from espnet_plugins.analysis.cost import Cost
 from espnet_plugins.analysis.curves import Curve
+from espnet_plugins.analysis.probe import ProbeResult
 from espnet_plugins.analysis.scores import Scores
 from espnet_plugins.analysis.tables import Table
 
@@ -24,6 +25,7 @@ class Content:
         curves: Configuration -> development curve; may be empty.
         measure: What the curves hold, one of MEASURES; unused without curves.
         costs: System -> what it cost; may be empty.
+        probe: What the positional probe of the SSL model found.
     """
 
     title: str
@@ -32,6 +34,7 @@ class Content:
     curves: Mapping[str, Curve] = dataclasses.field(default_factory=dict)
     measure: str = ""
     costs: Mapping[str, Cost] = dataclasses.field(default_factory=dict)
+    probe: ProbeResult | None = None
 
     @property
     def comparable(self) -> bool:

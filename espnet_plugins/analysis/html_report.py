@@ -17,6 +17,8 @@ from espnet_plugins.analysis.cost import cost_table
 from espnet_plugins.analysis.curves import MEASURES, Curve
 from espnet_plugins.analysis.listening import Example
 from espnet_plugins.analysis.plots import inline_svg, plot_conditions, plot_curves, plot_quality
+from espnet_plugins.analysis.probe import ProbeResult
+from espnet_plugins.analysis.probe.figure import plot_probe
 from espnet_plugins.analysis.scores import REFERENCE_SYSTEMS, Scores, group_seeds
 from espnet_plugins.analysis.statistics import mean_and_deviation
 from espnet_plugins.analysis.tables import Table, datasets, error_table, label, quality_table
@@ -91,6 +93,7 @@ def render_report(content: Content, *, examples: Sequence[Example] = ()) -> str:
         convergence=convergence_table(curves, measure) if content.comparable else None,
         evaluations=evaluation_table(curves, measure) if curves else None,
         costs=cost_table(content.costs) if content.costs else None,
+        probe_figure=_probe_figure(content.probe) if content.probe else None,
         figures=_condition_figures(scores),
         conditions={name: [condition_table(scores, name, by=by) for by in GROUPINGS] for name in sets},
         quality={name: quality_table(scores, name) for name in sets},
@@ -106,6 +109,16 @@ def _curve_figure(curves: Mapping[str, Curve], measure: str) -> Figure:
         inline_svg(lambda: plot_curves(curves, measure), name="curves"),
         f"Line chart of {MEASURES[measure]} against updates: {ends}.",
         "Development results against updates of fine-tuning; the band is one standard deviation over seeds.",
+    )
+
+
+def _probe_figure(probe: ProbeResult) -> Figure:
+    shares = (f"layer {index} {100 * layer.states.index.value:.1f} %" for index, layer in probe.layers.items())
+    return Figure(
+        "probe",
+        inline_svg(lambda: plot_probe(probe), name="probe"),
+        f"Chart of the share of the frames' variance that their index explains: {', '.join(shares)}.",
+        probe.caption(),
     )
 
 

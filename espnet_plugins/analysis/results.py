@@ -60,6 +60,9 @@ def render_results(content: Content) -> str:
             "Wall times as they were, with whatever else ran at the time; real-time factors include the start "
             "of the program.",
         ]
+    if content.probe:
+        figure = "![Position in the SSL model, layer by layer](probe/probe.png)"
+        parts += ["## Position in the SSL model", content.probe.table().markdown(), content.probe.caption(), figure]
     parts += ["## Word error rate by condition"]
     for name in sets:
         parts += [

@@ -62,14 +62,24 @@ def find_jobs(inputs: Sequence[str | os.PathLike[str]], out: Path, suffix: str) 
     return [Job(source, target) for target, source in sources.items()]
 
 
-def _audio_below(path: Path, out: Path) -> Iterator[tuple[Path, Path]]:
+def find_audio(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """Find the audio files of files and folders, each once.
+
+    Raises:
+        FileNotFoundError: As find_jobs().
+    """
+    found = (file for name in inputs for file, _ in _audio_below(Path(name), None))
+    return list({file.resolve(): file for file in found}.values())
+
+
+def _audio_below(path: Path, out: Path | None) -> Iterator[tuple[Path, Path]]:
     if path.is_file():
         yield path, Path(path.name)
         return
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such file or folder")
     endings = {f".{name.lower()}" for name in soundfile.available_formats()} | {".aif", ".oga", ".opus"}
-    inside_out = out.resolve()
+    inside_out = None if out is None else out.resolve()
     found = [
         file
         for file in sorted(path.rglob("*"))

@@ -10,10 +10,12 @@ from typing import Any
 
 import torch
 
+from espnet_plugins.ssl.positions import OPTIONS, set_positions
+
 FORMAT = "espnet_plugins.upstream/1"
 _KEYS = ("format", "architecture", "state_dict", "normalize_waveform", "sample_rate")
 _HUBERT_PREFIX = "encoder.hubert_pretrain_model.wav2vec2."
-_HUBERT_ENCODER = "torchaudio_hubert"
+_HUBERT_ENCODERS = ("torchaudio_hubert", "positional_hubert")
 
 
 def save_upstream(
@@ -29,7 +31,8 @@ def save_upstream(
     Args:
         path: file to write; replaced as a whole or not at all.
         architecture: arguments of ``torchaudio.models.wav2vec2_model``, or of ``wavlm_model`` where
-            ``encoder_num_buckets`` is among them.
+            ``encoder_num_buckets`` is among them; ``positions`` and ``position_scale`` are those of
+            :func:`~espnet_plugins.ssl.positions.set_positions`.
         state_dict: that model's weights.
         normalize_waveform: whether it was trained on waveforms of zero mean and unit variance.
         sample_rate: samples per second it was trained at.
@@ -127,7 +130,9 @@ def instantiate(architecture: Mapping[str, Any], weights: Mapping[str, torch.Ten
         ValueError: where they do not fit each other.
     """
     try:
-        model = factory(architecture)(**architecture)
+        options = {name: value for name, value in architecture.items() if name not in OPTIONS}
+        model = factory(architecture)(**options)
+        set_positions(model, **{name: architecture[name] for name in OPTIONS if name in architecture})
         model.load_state_dict(weights)
     except (TypeError, RuntimeError) as error:
         raise ValueError(f"{where}: weights and architecture do not fit: {error}") from error
@@ -138,7 +143,7 @@ def export_espnet_hubert(config: str | PathLike[str], model: str | PathLike[str]
     """Turn a HuBERT pre-trained by ESPnet's HubertTask into an upstream file.
 
     Args:
-        config: ``config.yaml`` of the experiment, whose encoder is ``torchaudio_hubert``.
+        config: ``config.yaml`` of the experiment, whose encoder is ``torchaudio_hubert`` or ``positional_hubert``.
         model: its ``.pth``.
         out: upstream file to write.
 
@@ -153,9 +158,10 @@ def export_espnet_hubert(config: str | PathLike[str], model: str | PathLike[str]
         if not Path(name).is_file():
             raise FileNotFoundError(f"{name}: no such file; train the HuBERT first")
     settings = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
-    for key, accepted in (("encoder", _HUBERT_ENCODER), ("frontend", None), ("preencoder", None)):
-        if settings.get(key) != accepted:
-            raise ValueError(f"{config}: {key} is {settings.get(key)!r}, but only {accepted!r} can be exported")
+    for key, accepted in (("encoder", _HUBERT_ENCODERS), ("frontend", (None,)), ("preencoder", (None,))):
+        if settings.get(key) not in accepted:
+            names = " and ".join(map(repr, accepted))
+            raise ValueError(f"{config}: {key} is {settings.get(key)!r}, but only {names} can be exported")
     weights = torch.load(model, map_location="cpu", weights_only=True)
     weights = {
         name.removeprefix(_HUBERT_PREFIX): value for name, value in weights.items() if name.startswith(_HUBERT_PREFIX)
@@ -166,7 +172,8 @@ def export_espnet_hubert(config: str | PathLike[str], model: str | PathLike[str]
     conf = settings.get("encoder_conf") or {}
     save_upstream(
         out,
-        architecture={name: conf.get(name, value) for name, value in HUBERT_BASE._params.items()},
+        architecture={name: conf.get(name, value) for name, value in HUBERT_BASE._params.items()}
+        | {name: conf[name] for name in OPTIONS if name in conf},
         state_dict=weights,
         normalize_waveform=_normalizes(settings, config),
     )

@@ -11,7 +11,9 @@ from espnet_plugins.analysis.curves import Curve
 from espnet_plugins.analysis.errors import score_transcripts
 from espnet_plugins.analysis.html_report import render_report
 from espnet_plugins.analysis.listening import Example, make_version
+from espnet_plugins.analysis.probe import Layer, ProbeResult, Shares
 from espnet_plugins.analysis.scores import SetScore
+from espnet_plugins.analysis.statistics import Interval
 
 WORDS = ("zero", "one", "two", "three", "four", "five")
 
@@ -78,6 +80,14 @@ def costs(scores):
 
 
 @pytest.fixture(scope="session")
+def probe_result():
+    """A probe of two layers."""
+    share = Interval(0.1, 0.05, 0.15, 0.0)
+    layers = {0: Layer(Shares(share, share)), 1: Layer(Shares(share, share), {"ssl_mse": share})}
+    return ProbeResult("tiny", 8, 50, 1.0, 4, 5.0, True, 0, layers)
+
+
+@pytest.fixture(scope="session")
 def example():
     """An utterance in three versions."""
     signal = 0.1 * np.random.default_rng(0).standard_normal(8000)
@@ -90,7 +100,7 @@ def example():
 
 
 @pytest.fixture(scope="session")
-def page(scores, curves, costs, example):
+def page(scores, curves, costs, probe_result, example):
     """The HTML report of all the above."""
     content = Content(
         title="Results of <mini> & more",
@@ -99,5 +109,6 @@ def page(scores, curves, costs, example):
         curves=curves,
         measure="valid_wer_ctc",
         costs=costs,
+        probe=probe_result,
     )
     return render_report(content, examples=[example])

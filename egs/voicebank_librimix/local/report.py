@@ -16,6 +16,7 @@ from espnet_plugins.analysis.experiments import merge_curves
 from espnet_plugins.analysis.html_report import render_report
 from espnet_plugins.analysis.listening import Example, choose_examples, make_version
 from espnet_plugins.analysis.plots import plot_curves
+from espnet_plugins.analysis.probe import ProbeResult
 from espnet_plugins.analysis.results import render_results
 from espnet_plugins.analysis.scores import ScoreError, Scores, group_seeds, read_scores
 from espnet_plugins.analysis.tables import label, word_error_summary
@@ -23,6 +24,7 @@ from local.config import Recipe, Run, add_common_arguments, add_run_arguments, r
 from local.cost import measure_cost
 from local.decode import System, enhance_step, systems
 from local.kaldi_dir import read_table
+from local.probe import probe_step, run_probe
 from local.score import SetScoring, load_audio, scorings_from_args
 from local.steps import RecipeError, Step, atomic_path, run_main
 from local.train import joint_step
@@ -82,6 +84,7 @@ def write_report(
     runs: Sequence[Run],
     compared: Sequence[System],
     *,
+    probe: ProbeResult | None,
     command: str,
 ) -> None:
     """Write RESULTS.md, curves.png and report.html into the experiment directory."""
@@ -94,6 +97,7 @@ def write_report(
         curves=curves,
         measure=measure,
         costs={system.name: measure_cost(recipe, system) for system in compared},
+        probe=probe,
     )
     with atomic_path(recipe.expdir / "curves.png") as tmp:
         plot_curves(curves, measure).savefig(tmp, format="png", dpi=150)
@@ -116,6 +120,8 @@ def main() -> None:
     scorings = scorings_from_args(recipe, args)
     step = report_step(recipe, scorings, runs)
     step.check_inputs()
+    if probe := run_probe(recipe):
+        step.inputs["probe"] = (probe_step(recipe).done, STAGE)
     try:
         scores = read_scores(
             recipe.expdir / "score",
@@ -123,7 +129,7 @@ def main() -> None:
             datasets=recipe.preset["test"],
         )
         compared = systems(recipe, runs)
-        step.run(lambda: write_report(recipe, scores, runs, compared, command=args.command))
+        step.run(lambda: write_report(recipe, scores, runs, compared, probe=probe, command=args.command))
     except ScoreError as error:
         raise RecipeError(str(error)) from error
     print("\nWord error rate (%)\n" + word_error_summary(scores).plain())

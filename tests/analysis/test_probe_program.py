@@ -1,0 +1,98 @@
+"""The command: an upstream and audio files in, numbers, table and figure out."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from espnet_plugins.analysis.probe import ProbeResult
+from espnet_plugins.bin import probe
+
+NAMES = {"probe.json", "probe.md", "probe.png"}
+
+
+@pytest.fixture
+def sounds(tmp_path):
+    """Six utterances of a second in a folder, one too short, one at another rate and in stereo."""
+    generator = np.random.default_rng(0)
+    folder = tmp_path / "sounds"
+    folder.mkdir()
+    for k in range(6):
+        soundfile.write(folder / f"{k}.wav", 0.1 * generator.standard_normal(16000), 16000)
+    soundfile.write(folder / "short.wav", 0.1 * generator.standard_normal(4000), 16000)
+    soundfile.write(folder / "stereo.flac", 0.1 * generator.standard_normal((44100, 2)), 44100)
+    return folder
+
+
+def test_a_checkpoint_and_a_folder(make_upstream, sounds, tmp_path, capsys):
+    upstream = make_upstream(positions="conv_sinusoidal")
+    out = tmp_path / "out"
+    probe.main([str(upstream), str(sounds), "--out", str(out), "--seconds", "0.6", "--gradient_layers", "-1", "1"])
+    assert {path.name for path in out.iterdir()} == NAMES
+    assert (out / "probe.png").read_bytes().startswith(b"\x89PNG")
+    result = ProbeResult.read(out / "probe.json")
+    assert (result.utterances, result.frames) == (7, 30)
+    assert list(result.layers) == [0, 1, 2, 3]
+    assert [sorted(layer.gradients) for layer in result.layers.values()] == [
+        [],
+        ["ssl_mse", "ssl_mse_pad", "ssl_soft_dtw"],
+        [],
+        ["ssl_mse", "ssl_mse_pad", "ssl_soft_dtw"],
+    ]
+    assert all(0 < layer.states.index.value < 1 for layer in result.layers.values())
+    assert result.table().markdown() in (out / "probe.md").read_text()
+    printed = capsys.readouterr().out
+    assert result.table().plain() in printed
+    assert result.caption() in printed
+
+
+def test_a_directory_of_hugging_face(sounds, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.HubertConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        conv_dim=(8,) * 7,
+        num_conv_pos_embeddings=8,
+        num_conv_pos_embedding_groups=2,
+    )
+    transformers.HubertModel(config).save_pretrained(tmp_path / "model")
+    out = tmp_path / "out"
+    probe.main([str(tmp_path / "model"), str(sounds), "--out", str(out), "--seconds", "0.5", "--utterances", "4"])
+    result = ProbeResult.read(out / "probe.json")
+    assert (result.utterances, list(result.layers)) == (4, [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no_such_model"], "model 'no_such_model': accepted are hubert_base"),
+        (["gone/upstream.pth"], "no upstream checkpoint at gone/upstream.pth"),
+    ],
+)
+def test_a_wrong_upstream_is_one_line(sounds, tmp_path, capsys, arguments, message):
+    with pytest.raises(SystemExit) as stop:
+        probe.main([*arguments, str(sounds), "--out", str(tmp_path / "out")])
+    assert stop.value.code == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_few_utterances_and_missing_files_are_one_line(make_upstream, sounds, tmp_path, capsys):
+    upstream = str(make_upstream())
+    for inputs, message in (
+        ([str(sounds), "--seconds", "5"], "0 of 0 utterances have the 80000 samples"),
+        ([str(tmp_path / "gone")], "no such file or folder"),
+    ):
+        with pytest.raises(SystemExit):
+            probe.main([upstream, *inputs, "--out", str(tmp_path / "out")])
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_named_twice_counts_once(sounds, tmp_path):
+    read = probe.read_utterances([str(sounds), str(sounds / "0.wav")], rate=16000, seconds=0.5, count=99)
+    assert len(read) == 7
+    assert {len(utterance) for utterance in read} == {16000}
