@@ -26,7 +26,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -43,7 +43,7 @@ from espnet_plugins.ssl import get_shared_upstream
 RECIPE = Path(__file__).resolve().parents[1] / "egs" / "voicebank_librimix"
 sys.path.insert(0, str(RECIPE))
 
-from local.config import read_yaml  # noqa: E402
+from local.config import deep_merge, read_yaml  # noqa: E402
 from local.train import joint_modules  # noqa: E402
 
 CONF = RECIPE / "conf"
@@ -55,11 +55,18 @@ TOKENS = ["<blank>", "<unk>", *(f"\u2581w{k}" for k in range(97)), "<sos/eos>"]
 SLOWER, FASTER = 0.9, 1.125
 
 
-def build(objective: str, upstream: dict[str, Any], folder: Path) -> torch.nn.Module:
-    """The recipe's joint model with random weights."""
-    config = joint_modules(read_yaml(CONF / "train_se.yaml"), read_yaml(CONF / "train_asr.yaml"))
+def build(
+    objective: str, upstream: dict[str, Any], folder: Path, *, preset: Mapping[str, Any] | None = None
+) -> torch.nn.Module:
+    """The recipe's joint model with random weights, in a preset's sizes or those of conf/*.yaml."""
+    changes = (preset or {}).get("config", {})
+
+    def read(name: str) -> dict[str, Any]:
+        return deep_merge(read_yaml(CONF / f"{name}.yaml"), changes.get(Path(name).name, {}))
+
+    config = joint_modules(read("train_se"), read("train_asr"))
     for name in ("train_joint", f"objectives/{objective}", "finetune/joint"):
-        config.update(read_yaml(CONF / f"{name}.yaml"))
+        config.update(read(name))
     config["frontend_conf"] = {**config["frontend_conf"], "upstream": upstream}
     for criterion in config["enh_criterions"]:
         if criterion["name"].startswith("ssl_"):

@@ -52,7 +52,7 @@ def batch():
 @pytest.fixture(scope="session")
 def testbed():
     """A Slurm of two nodes."""
-    bed = start_testbed(27200, "--nodes", "2")
+    bed = start_testbed("--nodes", "2")
     yield bed
     bed.control("stop")
     assert not bed.root.exists()

@@ -6,6 +6,8 @@
 # Everything lies in ${SLURM_TESTBED}, or slurm_testbed in the system's folder for temporary files; /etc is left alone, and so is a Slurm that runs
 # here already. No cgroups: processes are tracked by their parents, memory by polling.
 #   start --max_jobs N       the queue takes N jobs at most
+#   start --accounting       slurmdbd and a MariaDB of its own as well: sacct works, limits hold
+#   start --max_submit N     with that, a user may have N jobs in the queue (MaxSubmitJobs)
 #   start --port N           first of the ports 127.0.0.1 is listened on (default 27100)
 #   stop_node N, start_node N, status
 set -euo pipefail
@@ -13,6 +15,8 @@ set -euo pipefail
 root=${SLURM_TESTBED:-$(dirname "$(mktemp --dry-run)")/slurm_testbed}
 nodes=1
 max_jobs=10000
+accounting=false
+max_submit=
 port=27100
 action=${1:-help}
 shift || true
@@ -21,21 +25,28 @@ fail() { echo "slurm_testbed.sh: error: $*" >&2; exit 1; }
 
 while [ $# -gt 0 ]; do
     case "$1" in
-        --nodes | --max_jobs | --port)
+        --nodes | --max_jobs | --max_submit | --port)
             [ $# -ge 2 ] && [[ $2 =~ ^[0-9]+$ ]] || fail "$1 takes a whole number"
             printf -v "${1#--}" '%s' "$2"
+            [ "$1" != --max_submit ] || accounting=true
             shift 2
             ;;
+        --accounting) accounting=true; shift ;;
         [0-9]*) node=$1; shift ;;
         *) fail "unknown option $1" ;;
     esac
 done
 
-install_packages() {
-    command -v slurmctld > /dev/null && command -v slurmd > /dev/null && command -v munged > /dev/null && return
-    command -v apt-get > /dev/null || fail "installs Debian's packages slurm-wlm and munge; there is no apt-get here"
+# install "PACKAGES" PROGRAM...: Debian's packages, unless their programs are there.
+install() {
+    local packages=$1 program missing=false
+    shift
+    for program in "$@"; do command -v "${program}" > /dev/null || missing=true; done
+    [ "${missing}" = true ] || return 0
+    command -v apt-get > /dev/null || fail "installs Debian's packages ${packages}; there is no apt-get here"
+    # shellcheck disable=SC2086  # a list of names
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        slurm-wlm munge; } >&2 || fail "could not install slurm-wlm and munge"
+        ${packages}; } >&2 || fail "could not install ${packages}"
 }
 
 write_configuration() {
@@ -63,7 +74,6 @@ JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
 JobCompType=jobcomp/filetxt
 JobCompLoc=${root}/finished_jobs.txt
-AccountingStorageType=accounting_storage/none
 MaxJobCount=${max_jobs}
 MinJobAge=300
 MpiDefault=none
@@ -82,11 +92,52 @@ SlurmdPidFile=${root}/slurmd.%n.pid
 SlurmctldLogFile=${root}/slurmctld.log
 SlurmdLogFile=${root}/slurmd.%n.log
 CONF
+    if [ "${accounting}" = true ]; then
+        echo "AccountingStorageType=accounting_storage/slurmdbd"
+        echo "AccountingStorageHost=127.0.0.1"
+        echo "AccountingStoragePort=$((port + 90))"
+        echo "AccountingStoragePass=${root}/munge.socket"
+        echo "AccountingStorageEnforce=associations,limits"
+    fi
     for ((k = 1; k <= nodes; k++)); do
         echo "NodeName=node${k} NodeHostname=${host} NodeAddr=127.0.0.1 Port=$((port + k)) CPUs=${cpus}" \
             "RealMemory=${memory} State=UNKNOWN"
     done
     echo "PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP"
+}
+
+# A database that only root reaches, through a socket, and Slurm's own server before it.
+start_accounting() {
+    mkdir -m 0700 "${root}/database"
+    mariadb-install-db --no-defaults --user=root --datadir="${root}/database" --skip-test-db \
+        --auth-root-authentication-method=socket > "${root}/mariadb.log" 2>&1 ||
+        fail "the database could not be set up; see ${root}/mariadb.log"
+    export MYSQL_UNIX_PORT=${root}/database/socket
+    mariadbd --no-defaults --user=root --datadir="${root}/database" --socket="${MYSQL_UNIX_PORT}" --skip-networking \
+        --innodb-buffer-pool-size=64M --pid-file="${root}/mariadb.pid" >> "${root}/mariadb.log" 2>&1 &
+    wait_for "the database; see ${root}/mariadb.log" test -S "${MYSQL_UNIX_PORT}"
+    (
+        umask 0077
+        cat > "${root}/slurmdbd.conf" << CONF
+AuthType=auth/munge
+AuthInfo=socket=${root}/munge.socket
+DbdHost=localhost
+DbdAddr=127.0.0.1
+DbdPort=$((port + 90))
+SlurmUser=root
+StorageType=accounting_storage/mysql
+StorageHost=localhost
+StorageUser=root
+StorageLoc=slurm
+LogFile=${root}/slurmdbd.log
+PidFile=${root}/slurmdbd.pid
+CONF
+    )
+    slurmdbd >&2 || fail "slurmdbd did not start; see ${root}/slurmdbd.log"
+    wait_for "slurmdbd; see ${root}/slurmdbd.log" sacctmgr --immediate --quiet add cluster testbed
+    sacctmgr --immediate --quiet add account testbed
+    sacctmgr --immediate --quiet add user "$(id -un)" account=testbed
+    [ -z "${max_submit}" ] || sacctmgr --immediate --quiet modify user "$(id -un)" set MaxSubmitJobs="${max_submit}"
 }
 
 start_node() {
@@ -96,6 +147,19 @@ start_node() {
 
 # Nobody may be there to collect a process that has ended.
 alive() { grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$1/status"; }
+
+# wait_for "WHAT" COMMAND...: until the command succeeds, half a minute at most.
+wait_for() {
+    local what=$1
+    shift
+    for _ in $(seq 150); do
+        ! "$@" > /dev/null 2>&1 || return 0
+        sleep 0.2
+    done
+    fail "waited in vain for ${what}"
+}
+
+nodes_idle() { [ "$(sinfo --noheader --Node --format=%T | grep -c '^idle')" -eq "${nodes}" ]; }
 
 end() {
     local pid
@@ -110,11 +174,12 @@ end() {
     rm -f "$1"
 }
 
-
 start() {
     [ "$(id -u)" -eq 0 ] || fail "start it as root"
     [ ! -f "${root}/slurm.conf" ] || fail "${root} is in use: tools/slurm_testbed.sh stop first"
-    install_packages
+    install "slurm-wlm munge" slurmctld slurmd munged
+    [ "${accounting}" = false ] ||
+        install "slurmdbd mariadb-server-core mariadb-client-core" slurmdbd mariadbd mariadb-install-db my_print_defaults
     mkdir -p "${root}/state"
     chmod 0755 "${root}"
     (umask 0377 && head -c 1024 /dev/urandom > "${root}/munge.key")
@@ -123,17 +188,11 @@ start() {
         fail "munged did not start; see ${root}/munged.log"
     write_configuration > "${root}/slurm.conf"
     export SLURM_CONF=${root}/slurm.conf
+    [ "${accounting}" = false ] || start_accounting
     slurmctld -f "${root}/slurm.conf" >&2 || fail "slurmctld did not start; see ${root}/slurmctld.log"
     for ((k = 1; k <= nodes; k++)); do start_node "${k}"; done
-    for _ in $(seq 150); do
-        [ "$(sinfo --noheader --Node --format=%T 2> /dev/null | grep -c '^idle')" -ne "${nodes}" ] || {
-            echo "export SLURM_CONF=${root}/slurm.conf"
-            return
-        }
-        sleep 0.2
-    done
-    sinfo --Node --long >&2 || true
-    fail "the nodes did not come up; see ${root}/slurmctld.log"
+    wait_for "the nodes; see ${root}/slurmctld.log" nodes_idle
+    echo "export SLURM_CONF=${root}/slurm.conf"
 }
 
 stop() {
@@ -147,7 +206,7 @@ stop() {
         done
     fi
     for pid_file in "${root}"/slurmd.*.pid; do end "${pid_file}" -KILL; done
-    for pid_file in "${root}/slurmctld.pid" "${root}/munged.pid"; do end "${pid_file}"; done
+    for pid_file in "${root}"/{slurmctld,slurmdbd,mariadb,munged}.pid; do end "${pid_file}"; done
     rm -rf "${root}"
 }
 

@@ -119,6 +119,31 @@ def test_what_sbatch_is_told():
     )
 
 
+POLICY = (
+    "Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
+)
+
+
+@pytest.mark.parametrize(
+    ("complaint", "queue", "helps"),
+    [
+        (f"AssocMaxSubmitJobLimit\n{POLICY}", "17 debug", True),
+        (f"AssocMaxSubmitJobLimit\n{POLICY}", "", False),
+        (f"QOSMaxSubmitJobPerUserLimit\n{POLICY}", "", False),
+        (f"AssocGrpSubmitJobsLimit\n{POLICY}", "", True),
+        (f"QOSMaxWallDurationPerJobLimit\n{POLICY}", "17 debug", False),
+        (POLICY, "", True),
+        ("Slurm temporarily unable to accept job, sleeping and retrying", "", True),
+        ("Batch job submission failed: invalid partition specified: gpu", "17 debug", False),
+        ("Batch job submission failed: Invalid qos specification", "17 debug", False),
+    ],
+)
+def test_when_waiting_for_a_place_in_the_queue_helps(monkeypatch, complaint, queue, helps):
+    """A limit of one's own with nothing of one's own in the queue: the array alone is above it."""
+    monkeypatch.setattr(slurm, "slurm", lambda *command: subprocess.CompletedProcess(command, 0, queue, ""))
+    assert slurm._waiting_helps("\n".join(f"sbatch: error: {line}" for line in complaint.splitlines())) == helps
+
+
 def arguments(tmp_path, *more):
     folders = [x for d in ("downloads", "datadir", "dumpdir", "expdir") for x in (f"--{d}", str(tmp_path / d))]
     parser = cluster.add_cluster_arguments(argparse.ArgumentParser())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from slurm_testbed import REPOSITORY, skip_without_slurm, write_small_config
+from slurm_testbed import REPOSITORY, folders, skip_without_slurm, write_small_config
 
 pytestmark = pytest.mark.recipe
 
@@ -23,13 +23,12 @@ CHECKPOINTS = {stage: f"{name}/espnet/checkpoint.pth" for stage, name in ((3, "s
 
 
 def options(root, *, objectives=OBJECTIVES):
-    folders = [word for name in ("downloads", "datadir", "dumpdir", "expdir") for word in (f"--{name}", root / name)]
-    return [str(word) for word in ["--preset", "smoke", "--objectives", objectives, *folders]]
+    return ["--preset", "smoke", "--objectives", objectives, *folders(root)]
 
 
 def run(root, *more, objectives=OBJECTIVES, check=True):
     command = [RECIPE / "run.sh", *options(root, objectives=objectives), *map(str, more)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=2300)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=7000)
     assert not check or result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
     return result
 
@@ -149,6 +148,20 @@ def test_a_changed_setting_runs_what_depends_on_it_again_and_says_so(finished, t
     assert re.search(r"\[stage 4\] train .*changed since the last run \(config.max_epoch: 2 -> 1\)", result.stdout)
 
 
+def test_more_epochs_continue_the_experiment(finished, tmp_path):
+    root, _ = finished
+    copy(root, tmp_path, "expdir/ssl", "expdir/asr")
+    own = tmp_path / "own.yaml"
+    own.write_text("extends: smoke\nconfig:\n  train_asr: {max_epoch: 3}\n")
+    result = run(tmp_path, "--preset", own, "--stage", "4", "--stop_stage", "4")
+    assert re.search(r"\[stage 4\] train .*config.max_epoch: 2 -> 3: continuing", result.stdout)
+    before, after = ((folder / "expdir" / "asr" / "curve.csv").read_text() for folder in (root, tmp_path))
+    assert after.startswith(before)
+    assert len(after.splitlines()) == 1 + 3
+    log = (tmp_path / "expdir" / "asr" / "espnet" / "train.log").read_text()
+    assert re.findall(r"(\d+)/(\d+)epoch started", log) == [("1", "2"), ("2", "2"), ("3", "3")]
+
+
 def test_a_stage_whose_inputs_are_gone_names_them(finished, tmp_path):
     root, _ = finished
     copy(root, tmp_path, "expdir/ssl", "expdir/se")
@@ -165,8 +178,8 @@ def test_the_page_about_clusters_is_true_and_gives_the_local_results(finished, t
     config = write_small_config(tmp_path / "slurm.yaml", memory="3G", time="30")
     page = (REPOSITORY / "docs" / "cluster.md").read_text()
     blocks = re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    folders = shlex.join(options(tmp_path / "a run")[2:])
-    blocks = [block.replace("./run.sh --preset smoke", f"./run.sh --preset smoke {folders}") for block in blocks]
+    given = shlex.join(options(tmp_path / "a run")[2:])
+    blocks = [block.replace("./run.sh --preset smoke", f"./run.sh --preset smoke {given}") for block in blocks]
     # The chain that was submitted last ends before the page does.
     records = tmp_path / "records.txt"
     wait = f'while [ -n "$(squeue --noheader)" ]; do sleep 1; done\nscontrol show job > {records}\n'
@@ -176,7 +189,7 @@ def test_the_page_about_clusters_is_true_and_gives_the_local_results(finished, t
         environment = {**os.environ, "SLURM_TESTBED": f"{testbed}/bed", "CLUSTER_CONFIG": str(config)}
         try:
             result = subprocess.run(
-                ["bash", "-c", script], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=850
+                ["bash", "-c", script], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=3600
             )
         finally:
             subprocess.run([REPOSITORY / "tools" / "slurm_testbed.sh", "stop"], env=environment, check=True)

@@ -5,11 +5,9 @@ from pathlib import Path
 
 import yaml
 
-from local.espnet import training_command
+from local.espnet import JOINT_DATA, training_command
 from local.jobs import Job, run_jobs
 from local.steps import run_main
-
-DATA = {"speech": ("wav.scp", "sound"), "speech_ref1": ("spk1.scp", "sound"), "text_spk1": ("text_spk1", "text")}
 
 
 def main() -> None:
@@ -21,7 +19,7 @@ def main() -> None:
         out=out,
         train=data,
         valid=data,
-        data=DATA,
+        data=JOINT_DATA,
         ngpu=0,
         resume=True,
         extra=["--text_name", "text_spk1"],

@@ -44,6 +44,7 @@ def upstream_step(recipe: Recipe) -> Step:
         settings={"targets": recipe.preset["ssl"], "config": config},
         outputs=("targets", "hubert", "upstream.pth"),
         keep_previous=True,
+        extends=("config.max_epoch",),
     )
 
 

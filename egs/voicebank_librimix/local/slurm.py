@@ -21,11 +21,14 @@ from local.steps import RecipeError, atomic_path, log
 ACTIVE = frozenset(
     ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED", "RESIZING", "SIGNALING", "STOPPED")
 )
+# What sbatch says of a limit on jobs in the queue; without accounting the limit is not named.
 _BUSY = re.compile(
-    r"job submit limit|MaxSubmit|QOSMaxSubmit|AssocMaxSubmit|temporarily unable to accept job|Resource temporarily"
-    r"|MaxJobCount|Socket timed out|Unable to contact slurm controller",
+    r"job submit limit|temporarily unable to accept job|Resource temporarily|MaxJobCount|Socket timed out"
+    r"|Unable to contact slurm controller",
     re.IGNORECASE,
 )
+# The name of a limit of accounting: AssocMaxSubmitJobLimit, QOSMaxWallDurationPerJobLimit, ...
+_LIMIT = re.compile(r"\b(?:Assoc|QOS)[A-Z]\w+")
 _SUBMIT_SECONDS = 30
 
 
@@ -225,7 +228,7 @@ def submit(
     if after is not None:
         command += [f"--dependency=afterok:{after}", "--kill-on-invalid-dep=yes"]
     deadline = time.monotonic() + 60 * config.patience_minutes
-    waited = False
+    told = False
     while True:
         try:
             result = slurm(*command, str(path), timeout=_SUBMIT_SECONDS)
@@ -237,12 +240,12 @@ def submit(
             submission = Submission(result.stdout.strip().split(";")[0], array, folder)
             _write_record(submission)
             return submission
-        busy = result is None or _BUSY.search(complaint)
-        if not busy or time.monotonic() > deadline:
-            raise RecipeError(_refusal(array, resources, path, complaint, busy=bool(busy)))
-        if not waited:
+        waiting_helps = result is None or _waiting_helps(complaint)
+        if not waiting_helps or time.monotonic() > deadline:
+            raise RecipeError(_refusal(array, resources, path, complaint, busy=waiting_helps))
+        if not told:
             log(f"  {array.name}: the queue takes no more jobs, waiting for a place: {complaint.splitlines()[-1]}")
-            waited = True
+            told = True
         time.sleep(config.poll_seconds)
 
 
@@ -273,12 +276,34 @@ def read_record(folder: Path, name: str) -> Submission | None:
     return Submission(record["job"], array, folder / "q")
 
 
+def _waiting_helps(complaint: str) -> bool:
+    """Whether sbatch may take the job when others have ended."""
+    limit = _LIMIT.search(complaint)
+    if limit is None:
+        return bool(_BUSY.search(complaint))
+    if "MaxSubmit" not in limit[0]:
+        return "Submit" in limit[0]
+    # A limit of one's own, and nothing of one's own in the queue: the array alone is above it.
+    return bool(slurm("squeue", "--noheader", f"--user={os.geteuid()}").stdout.strip())
+
+
 def _refusal(array: Array, resources: Resources, path: Path, complaint: str, *, busy: bool) -> str:
     """Say why Slurm did not take a job, and what to do."""
+    limit = _LIMIT.search(complaint)
     if busy:
         advice = (
             "The queue is full for you (MaxSubmitJobs or the like). Run the same command again when some of your jobs "
             "have ended, or raise patience_minutes"
+        )
+    elif limit is not None and "Submit" in limit[0]:
+        advice = (
+            f"Its {len(array.tasks)} tasks are more than you may have in the queue ({limit[0]}): run it with fewer "
+            "--objectives, --seeds or --nj at a time"
+        )
+    elif limit is not None:
+        advice = (
+            f"It asks for more than a job of yours may have ({limit[0]}; `sacctmgr show associations user=$USER` and "
+            "`sacctmgr show qos` tell): change conf/slurm.yaml"
         )
     elif "partition" in complaint.lower():
         known = slurm("sinfo", "--noheader", "--format=%R").stdout.split()

@@ -21,7 +21,7 @@ _SILENT_SECONDS = 300.0
 # States in which an exit code may be there that does not show yet.
 _QUIET = ("gone", "COMPLETED", "FAILED")
 # Pending for one of these, a job waits for ever.
-_HOPELESS = ("BadConstraints", "PartitionTimeLimit", "PartitionNodeLimit", "requeued held")
+_HOPELESS = ("BadConstraints", "PartitionTimeLimit", "PartitionNodeLimit", "PerJob", "requeued held")
 # What slurmstepd says where Slurm's state is only FAILED or CANCELLED.
 _OVER_MEMORY = re.compile(r"exceeded memory limit|oom.?kill|out of memory", re.IGNORECASE)
 _ADVICE = {
