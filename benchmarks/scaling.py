@@ -4,7 +4,7 @@
     benchmarks/scaling.py --dump egs/voicebank_librimix/dump/mini/train [--preset full] [--device cuda --faster 1]
 
 Measured here, on the model of a preset: the time of an update (forward, backward, clip, Adam) for batches of one, two
-and four utterances, to which a + c x seconds of audio is fitted; the bytes of the gradient; the bytes of a dump per
+and three utterances, to which a + c x seconds of audio is fitted; the bytes of the gradient; the bytes of a dump per
 second of audio. On a CPU the time is that of one thread on the processor, which other programs disturb little.
 Assumed, and printed: how many times as fast a GPU computes, the bandwidths and latencies below, one GPU per rank, a
 batch shared evenly, a ring all-reduce that nothing overlaps, reading that runs beside the computation.
@@ -38,7 +38,7 @@ from joint_step import RATE, build, make_batch, make_step
 from espnet_plugins.analysis.environment import describe_environment
 from local.config import load_preset
 
-UTTERANCES = (1, 2, 4)
+UTTERANCES = (1, 2, 3)
 GPUS = (1, 8, 64)
 
 
@@ -107,7 +107,7 @@ def table(fixed: float, slope: float, gradient: int, rate: float, args: argparse
     for faster, batch in itertools.product(args.faster, args.batch_seconds):
         alone = None
         for count in GPUS:
-            if batch / args.seconds < count:
+            if batch / args.utterance < count:
                 lines.append(f"| {faster:g} | {batch:g} s | {count} | fewer utterances than ranks | | | | | | |")
                 continue
             compute = (fixed + slope * batch / count) / faster
@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--dump", type=Path, required=True, help="a dumped training set")
     parser.add_argument("--preset", default="full", help="whose model and batch")
     parser.add_argument("--objective", default="ssl_soft_dtw")
-    parser.add_argument("--seconds", type=float, default=4.0, help="of an utterance")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of an utterance that is measured")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
@@ -137,6 +137,7 @@ def main() -> None:
         "--batch_seconds", type=float, nargs="+", help="of a global batch [the preset's, and 16 times it]"
     )
     parser.add_argument("--hours", type=float, default=66.0, help="of training audio: LibriMix train-100 and VoiceBank")
+    parser.add_argument("--utterance", type=float, default=9.5, help="mean seconds of an utterance of these")
     parser.add_argument("--gpus_per_node", type=int, default=8)
     parser.add_argument("--node_link", type=float, default=150e9, help="bytes/s between GPUs of a node")
     parser.add_argument("--network", type=float, default=25e9, help="bytes/s between nodes (200 Gbit/s)")

@@ -51,7 +51,7 @@ class Training:
 
     def start(self, name, resources, **variables):
         """Train as a job."""
-        config = write_small_config(self.folder / f"{name}.yaml", **{"memory": "3G", **resources})
+        config = write_small_config(self.folder / f"{name}.yaml", **{"memory": "3G", "time": "120", **resources})
         words = ["--backend", "slurm", "--kind", "train", f"{self.folder}/{name}.txt", *self.words(name)]
         return self.testbed.start("local.cmd", *words, config=config, **variables)
 
@@ -63,7 +63,8 @@ class Training:
     def losses(self, name):
         """Epoch and update -> every loss that was seen there, as ESPnet writes it."""
         found = {}
-        for epoch, update, loss in re.findall(r"(\d+)epoch:train:\d+-(\d+)batch: .*?[ ,]loss=([^,]+)", self.log(name)):
+        line = r"(\d+)epoch:train:\d+-(\d+)batch: .*?(?<![a-z_])loss=([\d.]+(?:e[+-]\d+)?)"
+        for epoch, update, loss in re.findall(line, self.log(name)):
             found.setdefault((int(epoch), int(update)), set()).add(loss)
         return found
 
