@@ -3,8 +3,8 @@
 
     benchmarks/joint_step.py [--seconds 12 8 4] [--rounds 5] [--device cpu] [--out DIR]
 
-The model is the recipe's (the modules of conf/train_se.yaml and train_asr.yaml, objectives/*.yaml) over an upstream
-in its real configuration with random weights, the batch padded noise of unequal lengths. All variants take turns
+The model is the recipe's (conf/front_ends/conv_tasnet.yaml, train_asr.yaml, objectives/*.yaml) over an upstream in its
+real configuration with random weights, the batch padded noise of unequal lengths. All variants take turns
 within each round, in a changing order, and ratios are taken within a round (Ctrl-C ends after the last whole one):
 
   OBJECTIVE          the joint step as trained: enhance, objective + CTC, backward, clip, Adam
@@ -60,11 +60,12 @@ def build(
 ) -> torch.nn.Module:
     """The recipe's joint model with random weights, in a preset's sizes or those of conf/*.yaml."""
     changes = (preset or {}).get("config", {})
+    front_end = (preset or {}).get("front_end", "conv_tasnet")
 
     def read(name: str) -> dict[str, Any]:
         return deep_merge(read_yaml(CONF / f"{name}.yaml"), changes.get(Path(name).name, {}))
 
-    config = joint_modules(read("train_se"), read("train_asr"))
+    config = joint_modules(read(f"front_ends/{front_end}"), read("train_asr"))
     for name in ("train_joint", f"objectives/{objective}", "finetune/joint"):
         config.update(read(name))
     config["frontend_conf"] = {**config["frontend_conf"], "upstream": upstream}

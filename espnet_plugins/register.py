@@ -8,13 +8,16 @@ the original and the copy are written.
 from espnet2.tasks import asr, enh, enh_s2t, hubert
 
 from espnet_plugins.asr.frontend import FrozenSSLFrontend
+from espnet_plugins.asr.linear import LinearEncoder
+from espnet_plugins.enh.demucs_separator import DemucsSeparator
 from espnet_plugins.enh.wrappers import InheritPermutation
 from espnet_plugins.objectives import CRITERIA
 from espnet_plugins.pretrain import PositionalHuBERT
 
-SEPARATORS: dict[str, type] = {}
+SEPARATORS = {"demucs": DemucsSeparator}
 FRONTENDS = {"frozen_ssl": FrozenSSLFrontend}
 PRETRAIN_ENCODERS = {"positional_hubert": PositionalHuBERT}
+ENCODERS = {"linear": LinearEncoder}
 WRAPPERS = {"inherit_permutation": InheritPermutation}
 
 
@@ -33,6 +36,8 @@ def register() -> None:
         choices.classes.update(SEPARATORS)
     asr.frontend_choices.classes.update(FRONTENDS)
     hubert.encoder_choices.classes.update(PRETRAIN_ENCODERS)
+    for choices in (asr.encoder_choices, enh_s2t.asr_encoder_choices):
+        choices.classes.update(ENCODERS)
 
 
 register()

@@ -110,16 +110,18 @@ def command(config: dict, data: Path, out: Path) -> list[str]:
     """The arguments of a training on `data` for training and development."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "train.yaml").write_text(yaml.safe_dump(config))
-    is_joint = "enh_separator" in config
+    is_joint, is_head = "enh_separator" in config, "separator" not in config and "enh_separator" not in config
     named = {"speech" if is_joint else "speech_mix": "wav.scp,{},sound", "speech_ref1": "spk1.scp,{},sound"}
     arguments = ["--config", str(out / "train.yaml"), "--output_dir", str(out), "--ngpu", "0", "--resume", "true"]
     if is_joint:
         named["text_spk1"] = "text_spk1,{},text"
         arguments += ["--text_name", "text_spk1"]
+    if is_head:
+        named = {"speech": "spk1.scp,{},sound", "text": "text_spk1,{},text"}
     for part in ("train", "valid"):
         for name, pattern in named.items():
             arguments += [f"--{part}_data_path_and_name_and_type", f"{data}/{pattern.format(name)}"]
-        for _ in range(1 if is_joint else 2):
+        for _ in range(1 if is_joint or is_head else 2):
             arguments += [f"--{part}_shape_file", str(data / "utt2num_samples")]
     return arguments
 
@@ -135,6 +137,8 @@ def _train(arguments: list[str], losses: str, log: str) -> None:
         os.dup2(stream.fileno(), 2)
     torch.set_num_threads(1)
     base = tasks.JointTask if "--text_name" in arguments else tasks.EnhTask
+    if any(argument.endswith(",text,text") for argument in arguments):
+        base = tasks.RecognitionTask
 
     class Recorded(base):
         @classmethod

@@ -9,9 +9,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 stage=1
 stop_stage=8
 preset=mini                                              # conf/presets/PRESET.yaml, or a .yaml file of yours
-objectives="si_snr ssl_mse ssl_mse_pad ssl_soft_dtw"     # what stage 5 fine-tunes with
-finetune=joint                                           # joint: objective + ASR loss; se: the objective alone
-seeds=0                                                  # one fine-tuning run per objective and seed
+corpus=                                                  # mini with preset paper: conf/presets/paper_mini.yaml
+front_end=                                               # conf/front_ends/NAME.yaml (default: the preset's)
+objectives=                                              # what stage 5 fine-tunes with (default: the preset's)
+finetune=                                                # joint: objective + ASR loss; se: the objective alone
+seeds=                                                   # one fine-tuning run per objective and seed
 downloads=                                               # corpora (default: downloads/PRESET)
 datadir=                                                 # data directories (default: data/PRESET)
 dumpdir=                                                 # audio archives (default: dump/PRESET)
@@ -34,9 +36,11 @@ Usage: $0 [--name value ...]        (current values in brackets)
   --stage N           first stage to run                                  [${stage}]
   --stop_stage N      last stage to run                                   [${stop_stage}]
   --preset NAME       what to run on: $(cd conf/presets && echo *.yaml | sed 's/\.yaml//g')  [${preset}]
-  --objectives LIST   objectives of stage 5, separated by blanks          [${objectives}]
-  --finetune MODE     joint (objective + ASR loss) or se (objective)      [${finetune}]
-  --seeds LIST        seeds of stage 5, separated by blanks               [${seeds}]
+  --corpus NAME       the preset on another corpus: paper has mini        [${corpus}]
+  --front_end NAME    SE model: $(cd conf/front_ends && echo *.yaml | sed 's/\.yaml//g')  [${front_end:-of the preset}]
+  --objectives LIST   objectives of stage 5, separated by blanks          [${objectives:-of the preset}]
+  --finetune MODE     joint (objective + ASR loss) or se (objective)      [${finetune:-of the preset}]
+  --seeds LIST        seeds of stage 5, separated by blanks               [${seeds:-of the preset}]
   --downloads DIR     corpora                                             [${downloads:-downloads/${preset}}]
   --datadir DIR       data directories                                    [${datadir:-data/${preset}}]
   --dumpdir DIR       audio archives                                      [${dumpdir:-dump/${preset}}]
@@ -52,7 +56,7 @@ Usage: $0 [--name value ...]        (current values in brackets)
   --resume BOOL       false trains again instead of resuming              [${resume}]
   --fsdd DIR          a copy of the Free Spoken Digit Dataset             [${fsdd}]
   --accept_licenses BOOL  download without asking                         [${accept_licenses}]
-  --dry_run BOOL      only say what stages 1 and 2 would fetch or make    [${dry_run}]
+  --dry_run BOOL      only say what would be fetched, made and trained   [${dry_run}]
 
 Corpora that a site already has are named in db.sh.
 
@@ -62,7 +66,7 @@ USAGE
 }
 
 # shellcheck disable=SC2034  # read by parse_options.sh
-known_options="stage stop_stage preset objectives finetune seeds downloads datadir dumpdir expdir nj ngpu cmd_backend detach status local_scratch resume fsdd accept_licenses dry_run"
+known_options="stage stop_stage preset corpus front_end objectives finetune seeds downloads datadir dumpdir expdir nj ngpu cmd_backend detach status local_scratch resume fsdd accept_licenses dry_run"
 # shellcheck disable=SC2034
 known_flags="detach status"
 . ../../tools/parse_options.sh
@@ -76,6 +80,11 @@ done
 . ./cmd.sh
 [ "${detach}" = false ] || [ "${cmd_backend}" = slurm ] || fail "--detach needs --cmd_backend slurm"
 
+if [ -n "${corpus}" ]; then
+    [ -f "conf/presets/${preset}_${corpus}.yaml" ] || fail "preset ${preset} has no --corpus ${corpus}"
+    preset="${preset}_${corpus}"
+fi
+
 # A directory given by the user counts from where the user stands.
 for name in downloads datadir dumpdir expdir fsdd; do
     [ -z "${!name}" ] || [[ ${!name} == /* ]] || printf -v "${name}" '%s' "${started_in}/${!name}"
@@ -88,7 +97,7 @@ done
 . ./path.sh
 . ./db.sh
 common=(--preset "${preset}" --nj "${nj}" --ngpu "${ngpu}")
-for name in downloads datadir dumpdir expdir; do
+for name in front_end downloads datadir dumpdir expdir; do
     [ -z "${!name}" ] || common+=("--${name}" "${!name}")
 done
 [ -z "${local_scratch}" ] || export LOCAL_SCRATCH="${local_scratch}"
@@ -108,14 +117,14 @@ fi
 
 corpora=("${common[@]}" --accept_licenses "${accept_licenses}")
 [ -z "${fsdd}" ] || corpora+=(--fsdd "${fsdd}")
-if [ "${dry_run}" = true ]; then exec python3 -m local.forecast "${corpora[@]}"; fi
+if [ "${dry_run}" = true ]; then exec python3 -m local.forecast "${corpora[@]}" "${runs[@]}"; fi
 if in_stage 1; then python3 -m local.corpora "${corpora[@]}"; fi
 if in_stage 2; then
     python3 -m local.data "${common[@]}"
     python3 -m local.pretrain "${common[@]}" --resume "${resume}"
 fi
 if in_stage 3; then python3 -m local.train se "${common[@]}" --resume "${resume}"; fi
-if in_stage 4; then python3 -m local.train asr "${common[@]}" --resume "${resume}"; fi
+if in_stage 4; then python3 -m local.train heads "${common[@]}" --resume "${resume}"; fi
 if in_stage 5; then python3 -m local.train joint "${common[@]}" "${runs[@]}" --resume "${resume}"; fi
 if in_stage 6; then python3 -m local.decode "${common[@]}" "${runs[@]}"; fi
 if in_stage 7; then python3 -m local.score "${common[@]}" "${runs[@]}"; fi

@@ -122,20 +122,23 @@ class Demucs(nn.Module):
         self.causal, self.resample = causal, resample
         self.normalize, self.floor, self.sample_rate = normalize, floor, sample_rate
         self._doublings = resampling_steps(resample)
+        self._kernel: torch.Tensor
         self.register_buffer("_kernel", half_sample_kernel(), persistent=False)
 
-        self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
+        encoder: list[nn.Sequential] = []
+        decoder: list[nn.Sequential] = []
         gates = 2 if glu else 1
         for layer in range(depth):
             down = nn.Conv1d(chin, hidden, kernel_size, stride)
             widen = nn.Conv1d(hidden, gates * hidden, 1)
-            self.encoder.append(nn.Sequential(down, nn.ReLU(), widen, _gate(glu)))
+            encoder.append(nn.Sequential(down, nn.ReLU(), widen, _gate(glu)))
             up = nn.ConvTranspose1d(hidden, chout, kernel_size, stride)
             widen = nn.Conv1d(hidden, gates * hidden, 1)
             last = [] if layer == 0 else [nn.ReLU()]
-            self.decoder.insert(0, nn.Sequential(widen, _gate(glu), up, *last))
+            decoder.insert(0, nn.Sequential(widen, _gate(glu), up, *last))
             chin = chout = hidden
             hidden = min(int(growth * hidden), max_hidden)
+        self.encoder, self.decoder = nn.ModuleList(encoder), nn.ModuleList(decoder)
         self.lstm = Bottleneck(chin, bidirectional=not causal)
         if rescale:
             self._rescale(rescale)
@@ -197,9 +200,9 @@ class Demucs(nn.Module):
             everything = torch.full((len(x),), n_samples) if lengths is None else lengths
             scale = deviation(x.mean(dim=1), everything)[:, :, None]
             x = x / (self.floor + scale)
-        x, skips = self.encode(x, lengths)
-        steps, _ = self.lstm(x[0].permute(2, 0, 1), x[1])
-        estimate = self.decode((steps.permute(1, 2, 0), x[1]), skips)[0][..., :n_samples]
+        (deepest, frames), layers = self.encode(x, lengths)
+        steps, _ = self.lstm(deepest.permute(2, 0, 1), frames)
+        estimate = self.decode((steps.permute(1, 2, 0), frames), layers)[0][..., :n_samples]
         if scale is not None:
             estimate = scale * estimate
         estimate = _silence_padding(estimate, lengths)
@@ -255,12 +258,12 @@ class Demucs(nn.Module):
         """
         x, lengths = signal
         for layer, (skip, _) in zip(self.decoder, reversed(layers), strict=True):
-            widen, gate, up, *last = layer
-            x = gate(widen(x + skip[..., : x.shape[-1]]))
+            assert isinstance(layer, nn.Sequential)
+            # All but the first two modules are the transposed convolution and its activation.
+            x = layer[:2](x + skip[..., : x.shape[-1]])
             # A transposed convolution would carry what lies behind an end over to the samples before it.
-            x = up(_silence_padding(x, lengths))
+            x = layer[2:](_silence_padding(x, lengths))
             lengths = None if lengths is None else (lengths - 1) * self.stride + self.kernel_size
-            x = last[0](x) if last else x
         for _ in range(self._doublings):
             x = halve_rate(_silence_padding(x, lengths), self._kernel)
             lengths = None if lengths is None else (lengths + 1) // 2

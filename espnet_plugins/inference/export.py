@@ -56,7 +56,7 @@ def export_model(
             left_out.append(f"the front-end: separator {settings['separator']!r} is this package's")
         else:
             full = {**EnhancementTask.get_default_config(), **settings}
-            folders.append(_write(out / "enh", full, front_end_weights(experiment)))
+            folders.append(write_model(out / "enh", full, front_end_weights(experiment)))
     if experiment.kind != "enh":
         frontend = experiment.settings.get("frontend")
         if frontend in FRONTENDS:
@@ -82,17 +82,34 @@ def _write_recogniser(experiment: Experiment, out: Path) -> Path:
     if isinstance(tokens, str):
         settings["token_list"] = Path(tokens).read_text(encoding="utf-8").split("\n")[:-1]
     folder = out / experiment.kind
+    files = {}
     bpemodel = settings.get("bpemodel")
     if bpemodel is not None:
         if not Path(bpemodel).is_file():
             raise FileNotFoundError(f"sentencepiece model {bpemodel}, named in {experiment.config}: no such file")
         settings["bpemodel"] = str((folder / "bpe.model").resolve())
-    return _write(folder, settings, read_weights(experiment.weights), bpemodel)
+        files["bpe.model"] = Path(bpemodel).read_bytes()
+    return write_model(folder, settings, read_weights(experiment.weights), files=files)
 
 
-def _write(
-    folder: Path, settings: Mapping[str, Any], weights: Mapping[str, torch.Tensor], bpemodel: str | None = None
+def write_model(
+    folder: Path,
+    settings: Mapping[str, Any],
+    weights: Mapping[str, torch.Tensor],
+    *,
+    files: Mapping[str, bytes] | None = None,
 ) -> Path:
+    """Write config.yaml and model.pth, as a whole or not at all.
+
+    Args:
+        folder: Where they go; what stands there is replaced.
+        settings: ESPnet's configuration.
+        weights: The model's state dict.
+        files: Names and contents of files to put beside them.
+
+    Returns:
+        `folder`.
+    """
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -101,8 +118,8 @@ def _write(
             yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True), encoding="utf-8"
         )
         torch.save(dict(weights), temporary / "model.pth")
-        if bpemodel is not None:
-            shutil.copyfile(bpemodel, temporary / "bpe.model")
+        for name, content in (files or {}).items():
+            (temporary / name).write_bytes(content)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
     finally:

@@ -8,7 +8,7 @@ from espnet2.tasks.abs_task import AbsTask
 from espnet_plugins.tasks import EnhTask, JointTask, RecognitionTask
 from local.config import Recipe, Run, add_common_arguments
 from local.espnet import merged_config
-from local.train import joint_step
+from local.train import joint_step, se_config
 
 # Architecture alone: no weights are at hand.
 UPSTREAM = {"model": "hubert_base", "pretrained": False}
@@ -39,7 +39,7 @@ def with_upstream(config):
 @pytest.mark.parametrize("preset", ["full"])
 def test_the_joint_model_takes_the_weights_of_front_end_and_recogniser(tmp_path, preset):
     made = recipe(tmp_path, preset)
-    front_end = build(EnhTask, merged_config(made, ["train_se.yaml"]), tmp_path)
+    front_end = build(EnhTask, se_config(made), tmp_path)
     recogniser = build(RecognitionTask, with_upstream(merged_config(made, ["train_asr.yaml"])), tmp_path)
     joint = build(JointTask, with_upstream(joint_step(made, Run("ssl_mse", "joint", 0)).settings["config"]), tmp_path)
     for part, trained in ((joint.enh_model, front_end), (joint.s2t_model, recogniser)):

@@ -18,6 +18,8 @@ OBJECTIVES = ("si_snr", "ssl_mse", "ssl_mse_pad", "ssl_soft_dtw")
 # Compared when asked for: the recognition loss alone, through the front-end.
 RECOGNITION_LOSS = "asr_only"
 FINETUNE_MODES = ("joint", "se")
+# What stage 4 can train over the frozen SSL model: a recogniser of words, one of phones.
+HEADS = ("asr", "pr")
 
 
 def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,6 +57,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def preset_names() -> list[str]:
     """The presets that come with the recipe."""
     return sorted(path.stem for path in (RECIPE_DIR / "conf" / "presets").glob("*.yaml"))
+
+
+def front_end_names() -> list[str]:
+    """The front-ends that come with the recipe."""
+    return sorted(path.stem for path in (RECIPE_DIR / "conf" / "front_ends").glob("*.yaml"))
 
 
 def load_preset(name: str) -> dict[str, Any]:
@@ -106,6 +113,14 @@ class Recipe:
         """Build it from the options of add_common_arguments()."""
         name = Path(args.preset).stem
         preset = load_preset(args.preset)
+        if args.front_end and args.front_end != preset.get("front_end"):
+            # Published weights belong to the preset's own front-end; another one is trained.
+            preset |= {"front_end": args.front_end, "front_end_weights": None}
+        if (front_end := preset.get("front_end")) not in front_end_names():
+            raise OptionError(f"unknown front-end '{front_end}': choose from {', '.join(front_end_names())}")
+        heads = preset.get("heads", [])
+        if "asr" not in heads or not {*heads} <= {*HEADS}:
+            raise OptionError(f"preset '{name}': heads: {heads!r} is not accepted; give [asr] or [asr, pr]")
         if args.nj < 1:
             raise OptionError(f"--nj must be at least 1, not {args.nj}")
         paths = {
@@ -126,6 +141,7 @@ class Recipe:
 def add_common_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Add the options that run.sh hands to every stage."""
     parser.add_argument("--preset", default="mini", help=f"one of {', '.join(preset_names())}, or a .yaml file")
+    parser.add_argument("--front_end", help=f"one of {', '.join(front_end_names())} (default: the preset's)")
     parser.add_argument("--downloads", help="corpora (default: downloads/PRESET)")
     parser.add_argument("--datadir", help="data directories (default: data/PRESET)")
     parser.add_argument("--dumpdir", help="audio archives (default: dump/PRESET)")
@@ -157,9 +173,9 @@ class Run:
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Add the options that select the runs of stage 5."""
-    parser.add_argument("--objectives", default=" ".join(OBJECTIVES), help="blank-separated (default: %(default)s)")
-    parser.add_argument("--finetune", default="joint", help="joint or se (default: %(default)s)")
-    parser.add_argument("--seeds", default="0", help="blank-separated whole numbers (default: %(default)s)")
+    parser.add_argument("--objectives", help="blank-separated (default: the preset's)")
+    parser.add_argument("--finetune", help="joint or se (default: the preset's)")
+    parser.add_argument("--seeds", help="blank-separated whole numbers (default: the preset's)")
     return parser
 
 
@@ -169,6 +185,9 @@ def runs_from_args(args: argparse.Namespace) -> list[Run]:
     Raises:
         OptionError: For an unknown objective or mode, or a seed that is no whole number.
     """
+    for name, value in load_preset(args.preset)["runs"].items():
+        if not getattr(args, name, None):
+            setattr(args, name, str(value))
     objectives = args.objectives.replace(",", " ").split()
     for objective in objectives:
         if objective not in (*OBJECTIVES, RECOGNITION_LOSS):

@@ -319,14 +319,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
-def from_command_line(description: str | None) -> Corpora:
-    """Read the options of stage 1.
-
-    Args:
-        description: Of the program, for its help.
-    """
-    parser = add_arguments(add_common_arguments(argparse.ArgumentParser(description=description)))
-    args = parser.parse_args()
+def from_args(args: argparse.Namespace) -> Corpora:
+    """Build it from the options of add_arguments() and add_common_arguments()."""
     if args.fsdd:
         os.environ["FSDD"] = str(Path(args.fsdd).absolute())
     return Corpora(Recipe.from_args(args), accepted=args.accept_licenses == "true")
@@ -334,7 +328,8 @@ def from_command_line(description: str | None) -> Corpora:
 
 def main() -> None:
     """Run stage 1 from the command line."""
-    corpora = from_command_line(__doc__)
+    parser = add_arguments(add_common_arguments(argparse.ArgumentParser(description=__doc__)))
+    corpora = from_args(parser.parse_args())
     for step, action in corpora.work():
         step.run(action)
 

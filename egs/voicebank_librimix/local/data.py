@@ -11,10 +11,11 @@ from local import custom, dump, kaldi_dir, librimix, librispeech, noisy_librispe
 from local.config import Recipe, add_common_arguments
 from local.corpora import Corpora
 from local.kaldi_dir import Utterance
+from local.phones import prepare_phones
 from local.sets import COMBINED
 from local.steps import OptionError, Step, log, run_main
 from local.summary import write_summary
-from local.tokens import train_tokens
+from local.tokens import CHARACTERS, character_tokens, train_tokens
 
 STAGE = 2
 
@@ -185,7 +186,11 @@ def prepare_tokens(recipe: Recipe) -> None:
         texts: list[str] = []
         for path in sorted((recipe.dumpdir / "train").glob("text_spk[0-9]")):
             texts += kaldi_dir.read_table(path).values()
-        tokens = train_tokens(texts, step.out, vocabulary=recipe.preset["vocabulary"])
+        vocabulary = recipe.preset["vocabulary"]
+        if vocabulary == CHARACTERS:
+            tokens = character_tokens(texts, step.out)
+        else:
+            tokens = train_tokens(texts, step.out, vocabulary=vocabulary)
         log(f"tokens: {len(tokens)}")
 
     step.run(train)
@@ -207,6 +212,8 @@ def main() -> None:
     for name in COMBINED:
         combine_sets(recipe, name)
     prepare_tokens(recipe)
+    if "pr" in recipe.preset["heads"]:
+        prepare_phones(recipe)
 
 
 if __name__ == "__main__":

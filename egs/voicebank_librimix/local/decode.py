@@ -16,8 +16,9 @@ from local.config import Recipe, Run, add_common_arguments, add_run_arguments, r
 from local.espnet import merged_config
 from local.jobs import Job, run_jobs
 from local.kaldi_dir import read_table, write_table
+from local.phones import phones_step
 from local.steps import MissingInput, Step, atomic_path, log, run_main
-from local.train import MODEL, asr_step, joint_step, se_step
+from local.train import MODEL, asr_step, data_of, head_steps, joint_step, se_step
 
 STAGE = 6
 
@@ -82,7 +83,7 @@ def enhance_step(recipe: Recipe, system: System, name: str) -> Step:
 
     The whole set where the recogniser hears the audio, else the utterances that stage 7 measures.
     """
-    everything = system.front_end == "separate"
+    everything = system.front_end == "separate" or len(recipe.preset["heads"]) > 1
     return _step(
         recipe,
         system.trained[:1],
@@ -97,20 +98,38 @@ def enhance_step(recipe: Recipe, system: System, name: str) -> Step:
     )
 
 
-def recognise_step(recipe: Recipe, system: System, name: str) -> Step:
-    """The transcripts of a system on a test set."""
-    settings = {"input": system.input, "decoding": _decoding(recipe)}
-    folder = recipe.expdir / "decode" / system.name / name
-    step = _step(recipe, system.trained, "recognise", folder, name, settings=settings, outputs=("text",))
-    if system.front_end == "separate":
+def head_folder(kind: str, head: str) -> str:
+    """Where results of a head go: `decode`, `score`; those of phones beside them.
+
+    Example:
+        >>> head_folder("decode", "asr"), head_folder("decode", "pr")
+        ('decode', 'decode_pr')
+    """
+    return kind if head == "asr" else f"{kind}_{head}"
+
+
+def _joint(system: System, head: str) -> bool:
+    """Whether the recogniser is the one that was fine-tuned with the front-end."""
+    return system.front_end == "joint" and head == "asr"
+
+
+def recognise_step(recipe: Recipe, system: System, name: str, head: str = "asr") -> Step:
+    """The transcripts of a system on a test set, of words or of phones."""
+    settings = {"input": system.input, "decoding": _decoding(recipe, head)}
+    folder = recipe.expdir / head_folder("decode", head) / system.name / name
+    trained = system.trained if head == "asr" else (head_steps(recipe)[head],)
+    step = _step(recipe, trained, "recognise", folder, name, settings=settings, outputs=("text",))
+    if head != "asr":
+        step.inputs["data"] = (phones_step(recipe).done, 2)
+    if system.front_end != "none" and not _joint(system, head):
         step.inputs["enhanced"] = (enhance_step(recipe, system, name).done, STAGE)
     if twin := same_audio(recipe, system, name):
-        step.inputs["same_audio"] = (recognise_step(recipe, *twin).done, STAGE)
+        step.inputs["same_audio"] = (recognise_step(recipe, *twin, head).done, STAGE)
     return step
 
 
-def _decoding(recipe: Recipe) -> dict[str, Any]:
-    return merged_config(recipe, ["decode_asr.yaml"])
+def _decoding(recipe: Recipe, head: str = "asr") -> dict[str, Any]:
+    return merged_config(recipe, [f"decode_{head}.yaml"])
 
 
 def _step(recipe: Recipe, trained: Sequence[Step], kind: str, out: Path, name: str, *, settings, outputs) -> Step:
@@ -144,18 +163,20 @@ def enhance(recipe: Recipe, system: System, name: str, step: Step) -> None:
     write_table(step.out / "spk1.scp", audio)
 
 
-def recognise(recipe: Recipe, system: System, name: str, step: Step) -> None:
+def recognise(recipe: Recipe, system: System, name: str, step: Step, head: str = "asr") -> None:
     """Run ESPnet's beam search; keep the transcripts."""
     from espnet_plugins.bin import asr_inference
 
-    trained = system.trained[-1].out
+    trained = (system.trained[-1] if head == "asr" else head_steps(recipe)[head]).out
+    joint = _joint(system, head)
     audio = recipe.dumpdir / name / system.input
-    if system.front_end == "separate":
+    if system.front_end != "none" and not joint:
         audio = enhance_step(recipe, system, name).out / "spk1.scp"
-    joint = system.front_end == "joint"
     with atomic_path(step.out / "espnet") as tmp:
         command = ["--output_dir", str(tmp), "--num_workers", "0", "--log_level", "WARNING"]
         command += ["--data_path_and_name_and_type", f"{audio},speech,kaldi_ark"]
+        # Of phones, some utterances may have no reference.
+        command += ["--key_file", str(data_of(recipe, head) / name / "wav.scp")]
         command += ["--asr_train_config", str(trained / "espnet" / "config.yaml")]
         command += ["--asr_model_file", str(trained / MODEL), "--enh_s2t_task", str(joint).lower()]
         decoding = dict(step.settings["decoding"])
@@ -190,9 +211,8 @@ def is_done(recipe: Recipe, system: System, name: str) -> bool:
     for path, stage in [(recipe.dump_done(name), 2), *((step.done, step.stage) for step in system.trained)]:
         if not path.exists():
             raise MissingInput(path, stage)
-    if system.front_end == "none":
-        return recognise_step(recipe, system, name).is_done()
-    return enhance_step(recipe, system, name).is_done() and recognise_step(recipe, system, name).is_done()
+    enhanced = system.front_end == "none" or enhance_step(recipe, system, name).is_done()
+    return enhanced and all(recognise_step(recipe, system, name, head).is_done() for head in recipe.preset["heads"])
 
 
 def work(recipe: Recipe, pairs: Sequence[tuple[System, str]]) -> None:
@@ -202,22 +222,24 @@ def work(recipe: Recipe, pairs: Sequence[tuple[System, str]]) -> None:
         if system.front_end != "none":
             step = enhance_step(recipe, system, name)
             step.run(lambda system=system, name=name, step=step: enhance(recipe, system, name, step))
-        step = recognise_step(recipe, system, name)
-        step.run(lambda system=system, name=name, step=step: recognise(recipe, system, name, step))
+        for head in recipe.preset["heads"]:
+            step = recognise_step(recipe, system, name, head)
+            step.run(lambda system=system, name=name, step=step, head=head: recognise(recipe, system, name, step, head))
         left = (time.monotonic() - start) / (count + 1) * (len(pairs) - count - 1)
         print(f"PROGRESS {count + 1} of {len(pairs)} decodings, {left:.0f} seconds left", flush=True)
 
 
 def copy_transcripts(recipe: Recipe, system: System, name: str, twin: tuple[System, str]) -> None:
     """Take over the transcripts of the same audio."""
-    step = recognise_step(recipe, system, name)
-    source = recognise_step(recipe, *twin).out / "text"
+    for head in recipe.preset["heads"]:
+        step = recognise_step(recipe, system, name, head)
+        source = recognise_step(recipe, *twin, head).out / "text"
 
-    def copy() -> None:
-        with atomic_path(step.out / "text") as tmp:
-            shutil.copyfile(source, tmp)
+        def copy(step: Step = step, source: Path = source) -> None:
+            with atomic_path(step.out / "text") as tmp:
+                shutil.copyfile(source, tmp)
 
-    step.run(copy)
+        step.run(copy)
 
 
 def main() -> None:

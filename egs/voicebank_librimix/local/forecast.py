@@ -1,19 +1,23 @@
-"""What stages 1 and 2 would fetch and make for a preset: sizes, licences, disk needed at the peak."""
+"""What a preset would fetch, make and train: sizes, licences, disk needed at the peak, updates, GPU hours."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from local import custom
 from local.acquire import local_archive, missing_archives
-from local.config import RECIPE_DIR, Recipe, read_yaml
-from local.corpora import Corpora, from_command_line
+from local.audio import RATE
+from local.config import RECIPE_DIR, Recipe, Run, add_common_arguments, add_run_arguments, read_yaml, runs_from_args
+from local.corpora import Corpora, add_arguments, from_args
+from local.decode import systems
 from local.download import human
 from local.librimix_generator import components
 from local.pretrain import upstream_options
-from local.steps import run_main
+from local.steps import Step, run_main
+from local.train import head_steps, joint_step, se_step
 
 # Size of FLAC relative to 16-bit samples, for clean and noisy speech alike.
 _FLAC = 0.6
@@ -125,9 +129,77 @@ def forecast(corpora: Corpora) -> str:
     return "\n".join(lines)
 
 
+def _batch_seconds(config: Mapping[str, Any], utterance: float) -> float:
+    """Seconds of audio in one batch, padding included."""
+    if config.get("iterator_type") == "chunk":
+        return config["batch_size"] * config["chunk_length"] / RATE
+    if config["batch_type"] == "numel":
+        return config["batch_bins"] / RATE
+    return config["batch_size"] * utterance
+
+
+def _updates(config: Mapping[str, Any], hours: float, utterance: float) -> tuple[int, float]:
+    """Updates of a training, and hours of audio it goes through; a pass over the data is `hours`."""
+    batch = _batch_seconds(config, utterance)
+    batches = config.get("num_iters_per_epoch") or max(round(hours * 3600 / batch), 1)
+    total = batches * config["max_epoch"]
+    return total // config.get("accum_grad", 1), total * batch / 3600
+
+
+def work_ahead(corpora: Corpora, runs: Sequence[Run]) -> str:
+    """Say what stages 3 to 6 train and decode.
+
+    Args:
+        corpora: Of the preset; `estimate` in the preset gives the speed that GPU hours come from.
+        runs: Of stage 5.
+
+    Returns:
+        A line per training with its updates and the audio that passes, one for the decoding, and the sum.
+    """
+    recipe = corpora.recipe
+    estimate = recipe.preset.get("estimate", {})
+    speed, utterance = estimate.get("speed", {}), estimate.get("utterance_seconds", 5.0)
+    train, dev, test = (
+        sum(_hours(corpora, corpora.sets[name]) for name in recipe.preset[role]) for role in ("train", "dev", "test")
+    )
+    lines, total = [f"Trainings ({train:.1f} hours for training, {dev:.1f} for development):"], 0.0
+
+    def line(text: str, kind: str, audio: float) -> None:
+        nonlocal total
+        hours = audio / speed[kind] if kind in speed else 0.0
+        total += hours
+        lines.append(f"  {text}, {audio:.1f} hours of audio" + (f": about {hours:.1f} GPU hours" if hours else ""))
+
+    def training(step: Step, kind: str) -> None:
+        config = step.settings["config"]
+        updates, audio = _updates(config, train, utterance)
+        line(f"stage {step.stage} {step.out.name}: {updates} updates", kind, audio + config["max_epoch"] * dev)
+
+    front_end = se_step(recipe)
+    if front_end.name == "import":
+        lines.append(f"  stage 3 {front_end.out.name}: published weights {front_end.settings['weights']}, no training")
+    else:
+        training(front_end, "se")
+    for head, step in head_steps(recipe).items():
+        training(step, head)
+    for run in runs:
+        training(joint_step(recipe, run), "joint")
+    compared, heads = systems(recipe, runs), recipe.preset["heads"]
+    decodings = len(compared) * len(recipe.preset["test"]) * len(heads)
+    audio = len(compared) * len(heads) * test
+    line(f"stage 6: {decodings} decodings ({len(compared)} systems, heads {' '.join(heads)})", "decode", audio)
+    if total:
+        lines.append(f"  together: about {total:.0f} GPU hours, from assumed speeds (`estimate` in the preset)")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Print the plan."""
-    print(forecast(from_command_line(__doc__)))
+    parser = add_run_arguments(add_arguments(add_common_arguments(argparse.ArgumentParser(description=__doc__))))
+    args = parser.parse_args()
+    corpora = from_args(args)
+    print(forecast(corpora))
+    print(work_ahead(corpora, runs_from_args(args)))
 
 
 if __name__ == "__main__":

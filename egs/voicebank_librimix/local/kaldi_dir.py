@@ -197,11 +197,10 @@ def read(directory: Path) -> list[Utterance]:
         DataError: When a file is missing, or two files do not hold the same utterances.
     """
     wav = read_table(directory / "wav.scp")
-    names = ["utt2spk", "utt2category", "utt2num_samples"]
+    names = ["utt2spk", "utt2num_samples"]
     speakers = sorted(path.stem for path in directory.glob("spk[0-9].scp"))
     names += [f"{s}.scp" for s in speakers] + [f"text_{s}" for s in speakers]
-    if (directory / "noise1.scp").exists():
-        names.append("noise1.scp")
+    names += [name for name in ("noise1.scp", "utt2category") if (directory / name).exists()]
     tables = {name: read_table(directory / name) for name in names}
     for name, table in tables.items():
         for missing in sorted(wav.keys() ^ table.keys())[:1]:
@@ -220,7 +219,7 @@ def read(directory: Path) -> list[Utterance]:
             references=tuple(tables[f"{s}.scp"][key] for s in speakers),
             texts=tuple(tables[f"text_{s}"][key] for s in speakers),
             noise=tables["noise1.scp"][key] if "noise1.scp" in tables else None,
-            category=tables["utt2category"][key],
+            category=rows[key]["category"],
             samples=int(tables["utt2num_samples"][key]),
             rate=int(rows[key]["rate"]),
             details={k: v for k, v in rows[key].items() if k not in fixed and v},

@@ -12,7 +12,7 @@ from local.corpora import Corpora
 from local.decode import is_done, shares
 from local.pretrain import upstream_step
 from local.steps import MissingInput, Step
-from local.train import asr_step, joint_step, se_step
+from local.train import head_steps, joint_step, se_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,8 @@ def phases(args: argparse.Namespace, *, cpus: int) -> list[Phase]:
         The phases, in order. Front-end and recogniser share one: neither needs the other.
     """
     recipe, runs = Recipe.from_args(args), runs_from_args(args)
-    common = _options(args, ("preset", "ngpu", "downloads", "datadir", "dumpdir", "expdir", "nj"), nj=max(cpus, 1))
+    shared = ("preset", "front_end", "ngpu", "downloads", "datadir", "dumpdir", "expdir", "nj")
+    common = _options(args, shared, nj=max(cpus, 1))
     resume = ["--resume", args.resume]
     chosen = ["--objectives", args.objectives, "--finetune", args.finetune, "--seeds", args.seeds]
 
@@ -88,7 +89,8 @@ def phases(args: argparse.Namespace, *, cpus: int) -> list[Phase]:
 
     corpora = ["--accept_licenses", args.accept_licenses, *(["--fsdd", args.fsdd] if args.fsdd else [])]
     upstream = upstream_step(recipe)
-    trainings = [(3, training(se_step(recipe), "se")), (4, training(asr_step(recipe), "asr"))]
+    trainings = [(3, training(se_step(recipe), "se"))]
+    trainings += [(4, training(step, head)) for head, step in head_steps(recipe).items()]
     wanted = range(args.stage, args.stop_stage + 1)
     alone = [one for stage, one in trainings if stage in wanted]
     found = [

@@ -15,6 +15,7 @@ from espnet_plugins.analysis.environment import describe_environment
 from espnet_plugins.analysis.experiments import merge_curves
 from espnet_plugins.analysis.html_report import render_report
 from espnet_plugins.analysis.listening import Example, choose_examples, make_version
+from espnet_plugins.analysis.paper_table import paper_table
 from espnet_plugins.analysis.plots import plot_curves
 from espnet_plugins.analysis.probe import ProbeResult
 from espnet_plugins.analysis.results import render_results
@@ -22,7 +23,7 @@ from espnet_plugins.analysis.scores import ScoreError, Scores, group_seeds, read
 from espnet_plugins.analysis.tables import label, word_error_summary
 from local.config import Recipe, Run, add_common_arguments, add_run_arguments, runs_from_args
 from local.cost import measure_cost
-from local.decode import System, enhance_step, systems
+from local.decode import System, enhance_step, head_folder, systems
 from local.kaldi_dir import read_table
 from local.probe import probe_step, run_probe
 from local.score import SetScoring, load_audio, scorings_from_args
@@ -31,6 +32,8 @@ from local.train import joint_step
 
 STAGE = 8
 OUTPUTS = ("RESULTS.md", "curves.png", "report.html")
+# Written where phones are recognised, too.
+PAPER_TABLE = "paper_table.md"
 _EXAMPLES = 6
 # What the systems without a front-end hear.
 _INPUTS = {"clean": "spk1.scp", "noisy": "wav.scp"}
@@ -41,11 +44,12 @@ def report_step(recipe: Recipe, scorings: Sequence[SetScoring], runs: Sequence[R
     inputs = {}
     for scoring in scorings:
         step = scoring.step()
-        inputs[f"{scoring.system.name}.{scoring.dataset}"] = (step.done, step.stage)
+        inputs[f"{head_folder(scoring.system.name, scoring.head)}.{scoring.dataset}"] = (step.done, step.stage)
     for run in runs:
         training = joint_step(recipe, run)
         inputs[f"curve.{run.name}"] = (training.done, training.stage)
-    return Step("report", stage=STAGE, out=recipe.expdir, inputs=inputs, outputs=OUTPUTS)
+    outputs = OUTPUTS if len(recipe.preset["heads"]) == 1 else (*OUTPUTS, PAPER_TABLE)
+    return Step("report", stage=STAGE, out=recipe.expdir, inputs=inputs, outputs=outputs)
 
 
 def make_examples(recipe: Recipe, scores: Scores, compared: Sequence[System]) -> list[Example]:
@@ -122,16 +126,25 @@ def main() -> None:
     step.check_inputs()
     if probe := run_probe(recipe):
         step.inputs["probe"] = (probe_step(recipe).done, STAGE)
+    names = dict.fromkeys(scoring.system.name for scoring in scorings)
     try:
-        scores = read_scores(
-            recipe.expdir / "score",
-            systems=dict.fromkeys(scoring.system.name for scoring in scorings),
-            datasets=recipe.preset["test"],
-        )
-        compared = systems(recipe, runs)
-        step.run(lambda: write_report(recipe, scores, runs, compared, probe=probe, command=args.command))
+        by_head = {
+            head: read_scores(recipe.expdir / head_folder("score", head), systems=names, datasets=recipe.preset["test"])
+            for head in recipe.preset["heads"]
+        }
+        scores, compared, table = by_head["asr"], systems(recipe, runs), paper_table(by_head)
+
+        def write() -> None:
+            write_report(recipe, scores, runs, compared, probe=probe, command=args.command)
+            if len(by_head) > 1:
+                with atomic_path(recipe.expdir / PAPER_TABLE) as tmp:
+                    tmp.write_text(f"{table.markdown()}\n", encoding="utf-8")
+
+        step.run(write)
     except ScoreError as error:
         raise RecipeError(str(error)) from error
+    if len(by_head) > 1:
+        print("\nWord and phone error rates (%), mean and standard deviation over seeds\n" + table.plain())
     print("\nWord error rate (%)\n" + word_error_summary(scores).plain())
     print(f"\nTables: {recipe.expdir / 'RESULTS.md'}\nReport: {recipe.expdir / 'report.html'}")
 

@@ -19,10 +19,12 @@ from espnet_plugins.analysis.scores import SetScore
 from local import audio
 from local.config import Recipe, add_common_arguments, add_run_arguments, runs_from_args
 from local.decode import STAGE as DECODING_STAGE
-from local.decode import System, enhance_step, recognise_step, systems
+from local.decode import System, enhance_step, head_folder, recognise_step, systems
 from local.kaldi_dir import read_table
 from local.parallel import parallel_map
+from local.phones import phones_step
 from local.steps import OptionError, RecipeError, Step, atomic_path, log, run_main
+from local.train import data_of
 
 STAGE = 7
 _DUMP_STAGE = 2
@@ -101,26 +103,28 @@ class SetScoring:
         recipe: The invocation.
         system: What is scored.
         dataset: The test set.
+        head: Which recogniser; signals are measured with the words.
     """
 
-    def __init__(self, recipe: Recipe, system: System, dataset: str):
-        self.recipe, self.system, self.dataset = recipe, system, dataset
-        self.data = recipe.dumpdir / dataset
-        self.recognised = recognise_step(recipe, system, dataset)
+    def __init__(self, recipe: Recipe, system: System, dataset: str, head: str = "asr"):
+        self.recipe, self.system, self.dataset, self.head = recipe, system, dataset, head
+        self.data = data_of(recipe, head) / dataset
+        self.recognised = recognise_step(recipe, system, dataset, head)
         self.enhanced = None if system.front_end == "none" else enhance_step(recipe, system, dataset)
         # Clean speech is the reference: there is nothing to measure.
-        self.measured = system.input != _CLEAN or self.enhanced is not None
+        self.measured = head == "asr" and (system.input != _CLEAN or self.enhanced is not None)
 
     def step(self) -> Step:
-        """The step that writes `<expdir>/score/<system>/<dataset>.json`."""
-        inputs = {"data": (self.recipe.dump_done(self.dataset), _DUMP_STAGE)}
+        """The step that writes `<expdir>/score/<system>/<dataset>.json` (score_pr/ for phones)."""
+        done = self.recipe.dump_done(self.dataset) if self.head == "asr" else phones_step(self.recipe).done
+        inputs = {"data": (done, _DUMP_STAGE)}
         inputs["hypotheses"] = (self.recognised.done, DECODING_STAGE)
         if self.enhanced is not None:
             inputs["estimates"] = (self.enhanced.done, DECODING_STAGE)
         return Step(
             f"score.{self.dataset}",
             stage=STAGE,
-            out=self.recipe.expdir / "score" / self.system.name,
+            out=self.recipe.expdir / head_folder("score", self.head) / self.system.name,
             inputs=inputs,
             settings={"metrics": METRICS, "quality_utterances": self.recipe.preset["quality_utterances"]},
             outputs=(f"{self.dataset}.json",),
@@ -184,7 +188,12 @@ def scorings_from_args(recipe: Recipe, args: argparse.Namespace) -> list[SetScor
     if not recipe.preset["test"]:
         raise OptionError(f"preset '{recipe.name}' names no test sets: list them under `test`")
     compared = systems(recipe, runs_from_args(args))
-    return [SetScoring(recipe, system, name) for system in compared for name in recipe.preset["test"]]
+    return [
+        SetScoring(recipe, system, name, head)
+        for head in recipe.preset["heads"]
+        for system in compared
+        for name in recipe.preset["test"]
+    ]
 
 
 def main() -> None:

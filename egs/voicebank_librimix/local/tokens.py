@@ -1,4 +1,4 @@
-"""The token list: sentencepiece units in the format of ESPnet."""
+"""The token list in the format of ESPnet: sentencepiece units, or characters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,26 @@ import sentencepiece
 
 from local.steps import RecipeError, atomic_path
 
-_SPECIAL = ("<blank>", "<unk>", "<sos/eos>")
+# What the preset's `vocabulary` says for characters instead of a number of units.
+CHARACTERS = "characters"
+SPECIAL = ("<blank>", "<unk>", "<sos/eos>")
+
+
+def character_tokens(texts: Iterable[str], out: Path) -> list[str]:
+    """Write tokens.txt with the characters of the transcripts; `<space>` stands between words.
+
+    Args:
+        texts: Normalised transcripts.
+        out: Where it goes.
+
+    Returns:
+        The tokens in order: <blank>, <unk>, <space>, characters, <sos/eos>.
+    """
+    blank, unknown, end = SPECIAL
+    tokens = [blank, unknown, "<space>", *sorted({c for text in texts for c in text if not c.isspace()}), end]
+    with atomic_path(out / "tokens.txt") as tmp:
+        tmp.write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
+    return tokens
 
 
 def train_tokens(texts: Iterable[str], out: Path, *, vocabulary: int) -> list[str]:
@@ -29,10 +48,10 @@ def train_tokens(texts: Iterable[str], out: Path, *, vocabulary: int) -> list[st
     """
     texts = list(texts)
     characters = {c for text in texts for c in text if not c.isspace()}
-    if vocabulary < len(characters) + 1 + len(_SPECIAL):
+    if vocabulary < len(characters) + 1 + len(SPECIAL):
         raise RecipeError(
             f"a vocabulary of {vocabulary} tokens is too small for {len(characters)} characters: "
-            f"set `vocabulary` in the preset to at least {len(characters) + 1 + len(_SPECIAL)}"
+            f"set `vocabulary` in the preset to at least {len(characters) + 1 + len(SPECIAL)}"
         )
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
@@ -41,7 +60,7 @@ def train_tokens(texts: Iterable[str], out: Path, *, vocabulary: int) -> list[st
         # Merges by frequency: the words of a small closed grammar become whole tokens.
         model_type="bpe",
         # <unk> is one of sentencepiece's own pieces.
-        vocab_size=vocabulary - len(_SPECIAL) + 1,
+        vocab_size=vocabulary - len(SPECIAL) + 1,
         hard_vocab_limit=False,
         character_coverage=1.0,
         bos_id=-1,

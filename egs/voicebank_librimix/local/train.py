@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from local.config import (
+    HEADS,
     Recipe,
     Run,
     add_common_arguments,
@@ -21,11 +22,14 @@ from local.config import (
 )
 from local.espnet import ASR_DATA, ENH_DATA, JOINT_DATA, merged_config, training_command
 from local.jobs import Job, run_jobs
+from local.phones import phones_step
 from local.pretrain import upstream_options, upstream_step
-from local.steps import Step, atomic_path, remove, run_main
+from local.steps import OptionError, RecipeError, Step, atomic_path, log, remove, run_main
+from local.tokens import CHARACTERS
 
 # What a training leaves, for the stages behind it.
 MODEL = "model.pth"
+_SE_MODULES = ("encoder", "separator", "decoder")
 CURVE_COLUMNS = ("epoch", "updates", "seconds", "valid_loss", "valid_cer_ctc", "valid_wer_ctc")
 
 
@@ -33,9 +37,28 @@ def _data_inputs(recipe: Recipe) -> dict[str, tuple[Path, int]]:
     return {name: (recipe.dump_done(name), 2) for name in ("train", "dev")}
 
 
+def se_config(recipe: Recipe) -> dict[str, Any]:
+    """The training of the preset's front-end: train_se.yaml and what the front-end is made of.
+
+    Raises:
+        OptionError: When the preset gives modules of a front-end under `train_se`.
+    """
+    own = recipe.preset.get("config", {}).get("train_se", {})
+    if misplaced := sorted({*_with_options(*_SE_MODULES)} & own.keys()):
+        raise OptionError(
+            f"preset '{recipe.name}': {', '.join(misplaced)} of the front-end belong under its name "
+            f"(config: {{{recipe.preset['front_end']}: ...}}), not under train_se"
+        )
+    return merged_config(recipe, ["train_se.yaml", f"front_ends/{recipe.preset['front_end']}.yaml"])
+
+
 def se_step(recipe: Recipe) -> Step:
-    """Stage 3: the front-end, on waveforms alone."""
-    config = merged_config(recipe, ["train_se.yaml"], {"seed": recipe.preset["seed"]})
+    """Stage 3: the front-end, trained on waveforms alone, or published weights."""
+    if weights := recipe.preset["front_end_weights"]:
+        return Step(
+            "import", stage=3, out=recipe.expdir / "se", settings={"weights": weights}, outputs=("espnet", MODEL)
+        )
+    config = {**se_config(recipe), "seed": recipe.preset["seed"]}
     return _training_step(recipe, "se", stage=3, inputs=_data_inputs(recipe), config=config)
 
 
@@ -45,6 +68,24 @@ def asr_step(recipe: Recipe) -> Step:
     inputs = {**_data_inputs(recipe), "tokens": (recipe.dumpdir / "tokens" / ".tokens.done", 2)}
     inputs["ssl"] = (upstream_step(recipe).done, 2)
     return _training_step(recipe, "asr", stage=4, inputs=inputs, config=config)
+
+
+def pr_step(recipe: Recipe) -> Step:
+    """Stage 4: the recogniser of phones, on clean speech over the frozen SSL model."""
+    config = merged_config(recipe, ["train_pr.yaml"], {"seed": recipe.preset["seed"]})
+    inputs = {"phones": (phones_step(recipe).done, 2), "ssl": (upstream_step(recipe).done, 2)}
+    return _training_step(recipe, "pr", stage=4, inputs=inputs, config=config)
+
+
+def head_steps(recipe: Recipe) -> dict[str, Step]:
+    """Stage 4: what the preset's `heads` names."""
+    steps = {"asr": asr_step, "pr": pr_step}
+    return {name: steps[name](recipe) for name in recipe.preset["heads"]}
+
+
+def data_of(recipe: Recipe, head: str) -> Path:
+    """Where the data directories of a head are, with its transcripts."""
+    return recipe.dumpdir if head == "asr" else phones_step(recipe).out
 
 
 def joint_modules(se: Mapping[str, Any], asr: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,9 +102,10 @@ def joint_modules(se: Mapping[str, Any], asr: Mapping[str, Any]) -> dict[str, An
         >>> joint_modules({"encoder": "conv", "max_epoch": 9}, {"encoder": "rnn", "frontend": "frozen_ssl"})
         {'enh_encoder': 'conv', 'frontend': 'frozen_ssl', 'asr_encoder': 'rnn'}
     """
-    modules = {f"enh_{name}": se[name] for name in _with_options("encoder", "separator", "decoder") if name in se}
+    modules = {f"enh_{name}": se[name] for name in _with_options(*_SE_MODULES) if name in se}
     modules |= {name: asr[name] for name in _with_options("frontend", "specaug", "normalize") if name in asr}
-    renamed = {f"asr_{name}": asr[name] for name in _with_options("encoder", "decoder", "model") if name in asr}
+    prefixed = _with_options("preencoder", "encoder", "decoder", "model")
+    renamed = {f"asr_{name}": asr[name] for name in prefixed if name in asr}
     return modules | renamed
 
 
@@ -74,7 +116,7 @@ def _with_options(*modules: str) -> list[str]:
 
 def joint_step(recipe: Recipe, run: Run) -> Step:
     """Stage 5: one objective, one seed, from the models of stages 3 and 4."""
-    modules = joint_modules(merged_config(recipe, ["train_se.yaml"]), merged_config(recipe, ["train_asr.yaml"]))
+    modules = joint_modules(se_config(recipe), merged_config(recipe, ["train_asr.yaml"]))
     names = ["train_joint.yaml", f"finetune/{run.finetune}.yaml", f"objectives/{run.objective}.yaml"]
     config = deep_merge(modules, merged_config(recipe, names, {"seed": run.seed}))
     inputs = {
@@ -105,8 +147,12 @@ def _training_step(
     )
 
 
-def _token_options(recipe: Recipe) -> list[str]:
+def _token_options(recipe: Recipe, head: str) -> list[str]:
+    if head == "pr":
+        return ["--token_type", "word", "--token_list", str(data_of(recipe, head) / "tokens.txt")]
     tokens = recipe.dumpdir / "tokens"
+    if recipe.preset["vocabulary"] == CHARACTERS:
+        return ["--token_type", "char", "--token_list", str(tokens / "tokens.txt")]
     return [
         "--token_type",
         "bpe",
@@ -152,13 +198,44 @@ def _job(recipe: Recipe, step: Step, *, resume: bool, threads: int) -> Job:
         # ESPnet's chunk iterator wants a length for each signal.
         command = training_command("enh_train", data=ENH_DATA, shapes=["utt2num_samples"] * 2, **common)
     elif step.stage == 4:
-        command = training_command("asr_train", data=ASR_DATA, extra=_token_options(recipe), **common)
+        head = step.out.name
+        common.update({name: data_of(recipe, head) / part for name, part in (("train", "train"), ("valid", "dev"))})
+        command = training_command("asr_train", data=ASR_DATA, extra=_token_options(recipe, head), **common)
     else:
-        extra = [*_token_options(recipe), "--text_name", "text_spk1"]
+        extra = [*_token_options(recipe, "asr"), "--text_name", "text_spk1"]
         extra += ["--init_param", f"{recipe.expdir / 'se' / MODEL}::enh_model"]
         extra += [f"{recipe.expdir / 'asr' / MODEL}::s2t_model"]
         command = training_command("enh_s2t_train", data=JOINT_DATA, extra=extra, **common)
     return Job(step.out.name, command, out / "train.log", threads=threads)
+
+
+def weights_file(recipe: Recipe, address: str) -> Path:
+    """Where the file of published weights is looked for."""
+    return recipe.downloads / "denoiser" / address.rsplit("/", 1)[1]
+
+
+def import_weights(recipe: Recipe, step: Step) -> None:
+    """Take published weights as the front-end.
+
+    Raises:
+        RecipeError: When their file is missing, damaged, or of another size than the preset's front-end.
+    """
+    from espnet_plugins.inference.denoiser import LICENCE, PUBLISHED, import_denoiser
+
+    name = step.settings["weights"]
+    if name not in PUBLISHED:
+        raise OptionError(f"front_end_weights: '{name}' is not known: choose from {', '.join(PUBLISHED)}")
+    address, file = PUBLISHED[name].address(name), weights_file(recipe, PUBLISHED[name].address(name))
+    if not file.is_file():
+        raise RecipeError(f"{file} is missing: fetch it from {address} (CC BY-NC 4.0), or set front_end_weights: null")
+    remove(step.out / "espnet")
+    try:
+        import_denoiser(file, step.out / "espnet")
+        log(LICENCE)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+    with atomic_path(step.out / MODEL) as tmp:
+        tmp.write_bytes((step.out / "espnet" / MODEL).read_bytes())
 
 
 def finish(step: Step) -> None:
@@ -199,6 +276,9 @@ def train(recipe: Recipe, steps: Sequence[Step], *, resume: bool) -> None:
 
     def work(step: Step) -> None:
         def action() -> None:
+            if step.name == "import":
+                import_weights(recipe, step)
+                return
             run_jobs([_job(recipe, step, resume=resume, threads=threads)], nj=1)
             finish(step)
 
@@ -212,13 +292,15 @@ def train(recipe: Recipe, steps: Sequence[Step], *, resume: bool) -> None:
 def main() -> None:
     """Train what the first argument names."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("se", "asr", "joint"))
+    parser.add_argument("what", choices=("se", "heads", *HEADS, "joint"))
     args = add_resume_argument(add_run_arguments(add_common_arguments(parser))).parse_args()
     recipe = Recipe.from_args(args)
     if args.what == "joint":
         steps = [joint_step(recipe, run) for run in runs_from_args(args)]
+    elif args.what == "se":
+        steps = [se_step(recipe)]
     else:
-        steps = [se_step(recipe) if args.what == "se" else asr_step(recipe)]
+        steps = [step for head, step in head_steps(recipe).items() if args.what in ("heads", head)]
     train(recipe, steps, resume=resume_from_args(args))
 
 

@@ -81,7 +81,7 @@ def _check(status: int, what: str) -> None:
         raise RecipeError(f"espeak-ng: {what} failed with status {status}")
 
 
-def _library() -> tuple[ctypes.CDLL, int]:
+def espeak_library() -> tuple[ctypes.CDLL, int]:
     """Load espeak-ng from its wheel; gives the library and its sampling rate in Hz."""
     import espeakng_loader
 
@@ -121,7 +121,7 @@ def speak(voice: Voice, prompts: Sequence[Prompt], *, seed: int) -> Iterator[tup
     # Of a variant that it does not know espeak-ng says nothing: it speaks with the language's own voice.
     if not (Path(espeakng_loader.get_data_path()) / "voices" / "!v" / voice.variant).is_file():
         raise RecipeError(f"espeak-ng has no voice variant '{voice.variant}'")
-    library, rate = _library()
+    library, rate = espeak_library()
     blocks: list[np.ndarray] = []
 
     @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
