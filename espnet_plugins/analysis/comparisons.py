@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from espnet_plugins.analysis.scores import REFERENCE_SYSTEMS, Scores, SetScore, group_seeds
+from espnet_plugins.analysis.names import REFERENCE_SYSTEMS, label, without_front_end
+from espnet_plugins.analysis.scores import Scores, SetScore, group_seeds
 from espnet_plugins.analysis.statistics import (
     Interval,
     bootstrap_difference,
     bootstrap_rate,
     stack_errors,
 )
-from espnet_plugins.analysis.tables import Table, datasets, label
+from espnet_plugins.analysis.tables import Table, datasets
 
 NOISY_SETS = "noisy sets together"
 
@@ -79,17 +80,20 @@ def compare(scores: Scores, baseline: str, system: str, dataset: str) -> Interva
 
 
 def compared_pairs(configurations: Iterable[str]) -> list[tuple[str, str]]:
-    """Pairs worth an interval: every fine-tuned system against the front-end it started from, and every
-    two fine-tuned systems against each other.
+    """Pairs worth an interval: every fine-tuned system against what it started from, and every two fine-tuned
+    systems against each other.
 
     Example:
         >>> compared_pairs(["clean", "noisy", "se", "a", "b"])
         [('noisy', 'se'), ('se', 'a'), ('se', 'b'), ('a', 'b')]
+        >>> compared_pairs(["noisy", "se", "multi_condition_joint"])
+        [('noisy', 'se'), ('noisy', 'multi_condition_joint')]
     """
     names = list(configurations)
     tuned = [name for name in names if name not in REFERENCE_SYSTEMS]
     pairs = [("noisy", "se")] if {"noisy", "se"} <= set(names) else []
-    pairs += [("se", name) for name in tuned if "se" in names]
+    starts = [("noisy" if without_front_end(name) else "se", name) for name in tuned]
+    pairs += [(start, name) for start, name in starts if start in names]
     return pairs + [(a, b) for i, a in enumerate(tuned) for b in tuned[i + 1 :]]
 
 
@@ -108,7 +112,7 @@ def comparison_table(scores: Scores) -> Table:
     """Differences in word error rate between configurations, with intervals, by test set."""
     sets = datasets(scores)
     rows = [
-        [f"{b} against {a}", *(interval_cell(compare(scores, a, b, dataset)) for dataset in sets)]
+        [f"{label(b)} against {label(a)}", *(interval_cell(compare(scores, a, b, dataset)) for dataset in sets)]
         for a, b in compared_pairs(group_seeds(scores))
     ]
     return Table(["WER difference", *sets], rows)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 from espnet_plugins.analysis.comparisons import comparison_table, rate_table, with_pooled
 from espnet_plugins.analysis.cost import Cost
 from espnet_plugins.analysis.curves import Curve
+from espnet_plugins.analysis.differences import difference_table
+from espnet_plugins.analysis.names import REFERENCE_SYSTEMS, SUBJECT
 from espnet_plugins.analysis.probe import ProbeResult
-from espnet_plugins.analysis.scores import Scores
+from espnet_plugins.analysis.scores import Scores, group_seeds
 from espnet_plugins.analysis.tables import Table
 
 
@@ -26,6 +29,7 @@ class Content:
         measure: What the curves hold, one of MEASURES; unused without curves.
         costs: System -> what it cost; may be empty.
         probe: What the positional probe of the SSL model found.
+        settings: Configuration -> settings of its training, without the seed; may be empty.
     """
 
     title: str
@@ -35,11 +39,26 @@ class Content:
     measure: str = ""
     costs: Mapping[str, Cost] = dataclasses.field(default_factory=dict)
     probe: ProbeResult | None = None
+    settings: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
     @property
     def comparable(self) -> bool:
         """Whether the curves are on one scale: error rates are, losses of different objectives are not."""
         return bool(self.curves) and self.measure != "valid_loss"
+
+    @cached_property
+    def subject(self) -> str | None:
+        """The configuration that the report is about: position-invariant fine-tuning, else the last fine-tuned one."""
+        tuned = [name for name in group_seeds(self.scores) if name not in REFERENCE_SYSTEMS]
+        about = [name for name in tuned if name.rpartition("/")[2].startswith(SUBJECT)] or tuned[-1:]
+        return about[0] if about else None
+
+    @cached_property
+    def setting_differences(self) -> Table:
+        """In what the trainings of the other configurations differ from the subject's."""
+        if self.subject is None or self.subject not in self.settings:
+            return Table([], [])
+        return difference_table(self.settings, self.subject)
 
     @cached_property
     def pooled(self) -> Scores:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from espnet_plugins.analysis.curves import MEASURES, Curve, common_thresholds, first_below, mean_height
+from espnet_plugins.analysis.names import label
 from espnet_plugins.analysis.tables import Table, mean_cell, number
 
 
@@ -30,7 +31,11 @@ def convergence_table(curves: Mapping[str, Curve], measure: str) -> Table:
         header += [f"updates to {number(threshold)}", "seconds"]
     rows = []
     for configuration, curve in curves.items():
-        row = [configuration, str(len(curve.values)), mean_cell(mean_height(curve, start=start, end=end).tolist())]
+        row = [
+            label(configuration),
+            str(len(curve.values)),
+            mean_cell(mean_height(curve, start=start, end=end).tolist()),
+        ]
         row += [mean_cell(curve.values[:, i].tolist()) for i in (0, -1)]
         for threshold in thresholds:
             for positions in (curve.updates, curve.seconds):
@@ -59,5 +64,5 @@ def evaluation_table(curves: Mapping[str, Curve], measure: str, *, columns: int 
     rows = []
     for configuration, curve in curves.items():
         at = [int(np.flatnonzero(curve.updates == updates)[0]) for updates in shared]
-        rows.append([configuration, *(mean_cell(curve.values[:, i].tolist()) for i in at)])
+        rows.append([label(configuration), *(mean_cell(curve.values[:, i].tolist()) for i in at)])
     return Table([f"{MEASURES[measure]} after updates", *(f"{updates:g}" for updates in shared)], rows)

@@ -6,8 +6,9 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
+from espnet_plugins.analysis.names import label
 from espnet_plugins.analysis.scores import group_seeds
-from espnet_plugins.analysis.tables import Table, label, mean_cell
+from espnet_plugins.analysis.tables import Table, mean_cell
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,12 +1,14 @@
-"""Word and character errors of hypotheses, through jiwer."""
+"""Errors of hypotheses in words and characters, through jiwer."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 
 from espnet_plugins.analysis.scores import ErrorCounts, UtteranceScore
 
 
+@functools.cache
 def count_errors(reference: str, hypothesis: str) -> tuple[ErrorCounts, ErrorCounts]:
     """Count the errors of one hypothesis.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from espnet_plugins.analysis.curves import Curve, choose_measure, merge_seeds, read_curve
+from espnet_plugins.analysis.names import REFERENCE_SYSTEMS, table_order
 from espnet_plugins.analysis.scores import (
-    REFERENCE_SYSTEMS,
     ScoreError,
     Scores,
     SetScore,
@@ -18,6 +19,7 @@ from espnet_plugins.analysis.scores import (
 )
 
 CurveTables = dict[str, dict[str, np.ndarray]]
+T = TypeVar("T")
 
 
 def merge_curves(tables: CurveTables) -> tuple[dict[str, Curve], str]:
@@ -68,7 +70,11 @@ def read_experiments(folders: Sequence[Path]) -> tuple[Scores, CurveTables]:
             path = folder / "runs" / system / "curve.csv"
             if path.exists():
                 curves[known] = read_curve(path)
-    return scores, curves
+    return _in_order(scores), _in_order(curves)
+
+
+def _in_order(by_system: dict[str, T]) -> dict[str, T]:
+    return {system: by_system[system] for system in sorted(by_system, key=table_order)}
 
 
 def _check_references(one: Scores, other: Scores, name: str, other_name: str) -> None:

@@ -16,15 +16,13 @@ from espnet_plugins.analysis.convergence import convergence_table, evaluation_ta
 from espnet_plugins.analysis.cost import cost_table
 from espnet_plugins.analysis.curves import MEASURES, Curve
 from espnet_plugins.analysis.listening import Example
+from espnet_plugins.analysis.names import label
 from espnet_plugins.analysis.plots import inline_svg, plot_conditions, plot_curves, plot_quality
 from espnet_plugins.analysis.probe import ProbeResult
 from espnet_plugins.analysis.probe.figure import plot_probe
-from espnet_plugins.analysis.scores import REFERENCE_SYSTEMS, Scores, group_seeds
+from espnet_plugins.analysis.scores import Scores, group_seeds
 from espnet_plugins.analysis.statistics import mean_and_deviation
-from espnet_plugins.analysis.tables import Table, datasets, error_table, label, quality_table
-
-# What the comparison is about, where it is among the systems.
-_SUBJECT = "ssl_soft_dtw"
+from espnet_plugins.analysis.tables import RATES, Table, datasets, error_table, quality_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +40,6 @@ class Figure:
     svg: str
     alternative: str
     caption: str
-
-
-def subject(scores: Scores) -> str | None:
-    """The configuration the report is about: position-invariant fine-tuning, else the last fine-tuned one."""
-    tuned = [name for name in group_seeds(scores) if name not in REFERENCE_SYSTEMS]
-    about = [name for name in tuned if name.startswith(_SUBJECT)] or tuned[-1:]
-    return about[0] if about else None
 
 
 def overview(scores: Scores) -> str:
@@ -81,12 +72,12 @@ def render_report(content: Content, *, examples: Sequence[Example] = ()) -> str:
     template.filters["emphasise"] = _emphasise
     page = template.from_string((folder / "report.html").read_text(encoding="utf-8"))
     scores, curves, measure = content.scores, content.curves, content.measure
-    about, sets = subject(scores), datasets(scores)
+    about, sets = content.subject, datasets(scores)
     return page.render(
         content=content,
         style=(folder / "report.css").read_text(encoding="utf-8"),
         script=(folder / "report.js").read_text(encoding="utf-8"),
-        subject=about,
+        subject=label(about) if about else None,
         overview=overview(scores),
         findings=findings(scores, about) if about else [],
         curve_figure=_curve_figure(curves, measure) if curves else None,
@@ -103,7 +94,7 @@ def render_report(content: Content, *, examples: Sequence[Example] = ()) -> str:
 
 
 def _curve_figure(curves: Mapping[str, Curve], measure: str) -> Figure:
-    ends = "; ".join(f"{name} from {c.mean[0]:.1f} to {c.mean[-1]:.1f}" for name, c in curves.items())
+    ends = "; ".join(f"{label(name)} from {c.mean[0]:.1f} to {c.mean[-1]:.1f}" for name, c in curves.items())
     return Figure(
         "curves",
         inline_svg(lambda: plot_curves(curves, measure), name="curves"),
@@ -138,7 +129,7 @@ def _condition_figures(scores: Scores) -> list[Figure]:
 
 
 def _details(scores: Scores, system: str) -> list[tuple[str, Table]]:
-    return [(unit, error_table(scores[system], unit)) for unit in ("words", "characters")]
+    return [(unit, error_table(scores[system], unit)) for unit in RATES]
 
 
 def _emphasise(text: str) -> Any:

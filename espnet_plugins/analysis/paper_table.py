@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from espnet_plugins.analysis.names import label
 from espnet_plugins.analysis.scores import ScoreError, Scores, group_seeds
-from espnet_plugins.analysis.tables import Table, datasets, label, mean_cell
+from espnet_plugins.analysis.tables import Table, datasets, mean_cell
 
 # Head of the recipe -> what its error rate is called.
 RATES = {"asr": "WER", "pr": "PER"}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from espnet_plugins.analysis.conditions import rates_by_condition
+from espnet_plugins.analysis.content import Content
 from espnet_plugins.analysis.curves import MEASURES, Curve
+from espnet_plugins.analysis.names import OUR_OBJECTIVES, label
 from espnet_plugins.analysis.scores import ErrorCounts, Scores, group_seeds
 
 if TYPE_CHECKING:
@@ -29,7 +34,7 @@ _SIZE = (7.0, 4.2)
 def styles(configurations: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Colour, marker and line of every configuration.
 
-    References are grey; the fine-tuned ones look the same in every figure of a report.
+    References are grey, baselines dashed; the fine-tuned ones look the same in every figure of a report.
     """
     looks: dict[str, dict[str, Any]] = {}
     for name in configurations:
@@ -38,7 +43,8 @@ def styles(configurations: Iterable[str]) -> dict[str, dict[str, Any]]:
         else:
             index = sum(look["color"] != _GREY for look in looks.values())
             colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
-            looks[name] = {"color": colour, "marker": marker, "linestyle": "-"}
+            baseline = not name.rpartition("/")[2].startswith(OUR_OBJECTIVES)
+            looks[name] = {"color": colour, "marker": marker, "linestyle": "--" if baseline else "-"}
     return looks
 
 
@@ -56,13 +62,39 @@ def plot_curves(curves: Mapping[str, Curve], measure: str) -> Figure:
     for name, look in styles(curves).items():
         curve = curves[name]
         seeds = len(curve.values)
-        text = f"{name} ({seeds} seeds)" if seeds > 1 else name
-        axes.plot(curve.updates, curve.mean, label=text, markersize=4, linewidth=1.5, **look)
+        axes.plot(curve.updates, curve.mean, label=label(name, seeds), markersize=4, linewidth=1.5, **look)
         if seeds > 1:
             low, high = curve.mean - curve.deviation, curve.mean + curve.deviation
             axes.fill_between(curve.updates, low, high, color=look["color"], alpha=0.18, linewidth=0)
     axes.legend(frameon=False)
     return figure
+
+
+def save_curves(content: Content, path: Path) -> None:
+    """Write the convergence curves as PNG; what they were drawn from is named in the file.
+
+    Args:
+        content: Has the curves.
+        path: The picture.
+    """
+    figure = plot_curves(content.curves, content.measure)
+    figure.savefig(path, format="png", dpi=150, metadata={"Description": curve_fingerprint(content)})
+
+
+def curve_fingerprint(content: Content) -> str:
+    """A text that is the same for the same curves, to tell whether a picture shows them.
+
+        Example:
+            >>> from espnet_plugins.analysis.content import Content
+    from espnet_plugins.analysis.curves import Curve
+            >>> import numpy as np
+            >>> curve = Curve(np.array([0.0, 1.0]), np.array([[2.0, 1.0]]), np.zeros(2))
+            >>> content = Content("", {}, {}, curves={"a": curve}, measure="valid_loss")
+            >>> curve_fingerprint(content) == curve_fingerprint(content)
+            True
+    """
+    drawn = {name: [curve.updates.tolist(), curve.values.tolist()] for name, curve in content.curves.items()}
+    return hashlib.sha256(json.dumps([content.measure, drawn]).encode("utf-8")).hexdigest()
 
 
 def plot_conditions(scores: Scores, dataset: str, *, by: str) -> Figure:
@@ -80,7 +112,7 @@ def plot_conditions(scores: Scores, dataset: str, *, by: str) -> Figure:
     figure, axes = _axes(f"{by[0].upper()}{by[1:]}", "WER (%)")
     for name, look in styles(rates).items():
         joined = look if by == "SNR" else {**look, "linestyle": "none"}
-        axes.plot(range(len(names)), rates[name].mean(axis=0), label=name, markersize=6, linewidth=1.2, **joined)
+        axes.plot(range(len(names)), rates[name].mean(axis=0), label=label(name), markersize=6, linewidth=1.2, **joined)
     turned: dict[str, Any] = {} if by == "SNR" else {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
     axes.set_xticks(range(len(names)), names, **turned)
     axes.set_ylim(bottom=0)
@@ -108,7 +140,7 @@ def plot_quality(scores: Scores, dataset: str, metric: str, *, axis: str) -> Fig
         if measured:
             quality = sum(utt.quality[metric] for utt in measured) / len(measured)
             rate = sum((utt.words for utt in measured), ErrorCounts()).rate
-            axes.plot(quality, rate, label=configuration, markersize=8, **{**look, "linestyle": "none"})
+            axes.plot(quality, rate, label=label(configuration), markersize=8, **{**look, "linestyle": "none"})
     axes.set_ylim(bottom=0)
     _legend_above(axes)
     return figure

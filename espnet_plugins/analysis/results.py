@@ -9,14 +9,16 @@ from espnet_plugins.analysis.content import Content
 from espnet_plugins.analysis.convergence import convergence_table, evaluation_table
 from espnet_plugins.analysis.cost import cost_table
 from espnet_plugins.analysis.scores import SetScore
-from espnet_plugins.analysis.tables import datasets, error_table, quality_table, word_error_summary
+from espnet_plugins.analysis.tables import RATES, datasets, error_table, quality_table, word_error_summary
 
 
-def render_results(content: Content) -> str:
+def render_results(content: Content, *, picture: str = "curves.png", probe_picture: str = "probe/probe.png") -> str:
     """Write the RESULTS file.
 
     Args:
         content: What it shows.
+        picture: Path of the convergence curves, from where the file is.
+        probe_picture: Path of the positional probe's figure.
 
     Returns:
         The Markdown text; the same for the same content.
@@ -44,7 +46,7 @@ def render_results(content: Content) -> str:
             "of comparisons, and with one seed they say nothing about other training runs.",
         ]
     if curves:
-        parts += ["## Convergence", "![Development results against updates](curves.png)"]
+        parts += ["## Convergence", f"![Development results against updates]({picture})"]
         if content.comparable:
             parts += [
                 convergence_table(curves, measure).markdown(),
@@ -53,6 +55,12 @@ def render_results(content: Content) -> str:
         else:
             parts.append("Losses of different objectives have different scales: only their shapes compare.")
         parts.append(evaluation_table(curves, measure).markdown())
+    if content.setting_differences.rows:
+        parts += [
+            "## Settings that differ",
+            "Everything else is the same: data, updates, seeds, optimiser, batches, upstream.",
+            content.setting_differences.markdown(),
+        ]
     if content.costs:
         parts += [
             "## Cost",
@@ -61,7 +69,7 @@ def render_results(content: Content) -> str:
             "of the program.",
         ]
     if content.probe:
-        figure = "![Position in the SSL model, layer by layer](probe/probe.png)"
+        figure = f"![Position in the SSL model, layer by layer]({probe_picture})"
         parts += ["## Position in the SSL model", content.probe.table().markdown(), content.probe.caption(), figure]
     parts += ["## Word error rate by condition"]
     for name in sets:
@@ -77,8 +85,10 @@ def render_results(content: Content) -> str:
     for name in sets:
         parts += [f"### {name}", quality_table(scores, name).markdown()]
     for system, by_set in scores.items():
-        parts += [f"## {system}", "### WER", error_table(by_set, "words").markdown(), "### CER"]
-        parts += [error_table(by_set, "characters").markdown(), *_remarks(by_set)]
+        parts += [f"## {system}"]
+        for unit, rate in RATES.items():
+            parts += [f"### {rate}", error_table(by_set, unit).markdown()]
+        parts += _remarks(by_set)
     return "\n\n".join(parts) + "\n"
 
 

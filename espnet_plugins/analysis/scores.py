@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from espnet_plugins.analysis.names import split_seed, table_order
+
 _FORMAT = 1
-_SEED = re.compile(r"^(?P<group>.+)_seed(?P<seed>\d+)$")
-# Systems without a seed, in the order in which tables show them.
-REFERENCE_SYSTEMS = ("clean", "noisy", "se")
 
 
 class ScoreError(ValueError):
@@ -188,7 +186,7 @@ def read_scores(
             a comparison over different utterances would say nothing.
     """
     found = [path.name for path in root.glob("*") if any(path.glob("*.json"))]
-    names = list(systems) if systems is not None else sorted(found, key=_table_order)
+    names = list(systems) if systems is not None else sorted(found, key=table_order)
     wanted = None if datasets is None else list(datasets)
     scores: dict[str, dict[str, SetScore]] = {}
     for name in names:
@@ -214,24 +212,6 @@ def read_scores(
                     f"(e.g. {min(odd)}): score both again"
                 )
     return scores
-
-
-def _table_order(name: str) -> tuple[int, str, int]:
-    if name in REFERENCE_SYSTEMS:
-        return REFERENCE_SYSTEMS.index(name), "", 0
-    group, seed = split_seed(name)
-    return len(REFERENCE_SYSTEMS), group, -1 if seed is None else seed
-
-
-def split_seed(system: str) -> tuple[str, int | None]:
-    """Split a system's name into its configuration and its seed.
-
-    Example:
-        >>> split_seed("ssl_mse_joint_seed3"), split_seed("noisy")
-        (('ssl_mse_joint', 3), ('noisy', None))
-    """
-    match = _SEED.match(system)
-    return (match["group"], int(match["seed"])) if match else (system, None)
 
 
 def group_seeds(systems: Iterable[str]) -> dict[str, list[str]]:

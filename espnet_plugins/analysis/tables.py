@@ -7,16 +7,14 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
+from espnet_plugins.analysis.names import label
 from espnet_plugins.analysis.quality import METRICS
 from espnet_plugins.analysis.scores import Scores, SetScore, group_seeds
 from espnet_plugins.analysis.statistics import mean_and_deviation
 
-LABELS = {
-    "clean": "clean speech, no front-end",
-    "noisy": "noisy, no front-end",
-    "se": "SE front-end, not fine-tuned",
-}
 METRIC_LABELS = {"stoi": "STOI", "estoi": "ESTOI", "sdr": "SDR", "si_sdr": "SI_SDR", "pesq": "PESQ_WB"}
+# Unit -> the error rate over it.
+RATES = {"words": "WER", "characters": "CER"}
 _METRIC_DIGITS = {"pesq": 2}
 
 
@@ -81,16 +79,6 @@ def mean_cell(values: Sequence[float], digits: int = 1) -> str:
     mean, deviation = mean_and_deviation(values)
     spread = "" if deviation is None else f" ± {deviation:.{digits}f}"
     return number(mean, digits) + spread
-
-
-def label(configuration: str, seeds: int = 1) -> str:
-    """What a row of a table calls a configuration.
-
-    Example:
-        >>> label("noisy"), label("ssl_mse_joint", 3)
-        ('noisy, no front-end', 'ssl_mse_joint (3 seeds)')
-    """
-    return LABELS.get(configuration, configuration) + (f" ({seeds} seeds)" if seeds > 1 else "")
 
 
 def datasets(scores: Scores) -> list[str]:

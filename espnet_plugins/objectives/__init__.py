@@ -1,14 +1,16 @@
 """Representation-guided criteria for ESPnet's enhancement task."""
 
-from espnet_plugins.objectives.base import SSLCriterion
+from espnet_plugins.objectives.base import FrameCriterion, SSLCriterion
+from espnet_plugins.objectives.mimic import Mimic
 from espnet_plugins.objectives.ssl_mse import SSLMSE
 from espnet_plugins.objectives.ssl_mse_pad import SSLMSEPad
 from espnet_plugins.objectives.ssl_soft_dtw import SSLSoftDTW
 
-CRITERIA: dict[str, type[SSLCriterion]] = {
+SSL_CRITERIA: dict[str, type[SSLCriterion]] = {
     "ssl_mse": SSLMSE,
     "ssl_mse_pad": SSLMSEPad,
     "ssl_soft_dtw": SSLSoftDTW,
 }
+CRITERIA: dict[str, type[FrameCriterion]] = {**SSL_CRITERIA, "mimic": Mimic}
 
-__all__ = ["CRITERIA", "SSLMSE", "SSLCriterion", "SSLMSEPad", "SSLSoftDTW"]
+__all__ = ["CRITERIA", "SSLMSE", "SSL_CRITERIA", "FrameCriterion", "Mimic", "SSLCriterion", "SSLMSEPad", "SSLSoftDTW"]

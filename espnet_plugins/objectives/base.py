@@ -19,23 +19,18 @@ from espnet_plugins.ssl.spec import resolve_layers
 _UPSTREAM_KEYS = ("model", "checkpoint", "pretrained")
 
 
-class SSLCriterion(TimeDomainLoss):
-    """A distance between frames of a frozen upstream, of the clean reference and of the estimate.
+class FrameCriterion(TimeDomainLoss):
+    """A distance between frames that a frozen model makes of the clean reference and of the estimate.
 
     Args:
         name: key in ESPnet's log; unique among the criteria of one model.
-        upstream: ``model``, ``checkpoint`` and ``pretrained`` of
-            :func:`~espnet_plugins.ssl.build_upstream`; HuBERT Base where left out.
-        layer: hidden state to compare, 0..n_layers or negative from the end (-1: the last).
         normalize_frames: divide each frame by its Euclidean length.
         temporal: options of :class:`~espnet_plugins.objectives.temporal.TemporalRegulariser`, added for the
             estimate's frames; None for none.
-        sample_rate: of the waveforms; the upstream's must be the same.
         only_for_test: compute in validation only.
 
     Raises:
         ValueError: for an unknown key or a value that is not accepted, naming both.
-        FileNotFoundError: for a missing checkpoint.
     """
 
     default_name = ""
@@ -44,30 +39,13 @@ class SSLCriterion(TimeDomainLoss):
         self,
         *,
         name: str | None = None,
-        upstream: Mapping[str, Any] | None = None,
-        layer: int = -1,
         normalize_frames: bool = False,
         temporal: Mapping[str, Any] | None = None,
-        sample_rate: int = 16000,
         only_for_test: bool = False,
         **unknown: Any,
     ) -> None:
         super().__init__(name or self.default_name, only_for_test=only_for_test)
         check_keys(self.default_name, unknown, self.accepted_keys())
-        options = check_mapping(f"{self.default_name}: upstream", upstream, _UPSTREAM_KEYS)
-        self.upstream: Upstream = get_shared_upstream(**options)
-        if self.upstream.sample_rate != sample_rate:
-            raise ValueError(
-                f"{self.default_name}: upstream: {self.upstream.name} takes {self.upstream.sample_rate} Hz, but "
-                f"sample_rate is {sample_rate}; choose an upstream of the data's rate"
-            )
-        if not isinstance(layer, int):
-            raise ValueError(f"{self.default_name}: layer: {layer!r} is not accepted; give one whole number")
-        try:
-            resolve_layers(layer, self.upstream.n_layers)
-        except ValueError as error:
-            raise ValueError(f"{self.default_name}: layer: {error}") from error
-        self.layer = layer
         self.normalize_frames = check_choice(f"{self.default_name}: normalize_frames", normalize_frames, (True, False))
         self.temporal = TemporalRegulariser.from_options(f"{self.default_name}: temporal", temporal)
         self.stats: dict[str, torch.Tensor] = {}
@@ -78,7 +56,7 @@ class SSLCriterion(TimeDomainLoss):
         return {
             parameter.name
             for ancestor in cls.__mro__
-            if issubclass(ancestor, SSLCriterion)
+            if issubclass(ancestor, FrameCriterion)
             for parameter in inspect.signature(ancestor.__init__).parameters.values()
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         }
@@ -111,8 +89,13 @@ class SSLCriterion(TimeDomainLoss):
 
     def frames(self, waveform: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         """Frames (B, N, D) to compare, zero behind each utterance's end, and their lengths (B,)."""
-        frames, frame_lengths = self.upstream(waveform, lengths, layers=self.layer)
+        frames, frame_lengths = self.raw_frames(waveform, lengths)
         return (normalize(frames, dim=-1) if self.normalize_frames else frames), frame_lengths
+
+    @abstractmethod
+    def raw_frames(self, waveform: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """The model's frames (B, N, D), zero behind each utterance's end, and their lengths (B,)."""
+        raise NotImplementedError
 
     @abstractmethod
     def distance(
@@ -134,6 +117,50 @@ class SSLCriterion(TimeDomainLoss):
             (B,) distances.
         """
         raise NotImplementedError
+
+
+class SSLCriterion(FrameCriterion):
+    """A distance between frames of a frozen upstream.
+
+    Args:
+        upstream: ``model``, ``checkpoint`` and ``pretrained`` of
+            :func:`~espnet_plugins.ssl.build_upstream`; HuBERT Base where left out.
+        layer: hidden state to compare, 0..n_layers or negative from the end (-1: the last).
+        sample_rate: of the waveforms; the upstream's must be the same.
+        common: options of :class:`FrameCriterion`.
+
+    Raises:
+        ValueError: for an unknown key or a value that is not accepted, naming both.
+        FileNotFoundError: for a missing checkpoint.
+    """
+
+    def __init__(
+        self,
+        *,
+        upstream: Mapping[str, Any] | None = None,
+        layer: int = -1,
+        sample_rate: int = 16000,
+        **common: Any,
+    ) -> None:
+        super().__init__(**common)
+        options = check_mapping(f"{self.default_name}: upstream", upstream, _UPSTREAM_KEYS)
+        self.upstream: Upstream = get_shared_upstream(**options)
+        if self.upstream.sample_rate != sample_rate:
+            raise ValueError(
+                f"{self.default_name}: upstream: {self.upstream.name} takes {self.upstream.sample_rate} Hz, but "
+                f"sample_rate is {sample_rate}; choose an upstream of the data's rate"
+            )
+        if not isinstance(layer, int):
+            raise ValueError(f"{self.default_name}: layer: {layer!r} is not accepted; give one whole number")
+        try:
+            resolve_layers(layer, self.upstream.n_layers)
+        except ValueError as error:
+            raise ValueError(f"{self.default_name}: layer: {error}") from error
+        self.layer = layer
+
+    def raw_frames(self, waveform: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """The upstream's hidden states."""
+        return self.upstream(waveform, lengths, layers=self.layer)
 
 
 def mean_squared_distance(estimate: torch.Tensor, reference: torch.Tensor, frame_lengths: torch.Tensor) -> torch.Tensor:

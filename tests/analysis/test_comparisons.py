@@ -27,7 +27,7 @@ def test_comparison_is_system_minus_baseline(scores):
     assert interval.value == pytest.approx(rates["ssl_soft_dtw_joint"] - rates["ssl_mse_joint"])
     assert interval.low <= interval.value <= interval.high < 0
     table = comparison_table(scores)
-    assert table.rows[-1][0] == "ssl_soft_dtw_joint against ssl_mse_joint"
+    assert table.rows[-1][0] == "SSL-SoftDTW + ASR loss against SSL-MSE + ASR loss"
     assert table.rows[-1][1].startswith(f"**{interval.value:+.1f}** [")
 
 
@@ -62,7 +62,7 @@ def test_rate_table_marks_the_lowest_but_for_clean_speech(scores):
     table = rate_table(scores)
     for column in range(1, 3):
         marked = [row[0].split()[0] for row in table.rows if "**" in row[column]]
-        assert marked == ["ssl_soft_dtw_joint"]
+        assert marked == ["SSL-SoftDTW"]
     rate = scores["noisy"]["test_seen"].total("words").rate
     value, low, high = (float(part.strip("[],*")) for part in table.rows[1][1].split())
     assert value == pytest.approx(rate, abs=0.05)
@@ -76,7 +76,7 @@ def test_findings_say_what_the_interval_says(scores):
     pooled = pool(scores, noisy_sets(scores), called=NOISY_SETS)
     interval = compare(pooled, "noisy", "ssl_soft_dtw_joint", NOISY_SETS)
     assert [sentence.split(":")[0] for sentence in sentences] == [
-        "Against ssl_mse_joint",
+        "Against SSL-MSE + ASR loss",
         "Against noisy, no front-end",
         "Against SE front-end, not fine-tuned",
     ]

@@ -24,7 +24,7 @@ def test_evaluations_are_those_that_all_share(curves):
     longer = Curve(np.array([0.0, 50, 75, 100]), np.full((1, 4), 7.0), np.zeros(4))
     table = evaluation_table({**curves, "other": longer}, "valid_wer_ctc")
     assert table.header == ["development WER (%) after updates", "0", "50", "100"]
-    assert table.rows[0] == ["ssl_mse_joint", "50.0 ± 0.0", "42.0 ± 2.8", "22.0 ± 2.8"]
+    assert table.rows[0] == ["SSL-MSE + ASR loss", "50.0 ± 0.0", "42.0 ± 2.8", "22.0 ± 2.8"]
 
 
 def test_long_curves_are_thinned_with_their_start_kept():

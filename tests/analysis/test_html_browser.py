@@ -78,7 +78,7 @@ def test_theme_follows_the_system_and_the_button(visit):
 def test_page_fits_the_screen_and_answers_on_the_first(visit, width):
     tab = visit(width=width)
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
-    answer = tab.get_by_role("heading", name="Does ssl_soft_dtw_joint recognise noisy speech better?")
+    answer = tab.get_by_role("heading", name="Does SSL-SoftDTW + ASR loss recognise noisy speech better?")
     assert answer.bounding_box()["y"] < 300
     assert tab.locator(".answer li").first.bounding_box()["y"] < 900
 

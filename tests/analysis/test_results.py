@@ -22,8 +22,8 @@ def test_summary_averages_over_seeds(scores):
         "clean",
         "noisy,",
         "SE",
-        "ssl_mse_joint",
-        "ssl_soft_dtw_joint",
+        "SSL-MSE",
+        "SSL-SoftDTW",
     ]
     rates = [scores[f"ssl_mse_joint_seed{n}"]["test_seen"].total("words").rate for n in (0, 1)]
     assert table.rows[3][1] == f"{np.mean(rates):.1f} ± {np.std(rates, ddof=1):.1f}"

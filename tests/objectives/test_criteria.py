@@ -8,7 +8,8 @@ from espnet2.enh.loss.criterions.time_domain import TimeDomainLoss
 from espnet2.enh.loss.wrappers.fixed_order import FixedOrderSolver
 from espnet2.enh.loss.wrappers.pit_solver import PITSolver
 
-from espnet_plugins.objectives import CRITERIA, SSLCriterion
+from espnet_plugins.objectives import SSL_CRITERIA as CRITERIA
+from espnet_plugins.objectives import SSLCriterion
 from espnet_plugins.ssl import get_shared_upstream, share_passes
 
 

@@ -3,7 +3,8 @@ import torch
 from tiny_architectures import LARGE
 from torch.nn.functional import normalize
 
-from espnet_plugins.objectives import CRITERIA, SSLMSE, SSLMSEPad, SSLSoftDTW
+from espnet_plugins.objectives import SSL_CRITERIA as CRITERIA
+from espnet_plugins.objectives import SSLMSE, SSLMSEPad, SSLSoftDTW
 from espnet_plugins.perturb import speed
 from espnet_plugins.soft_dtw import soft_dtw, soft_dtw_divergence
 from espnet_plugins.ssl import get_shared_upstream

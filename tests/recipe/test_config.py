@@ -60,9 +60,13 @@ def test_runs_are_objectives_times_seeds():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--objectives", "mse"], "unknown objective 'mse': choose from si_snr, ssl_mse"),
+        (
+            ["--objectives", "mse"],
+            "unknown objective 'mse': choose from multi_condition, asr_only, mimic, si_snr, ssl_mse",
+        ),
         (["--finetune", "all"], "unknown --finetune 'all': choose from joint, se"),
         (["--objectives", "asr_only", "--finetune", "se"], "which --finetune joint has"),
+        (["--objectives", "ssl_mse multi_condition", "--finetune", "se"], "'multi_condition' is the recognition loss"),
         (["--seeds", "1 x"], "whole numbers, not 'x'"),
         (["--objectives", " "], "at least one value"),
     ],

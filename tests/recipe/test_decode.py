@@ -4,6 +4,7 @@ import pytest
 from fake_experiment import SETS, Experiment
 
 from local.decode import copy_transcripts, is_done, recognise_step, same_audio
+from local.score import SetScoring
 
 SEEN, UNSEEN = SETS
 
@@ -17,6 +18,22 @@ def experiment(tmp_path):
         (folder / "spk1.scp").write_text("u1 /corpus/clean/u1.wav\n")
         (folder / "wav.scp").write_text(f"u1 /corpus/{name}/u1.wav\n")
     return made
+
+
+def test_multi_condition_training_has_a_recogniser_of_its_own_and_nothing_to_enhance(tmp_path):
+    options = ["--datadir", str(tmp_path / "data"), "--objectives", "multi_condition"]
+    made = Experiment(tmp_path, utterances=4, options=options)
+    system = made.systems["multi_condition_joint_seed0"]
+    for name in SETS:
+        folder = tmp_path / "data" / name
+        folder.mkdir(parents=True)
+        (folder / "wav.scp").write_text("u1 /corpus/u1.wav\n")
+    assert (system.front_end, system.is_joint) == ("none", True)
+    assert same_audio(made.recipe, system, UNSEEN) is None
+    assert same_audio(made.recipe, made.systems["noisy"], UNSEEN) is not None
+    assert "enhanced" not in recognise_step(made.recipe, system, SEEN).inputs
+    assert not SetScoring(made.recipe, system, SEEN).pairs
+    assert SetScoring(made.recipe, made.systems["noisy"], SEEN).measured
 
 
 def twin(experiment, system, name):

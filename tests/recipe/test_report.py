@@ -51,8 +51,8 @@ def test_report_shows_every_stored_number(monkeypatch, capsys, experiment):
     assert page.count("<audio") == 6 * 5
     out = capsys.readouterr().out
     assert out.rstrip().endswith(f"Report: {expdir / 'report.html'}")
-    rows = re.findall(r"^(clean|noisy|SE|si_snr|ssl_mse)(?![a-z]).*", out, flags=re.MULTILINE)
-    assert rows == ["clean", "noisy", "SE", "si_snr", "ssl_mse"]
+    rows = re.findall(r"^(clean|noisy|SE|SI-SNR|SSL-MSE)(?![a-z]).*", out, flags=re.MULTILINE)
+    assert rows == ["clean", "noisy", "SE", "SI-SNR", "SSL-MSE"]
     assert all(name in out for name in SETS)
 
 

@@ -64,8 +64,8 @@ def test_a_table_with_every_row_and_column(finished):
         "clean speech, no front-end",
         "noisy, no front-end",
         "SE front-end, not fine-tuned",
-        "si_snr_joint",
-        "ssl_soft_dtw_joint",
+        "SI-SNR + ASR loss",
+        "SSL-SoftDTW + ASR loss",
     ]
     for row in rows:
         assert len(re.findall(r"\d+\.\d", row)) == 5

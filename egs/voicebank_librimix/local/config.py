@@ -15,8 +15,10 @@ from local.steps import OptionError
 
 RECIPE_DIR = Path(__file__).resolve().parents[1]
 OBJECTIVES = ("si_snr", "ssl_mse", "ssl_mse_pad", "ssl_soft_dtw")
-# Compared when asked for: the recognition loss alone, through the front-end.
-RECOGNITION_LOSS = "asr_only"
+# Baselines that are compared when asked for; those of the recognition loss alone leave the objective out.
+RECOGNITION_LOSS = ("multi_condition", "asr_only")
+# In the order of tables and reports.
+ALL_OBJECTIVES = (*RECOGNITION_LOSS, "si_snr", "mimic", "ssl_mse", "ssl_mse_pad", "ssl_soft_dtw")
 FINETUNE_MODES = ("joint", "se")
 # What stage 4 can train over the frozen SSL model: a recogniser of words, one of phones.
 HEADS = ("asr", "pr")
@@ -156,7 +158,7 @@ class Run:
     """One fine-tuning run of stage 5.
 
     Args:
-        objective: One of OBJECTIVES, or RECOGNITION_LOSS.
+        objective: One of ALL_OBJECTIVES.
         finetune: "joint" or "se".
         seed: Of initialisation, data order and perturbation.
     """
@@ -180,7 +182,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParse
 
 
 def runs_from_args(args: argparse.Namespace) -> list[Run]:
-    """The runs that the options of add_run_arguments() ask for, objective by objective.
+    """The runs that the options of add_run_arguments() ask for, objective by objective in the order of tables.
 
     Raises:
         OptionError: For an unknown objective or mode, or a seed that is no whole number.
@@ -190,20 +192,21 @@ def runs_from_args(args: argparse.Namespace) -> list[Run]:
             setattr(args, name, str(value))
     objectives = args.objectives.replace(",", " ").split()
     for objective in objectives:
-        if objective not in (*OBJECTIVES, RECOGNITION_LOSS):
-            known = ", ".join((*OBJECTIVES, RECOGNITION_LOSS))
-            raise OptionError(f"unknown objective '{objective}': choose from {known}")
+        if objective not in ALL_OBJECTIVES:
+            raise OptionError(f"unknown objective '{objective}': choose from {', '.join(ALL_OBJECTIVES)}")
     if args.finetune not in FINETUNE_MODES:
         raise OptionError(f"unknown --finetune '{args.finetune}': choose from {', '.join(FINETUNE_MODES)}")
-    if RECOGNITION_LOSS in objectives and args.finetune != "joint":
-        raise OptionError(f"'{RECOGNITION_LOSS}' is the recognition loss alone, which --finetune joint has")
+    alone = [objective for objective in objectives if objective in RECOGNITION_LOSS]
+    if alone and args.finetune != "joint":
+        raise OptionError(f"'{alone[0]}' is the recognition loss alone, which --finetune joint has")
     seeds = args.seeds.replace(",", " ").split()
     for seed in seeds:
         if not seed.isdecimal():
             raise OptionError(f"--seeds takes whole numbers, not '{seed}'")
     if not objectives or not seeds:
         raise OptionError("--objectives and --seeds need at least one value each")
-    return [Run(objective, args.finetune, int(seed)) for objective in objectives for seed in seeds]
+    ordered = sorted(objectives, key=ALL_OBJECTIVES.index)
+    return [Run(objective, args.finetune, int(seed)) for objective in ordered for seed in seeds]
 
 
 def add_resume_argument(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:

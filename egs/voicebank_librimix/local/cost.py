@@ -16,14 +16,12 @@ from local.kaldi_dir import read_table
 from local.steps import Step
 from local.train import MODEL
 
-_JOINT_STAGE = 5
-
 
 def measure_cost(recipe: Recipe, system: System) -> Cost:
     """Gather the cost of a system: sizes from its models, times from its curve and the records of its steps."""
     sizes = [(step.out / MODEL).stat().st_size for step in system.trained]
     updates = seconds = math.nan
-    if system.trained[-1].stage == _JOINT_STAGE:
+    if system.is_joint:
         curve = read_curve(system.trained[-1].out / "curve.csv")
         updates, seconds = float(curve["updates"][-1]), float(curve["seconds"][-1])
     names = recipe.preset["test"]

@@ -18,7 +18,7 @@ from local.jobs import Job, run_jobs
 from local.kaldi_dir import read_table, write_table
 from local.phones import phones_step
 from local.steps import MissingInput, Step, atomic_path, log, run_main
-from local.train import MODEL, asr_step, data_of, head_steps, joint_step, se_step
+from local.train import MODEL, asr_step, data_of, has_front_end, head_steps, joint_step, se_step
 
 STAGE = 6
 
@@ -39,6 +39,11 @@ class System:
     input: str
     front_end: str
 
+    @property
+    def is_joint(self) -> bool:
+        """Whether its recogniser comes from a joint training."""
+        return self.trained[-1].stage == 5
+
 
 def _unprocessed(recipe: Recipe) -> list[System]:
     asr = asr_step(recipe)
@@ -48,8 +53,12 @@ def _unprocessed(recipe: Recipe) -> list[System]:
 def systems(recipe: Recipe, runs: Sequence[Run]) -> list[System]:
     """The systems of a comparison: the references first, then one per run."""
     front_end = System("se", (se_step(recipe), asr_step(recipe)), "wav.scp", "separate")
-    tuned = [System(run.name, (joint_step(recipe, run),), "wav.scp", "joint") for run in runs]
-    return [*_unprocessed(recipe), front_end, *tuned]
+    return [*_unprocessed(recipe), front_end, *(_tuned(recipe, run) for run in runs)]
+
+
+def _tuned(recipe: Recipe, run: Run) -> System:
+    step = joint_step(recipe, run)
+    return System(run.name, (step,), "wav.scp", "joint" if has_front_end(step.settings["config"]) else "none")
 
 
 def same_audio(recipe: Recipe, system: System, name: str) -> tuple[System, str] | None:
@@ -59,14 +68,14 @@ def same_audio(recipe: Recipe, system: System, name: str) -> tuple[System, str] 
 
     Args:
         recipe: The invocation.
-        system: What recognises; with a front-end it has no such pair.
+        system: What recognises; with a front-end or a recogniser of its own it has no such pair.
         name: The test set.
 
     Returns:
         The pair, or None when this one is the first, or its data directory is gone.
     """
     heard = recipe.datadir / name / system.input
-    if system.front_end != "none" or not heard.exists():
+    if system.is_joint or system.front_end != "none" or not heard.exists():
         return None
     for other in _unprocessed(recipe):
         for earlier in recipe.preset["test"]:
@@ -110,7 +119,7 @@ def head_folder(kind: str, head: str) -> str:
 
 def _joint(system: System, head: str) -> bool:
     """Whether the recogniser is the one that was fine-tuned with the front-end."""
-    return system.front_end == "joint" and head == "asr"
+    return system.is_joint and head == "asr"
 
 
 def recognise_step(recipe: Recipe, system: System, name: str, head: str = "asr") -> Step:

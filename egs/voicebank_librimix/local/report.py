@@ -7,7 +7,9 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
+from espnet_plugins.analysis.archive import SUFFIX, read_archive, write_archive
 from espnet_plugins.analysis.comparisons import noisy_sets
 from espnet_plugins.analysis.content import Content
 from espnet_plugins.analysis.curves import read_curve
@@ -15,12 +17,13 @@ from espnet_plugins.analysis.environment import describe_environment
 from espnet_plugins.analysis.experiments import merge_curves
 from espnet_plugins.analysis.html_report import render_report
 from espnet_plugins.analysis.listening import Example, choose_examples, make_version
+from espnet_plugins.analysis.names import label, split_seed
 from espnet_plugins.analysis.paper_table import paper_table
-from espnet_plugins.analysis.plots import plot_curves
+from espnet_plugins.analysis.plots import save_curves
 from espnet_plugins.analysis.probe import ProbeResult
 from espnet_plugins.analysis.results import render_results
 from espnet_plugins.analysis.scores import ScoreError, Scores, group_seeds, read_scores
-from espnet_plugins.analysis.tables import label, word_error_summary
+from espnet_plugins.analysis.tables import word_error_summary
 from local.config import Recipe, Run, add_common_arguments, add_run_arguments, runs_from_args
 from local.cost import measure_cost
 from local.decode import System, enhance_step, head_folder, systems
@@ -31,7 +34,8 @@ from local.steps import RecipeError, Step, atomic_path, run_main
 from local.train import joint_step
 
 STAGE = 8
-OUTPUTS = ("RESULTS.md", "curves.png", "report.html")
+ARCHIVE = f"results{SUFFIX}"
+OUTPUTS = ("RESULTS.md", "curves.png", "report.html", ARCHIVE)
 # Written where phones are recognised, too.
 PAPER_TABLE = "paper_table.md"
 _EXAMPLES = 6
@@ -82,6 +86,12 @@ def make_examples(recipe: Recipe, scores: Scores, compared: Sequence[System]) ->
     return examples
 
 
+def training_settings(recipe: Recipe, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+    """What each configuration was trained with; what only one seed has is left out."""
+    settings = {split_seed(run.name)[0]: joint_step(recipe, run).settings["config"] for run in runs}
+    return {name: {key: value for key, value in config.items() if key != "seed"} for name, config in settings.items()}
+
+
 def write_report(
     recipe: Recipe,
     scores: Scores,
@@ -91,10 +101,10 @@ def write_report(
     probe: ProbeResult | None,
     command: str,
 ) -> None:
-    """Write RESULTS.md, curves.png and report.html into the experiment directory."""
+    """Write the archive, RESULTS.md, curves.png and report.html into the experiment directory."""
     tables = {run.name: read_curve(joint_step(recipe, run).out / "curve.csv") for run in runs}
     curves, measure = merge_curves(tables)
-    content = Content(
+    measured = Content(
         title=f"Results of preset {recipe.name}",
         scores=scores,
         environment=describe_environment(command, date=time.strftime("%F %T %Z")),
@@ -102,12 +112,17 @@ def write_report(
         measure=measure,
         costs={system.name: measure_cost(recipe, system) for system in compared},
         probe=probe,
+        settings=training_settings(recipe, runs),
     )
+    with atomic_path(recipe.expdir / ARCHIVE) as tmp:
+        write_archive(measured, tmp)
+        # What is shown is what was stored, so that the archive alone gives the same tables again.
+        content = read_archive(tmp)
     with atomic_path(recipe.expdir / "curves.png") as tmp:
-        plot_curves(curves, measure).savefig(tmp, format="png", dpi=150)
+        save_curves(content, tmp)
     pages = {
         "RESULTS.md": render_results(content),
-        "report.html": render_report(content, examples=make_examples(recipe, scores, compared)),
+        "report.html": render_report(content, examples=make_examples(recipe, content.scores, compared)),
     }
     for name, text in pages.items():
         with atomic_path(recipe.expdir / name) as tmp:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import cached_property
 from itertools import islice
@@ -81,7 +81,7 @@ def load_audio(location: str) -> tuple[np.ndarray, int]:
     return samples, rate
 
 
-def measure_pair(pair: Pair) -> Measurement:
+def measure_pair(pair: Pair, *, metrics: Sequence[str] = METRICS) -> Measurement:
     """Measure the quality of one utterance; whatever goes wrong is said, never raised."""
     if pair.reference is None or pair.estimate is None:
         return pair.utterance, {}, f"no {'clean' if pair.reference is None else 'enhanced'} signal"
@@ -92,7 +92,7 @@ def measure_pair(pair: Pair) -> Measurement:
         return pair.utterance, {}, str(error)
     if rate != estimate_rate:
         return pair.utterance, {}, f"the reference has {rate} Hz, the estimate {estimate_rate} Hz"
-    values, reasons = measure_quality(reference, estimate, rate)
+    values, reasons = measure_quality(reference, estimate, rate, metrics=metrics)
     return pair.utterance, values, "; ".join(f"{metric}: {reason}" for metric, reason in reasons.items())
 
 
@@ -111,8 +111,9 @@ class SetScoring:
         self.data = data_of(recipe, head) / dataset
         self.recognised = recognise_step(recipe, system, dataset, head)
         self.enhanced = None if system.front_end == "none" else enhance_step(recipe, system, dataset)
-        # Clean speech is the reference: there is nothing to measure.
-        self.measured = head == "asr" and (system.input != _CLEAN or self.enhanced is not None)
+        # Clean speech is the reference, and noisy speech is measured once: there is nothing else to measure.
+        noisy = system.input != _CLEAN and not system.is_joint
+        self.measured = head == "asr" and (noisy or self.enhanced is not None)
 
     def step(self) -> Step:
         """The step that writes `<expdir>/score/<system>/<dataset>.json` (score_pr/ for phones)."""

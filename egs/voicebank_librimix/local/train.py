@@ -118,13 +118,36 @@ def joint_step(recipe: Recipe, run: Run) -> Step:
     """Stage 5: one objective, one seed, from the models of stages 3 and 4."""
     modules = joint_modules(se_config(recipe), merged_config(recipe, ["train_asr.yaml"]))
     names = ["train_joint.yaml", f"finetune/{run.finetune}.yaml", f"objectives/{run.objective}.yaml"]
-    config = deep_merge(modules, merged_config(recipe, names, {"seed": run.seed}))
-    inputs = {
-        **asr_step(recipe).inputs,
-        "se": (se_step(recipe).done, 3),
-        "asr": (asr_step(recipe).done, 4),
-    }
+    config = with_own_modules(modules, merged_config(recipe, names, {"seed": run.seed}))
+    inputs = {**asr_step(recipe).inputs, "asr": (asr_step(recipe).done, 4)}
+    if has_front_end(config):
+        inputs["se"] = (se_step(recipe).done, 3)
     return _training_step(recipe, f"runs/{run.name}", stage=5, inputs=inputs, config=config)
+
+
+def with_own_modules(modules: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the settings of a fine-tuning over those of the modules it starts from.
+
+    Args:
+        modules: What joint_modules() gives.
+        own: The fine-tuning's; a module of another class starts without the options of the first.
+
+    Example:
+        >>> with_own_modules({"enh_encoder": "conv", "enh_encoder_conf": {"stride": 8}}, {"enh_encoder": "same"})
+        {'enh_encoder': 'same'}
+    """
+    replaced = {f"{name}_conf" for name in modules if name in own and own[name] != modules[name]}
+    return deep_merge({name: value for name, value in modules.items() if name not in replaced}, own)
+
+
+def has_front_end(config: Mapping[str, Any]) -> bool:
+    """Whether a joint configuration enhances what its recogniser hears.
+
+    Example:
+        >>> has_front_end({"enh_separator": "tcn"}), has_front_end({"enh_separator": "identity"})
+        (True, False)
+    """
+    return config["enh_separator"] != "identity"
 
 
 def _training_step(
@@ -167,13 +190,17 @@ def _config_with_paths(recipe: Recipe, step: Step) -> dict[str, Any]:
     """The step's configuration with the paths that belong to this place and not to its fingerprint."""
     config = dict(step.settings["config"])
     upstream = upstream_options(recipe)
+    recogniser = recipe.expdir / "asr"
+    files = {"weights": str(recogniser / MODEL), "config": str(recogniser / "espnet" / "config.yaml")}
+
+    def with_models(criterion: Mapping[str, Any]) -> dict[str, Any]:
+        added: dict[str, Any] = {"upstream": upstream} if criterion["name"].startswith("ssl_") else {}
+        if criterion["name"] == "mimic":
+            added = {"recogniser": files}
+        return {**criterion, "conf": {**added, **criterion["conf"]}}
+
     if "enh_criterions" in config:
-        config["enh_criterions"] = [
-            {**criterion, "conf": {"upstream": upstream, **criterion["conf"]}}
-            if criterion["name"].startswith("ssl_")
-            else criterion
-            for criterion in config["enh_criterions"]
-        ]
+        config["enh_criterions"] = [with_models(criterion) for criterion in config["enh_criterions"]]
     for key in ("frontend_conf", "asr_frontend_conf"):
         if key in config:
             config[key] = {"upstream": upstream, **config[key]}
@@ -203,8 +230,9 @@ def _job(recipe: Recipe, step: Step, *, resume: bool, threads: int) -> Job:
         command = training_command("asr_train", data=ASR_DATA, extra=_token_options(recipe, head), **common)
     else:
         extra = [*_token_options(recipe, "asr"), "--text_name", "text_spk1"]
-        extra += ["--init_param", f"{recipe.expdir / 'se' / MODEL}::enh_model"]
-        extra += [f"{recipe.expdir / 'asr' / MODEL}::s2t_model"]
+        extra += ["--init_param", f"{recipe.expdir / 'asr' / MODEL}::s2t_model"]
+        if has_front_end(config):
+            extra += [f"{recipe.expdir / 'se' / MODEL}::enh_model"]
         command = training_command("enh_s2t_train", data=JOINT_DATA, extra=extra, **common)
     return Job(step.out.name, command, out / "train.log", threads=threads)
 

@@ -101,9 +101,13 @@ class ProbeResult:
             )
         return text
 
+    def as_json(self) -> dict[str, Any]:
+        """It as a mapping for JSON."""
+        return {"format": FORMAT, **dataclasses.asdict(self)}
+
     def write(self, path: Path) -> None:
         """Write it as JSON."""
-        content = {"format": FORMAT, **dataclasses.asdict(self)}
+        content = self.as_json()
         text = json.dumps(content, indent=1).replace("NaN", "null")
         path.write_text(text + "\n", encoding="utf-8")
 
@@ -115,19 +119,27 @@ class ProbeResult:
             ProbeError: For a file that is missing, broken, or of another kind.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content.pop("format") != FORMAT:
-                raise ValueError(f"its format is not {FORMAT}")
-            layers = {
-                int(index): Layer(
-                    Shares(_interval(layer["states"]["index"]), _interval(layer["states"]["moved"])),
-                    {name: _interval(values) for name, values in layer["gradients"].items()},
-                )
-                for index, layer in content.pop("layers").items()
-            }
-            return cls(layers=layers, **content)
+            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ProbeError(f"{path} cannot be read as the result of a probe: {error!r}; probe again") from error
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> ProbeResult:
+        """Make it from what as_json() gave.
+
+        Raises:
+            ValueError: For another format.
+        """
+        if content.pop("format") != FORMAT:
+            raise ValueError(f"its format is not {FORMAT}")
+        layers = {
+            int(index): Layer(
+                Shares(_interval(layer["states"]["index"]), _interval(layer["states"]["moved"])),
+                {name: _interval(values) for name, values in layer["gradients"].items()},
+            )
+            for index, layer in content.pop("layers").items()
+        }
+        return cls(layers=layers, **content)
 
 
 def _interval(values: Mapping[str, Any] | None) -> Any:

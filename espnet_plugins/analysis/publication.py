@@ -1,0 +1,85 @@
+"""What a repository publishes of its results, written from archives alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from espnet_plugins.analysis.archive import SUFFIX, read_archive
+from espnet_plugins.analysis.content import Content
+from espnet_plugins.analysis.results import render_results
+from espnet_plugins.analysis.rotation import join_rotation
+from espnet_plugins.analysis.scores import ScoreError
+from espnet_plugins.analysis.tables import word_error_summary
+
+
+def read_archives(folder: Path) -> dict[str, Content]:
+    """Read the archives of a folder.
+
+    Args:
+        folder: Holds NAME.json.xz, and NAME_SPEAKER.json.xz for experiments that differ in the test speakers.
+
+    Returns:
+        NAME -> content, by name; those of several speakers are joined.
+
+    Raises:
+        ScoreError: When there are none, or one is broken.
+    """
+    groups: dict[str, dict[str, Content]] = {}
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        name = path.name.removesuffix(SUFFIX)
+        groups.setdefault(name.partition("_")[0], {})[name] = read_archive(path)
+    if not groups:
+        raise ScoreError(f"no archives of scores in {folder}")
+    return {name: _as_one(name, members) for name, members in groups.items()}
+
+
+def _as_one(name: str, members: Mapping[str, Content]) -> Content:
+    if len(members) == 1:
+        return next(iter(members.values()))
+    return join_rotation(members, title=f"Results of preset {name}, {len(members)} choices of test speakers")
+
+
+def picture_name(name: str, what: str = "curves") -> str:
+    """Where a picture of an experiment is, from the root of the repository; `what` is "curves" or "probe"."""
+    return f"docs/images/{name}_{what}.png"
+
+
+def results_document(reading: str, contents: Mapping[str, Content]) -> str:
+    """Write the repository's RESULTS.md.
+
+    Args:
+        reading: What a person says about the results, as Markdown; stands first.
+        contents: Name -> content.
+
+    Returns:
+        The text: the reading, then every experiment one heading level lower than alone.
+    """
+    parts = [reading.strip()]
+    for name, content in contents.items():
+        text = render_results(content, picture=picture_name(name), probe_picture=picture_name(name, "probe"))
+        parts.append(re.sub(r"^#", "##", text, flags=re.MULTILINE).strip())
+    return "\n\n".join(parts) + "\n"
+
+
+def with_table(text: str, name: str, content: Content) -> str:
+    """Replace the table of an experiment in a page.
+
+    Args:
+        text: The page, in which `<!-- table NAME -->` and `<!-- end of table -->` stand once each.
+        name: The experiment's name.
+        content: Its content.
+
+    Returns:
+        The page with the word error rates between the two.
+
+    Raises:
+        ScoreError: When the marks are not there.
+    """
+    table = f"```\nWord error rate (%)\n{word_error_summary(content.scores).plain()}\n```"
+    pattern = rf"(<!-- table {re.escape(name)} -->\n).*?(\n<!-- end of table -->)"
+    page, count = re.subn(pattern, lambda marks: marks[1] + table + marks[2], text, flags=re.DOTALL)
+    if count != 1:
+        raise ScoreError(f"'<!-- table {name} -->' and '<!-- end of table -->' must stand in the page once")
+    return page

@@ -1,0 +1,76 @@
+"""Experiments that differ in who is tested, as one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from espnet_plugins.analysis.content import Content
+from espnet_plugins.analysis.cost import Cost
+from espnet_plugins.analysis.curves import Curve
+from espnet_plugins.analysis.scores import ScoreError, SetScore
+
+
+def join_rotation(contents: Mapping[str, Content], *, title: str) -> Content:
+    """Join experiments on the same systems and test sets, each with test speakers of its own.
+
+    Utterances are put together set by set, system by system; the runs of all experiments stand side by side in the
+    curves, and costs are means.
+
+    Args:
+        contents: Experiment -> its content.
+        title: Of the joint content.
+
+    Returns:
+        The joint content; the environment is the last experiment's.
+
+    Raises:
+        ScoreError: When an experiment lacks a system or a test set that another one has.
+    """
+    first, *others = contents
+    for name in others:
+        same = contents[name].scores.keys() == contents[first].scores.keys()
+        if not same or any(contents[name].scores[s].keys() != d.keys() for s, d in contents[first].scores.items()):
+            raise ScoreError(f"{name} has other systems or test sets than {first}: score the same ones in both")
+    scores = {
+        system: {dataset: _join_sets(contents, system, dataset) for dataset in sets}
+        for system, sets in contents[first].scores.items()
+    }
+    last = list(contents.values())[-1]
+    return Content(
+        title=title,
+        scores=scores,
+        environment=last.environment,
+        curves={name: _join_curves([c.curves[name] for c in contents.values()]) for name in contents[first].curves},
+        measure=contents[first].measure,
+        costs={name: _mean_cost([c.costs[name] for c in contents.values()]) for name in contents[first].costs},
+        settings=last.settings,
+    )
+
+
+def _join_sets(contents: Mapping[str, Content], system: str, dataset: str) -> SetScore:
+    parts = {name: content.scores[system][dataset] for name, content in contents.items()}
+    utterances = {f"{name}/{utt}": s for name, part in parts.items() for utt, s in part.utterances.items()}
+    reasons = {f"{name}/{utt}": why for name, part in parts.items() for utt, why in part.unscorable.items()}
+    return SetScore(system, dataset, utterances, reasons)
+
+
+def _join_curves(curves: Sequence[Curve]) -> Curve:
+    """On the updates that all have, one row for each run."""
+    updates = np.array(sorted(set.intersection(*(set(curve.updates.tolist()) for curve in curves))))
+    if not len(updates):
+        raise ScoreError("the experiments were evaluated at updates that never meet")
+    at = [np.searchsorted(curve.updates, updates) for curve in curves]
+    values = np.concatenate([curve.values[:, i] for curve, i in zip(curves, at, strict=True)])
+    seconds = np.mean([curve.seconds[i] for curve, i in zip(curves, at, strict=True)], axis=0)
+    return Curve(updates, values, seconds)
+
+
+def _mean_cost(costs: Sequence[Cost]) -> Cost:
+    def mean(name: str) -> float:
+        values = [getattr(cost, name) for cost in costs]
+        return math.nan if any(math.isnan(value) for value in values) else sum(values) / len(values)
+
+    return Cost(**{name: mean(name) for name in vars(costs[0])})
