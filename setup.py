@@ -21,6 +21,8 @@ setup(
         "triton": ["triton; sys_platform == 'linux'"],
         "espnet": ["espnet==202511", "torchaudio", "kaldiio", "sentencepiece", "pyyaml", "soundfile", "matplotlib"],
         "hf": ["transformers"],
+        # Scoring of several speakers; has no wheels, and compiling it takes a minute.
+        "multispeaker": ["meeteval"],
         "bench": ["numba", "pysdtw", "tslearn"],
     },
 )

@@ -18,6 +18,8 @@ class Cost:
     Args:
         updates: Updates of fine-tuning.
         training_seconds: Wall time of these updates.
+        host_bytes: Peak memory of the training, on the host.
+        gpu_bytes: The same on the GPU.
         model_bytes: Size of the model that is saved.
         enhancement_factor: Seconds of enhancement per second of audio.
         decoding_factor: Seconds of recognition per second of audio, a joint model's enhancement included.
@@ -25,6 +27,8 @@ class Cost:
 
     updates: float = math.nan
     training_seconds: float = math.nan
+    host_bytes: float = math.nan
+    gpu_bytes: float = math.nan
     model_bytes: float = math.nan
     enhancement_factor: float = math.nan
     decoding_factor: float = math.nan
@@ -39,10 +43,10 @@ def cost_table(costs: Mapping[str, Cost]) -> Table:
     Example:
         >>> table = cost_table({"a_seed0": Cost(updates=100, training_seconds=20, model_bytes=4e6)})
         >>> table.rows[0]
-        ['a', '100', '200', '20', '4.0', '-', '-']
+        ['a', '100', '200', '20', '-', '-', '4.0', '-', '-']
     """
-    header = ["system", "updates", "ms per update", "training (s)", "model (MB)"]
-    header += ["enhancement (s per s)", "decoding (s per s)"]
+    header = ["system", "updates", "ms per update", "training (s)"]
+    header += ["memory (GB)", "GPU memory (GB)", "model (MB)", "enhancement (s per s)", "decoding (s per s)"]
     rows = []
     for configuration, seeds in group_seeds(costs).items():
         runs = [costs[seed] for seed in seeds]
@@ -52,6 +56,8 @@ def cost_table(costs: Mapping[str, Cost]) -> Table:
                 mean_cell([run.updates for run in runs], 0),
                 mean_cell([1e3 * run.training_seconds / run.updates for run in runs], 0),
                 mean_cell([run.training_seconds for run in runs], 0),
+                mean_cell([run.host_bytes / 1e9 for run in runs]),
+                mean_cell([run.gpu_bytes / 1e9 for run in runs]),
                 mean_cell([run.model_bytes / 1e6 for run in runs]),
                 mean_cell([run.enhancement_factor for run in runs], 3),
                 mean_cell([run.decoding_factor for run in runs], 3),

@@ -9,6 +9,7 @@ from functools import partial
 from importlib import resources
 from typing import Any
 
+from espnet_plugins.analysis.answer import answer, convergence_answer
 from espnet_plugins.analysis.comparisons import NOISY_SETS, findings, noisy_sets, pool
 from espnet_plugins.analysis.conditions import GROUPINGS, condition_table
 from espnet_plugins.analysis.content import Content
@@ -78,7 +79,12 @@ def render_report(content: Content, *, examples: Sequence[Example] = ()) -> str:
         style=(folder / "report.css").read_text(encoding="utf-8"),
         script=(folder / "report.js").read_text(encoding="utf-8"),
         subject=label(about) if about else None,
-        overview=overview(scores),
+        answer=answer(scores, about) if about else ("", overview(scores)),
+        convergence_answer=(
+            convergence_answer(curves, about)
+            if about and content.comparable and about in curves and len(curves) > 1
+            else ""
+        ),
         findings=findings(scores, about) if about else [],
         curve_figure=_curve_figure(curves, measure) if curves else None,
         convergence=convergence_table(curves, measure) if content.comparable else None,

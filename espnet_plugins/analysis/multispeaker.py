@@ -40,7 +40,7 @@ def count_multispeaker_errors(references: Sequence[str], hypotheses: Sequence[st
     try:
         from meeteval.wer import wer
     except ImportError as error:
-        raise ImportError("several speakers are scored by meeteval: pip install meeteval") from error
+        raise ImportError("several speakers are scored by meeteval: pip install -e '.[multispeaker]'") from error
     count = wer.cp_word_error_rate if kind == "cp" else wer.orc_word_error_rate
     found = count(list(references), list(hypotheses))
     wrong = found.substitutions + found.deletions

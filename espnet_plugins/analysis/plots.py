@@ -20,15 +20,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours without yellow and black: distinct with every common colour vision, readable on
-# white and on black.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+# Okabe and Ito's colours without yellow and black, and a violet: distinct with every common colour vision together
+# with the markers, readable on white and on black.
+COLOURS = ("#8A6BBE", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0072B2")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _GREY = "#7a8288"
 _REFERENCE_MARKERS = {"clean": "_", "noisy": "x", "se": "+"}
 # Stands for the colour of the surrounding text until the SVG is written.
 _TEXT = "#010203"
 _SIZE = (7.0, 4.2)
+# So many levels fit side by side under an axis.
+_UPRIGHT = 6
 
 
 def styles(configurations: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -113,7 +115,8 @@ def plot_conditions(scores: Scores, dataset: str, *, by: str) -> Figure:
     for name, look in styles(rates).items():
         joined = look if by == "SNR" else {**look, "linestyle": "none"}
         axes.plot(range(len(names)), rates[name].mean(axis=0), label=label(name), markersize=6, linewidth=1.2, **joined)
-    turned: dict[str, Any] = {} if by == "SNR" else {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+    upright = by == "SNR" and len(names) <= _UPRIGHT
+    turned: dict[str, Any] = {} if upright else {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
     axes.set_xticks(range(len(names)), names, **turned)
     axes.set_ylim(bottom=0)
     _legend_above(axes)

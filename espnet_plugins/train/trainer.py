@@ -16,6 +16,7 @@ from espnet2.utils.build_dataclass import build_dataclass
 
 from espnet_plugins.train import checkpoint as checkpoints
 from espnet_plugins.train import position, random_state
+from espnet_plugins.train.memory import record_peak_memory
 from espnet_plugins.train.preemption import REQUEUE, StopRequest
 
 _GO, _SAVE, _STOP = 0, 1, 2
@@ -162,6 +163,8 @@ class ResumableTrainer(Trainer):
                 distributed_option=distributed_option,
                 **factories,
             )
+            if session.rank == 0:
+                record_peak_memory(Path(trainer_options.output_dir))
 
     @classmethod
     def resume(cls, checkpoint, model, reporter, optimizers, schedulers, scaler, ngpu=0, strict=True) -> None:

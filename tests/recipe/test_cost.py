@@ -20,6 +20,13 @@ def experiment(tmp_path):
 def test_a_fine_tuned_system_has_every_cost(experiment):
     cost = measure_cost(experiment.recipe, experiment.systems["ssl_mse_joint_seed0"])
     assert (cost.updates, cost.training_seconds, cost.model_bytes) == (200, 25, 3_000_000)
+    assert math.isnan(cost.host_bytes)  # of a training that did not record it
+    folder = experiment.systems["ssl_mse_joint_seed0"].trained[-1].out / "espnet"
+    folder.mkdir()
+    (folder / "peak_memory.json").write_text(json.dumps({"host_bytes": 2e9, "gpu_bytes": 0}))
+    cost = measure_cost(experiment.recipe, experiment.systems["ssl_mse_joint_seed0"])
+    assert cost.host_bytes == 2e9
+    assert math.isnan(cost.gpu_bytes)
     # Every step took 4 s, and every set has 8 utterances of one second.
     assert cost.enhancement_factor == cost.decoding_factor == pytest.approx(0.5)
 

@@ -24,6 +24,7 @@ def measure_cost(recipe: Recipe, system: System) -> Cost:
     if system.is_joint:
         curve = read_curve(system.trained[-1].out / "curve.csv")
         updates, seconds = float(curve["updates"][-1]), float(curve["seconds"][-1])
+    peaks = _peaks(system.trained[-1]) if system.is_joint else {}
     names = recipe.preset["test"]
     enhancements: list[Step] = []
     if system.front_end != "none":
@@ -34,10 +35,18 @@ def measure_cost(recipe: Recipe, system: System) -> Cost:
     return Cost(
         updates=updates,
         training_seconds=seconds,
+        host_bytes=peaks.get("host_bytes") or math.nan,
+        gpu_bytes=peaks.get("gpu_bytes") or math.nan,
         model_bytes=float(sum(sizes)),
         enhancement_factor=_factor(recipe, enhancements, enhanced),
         decoding_factor=_factor(recipe, decodings, decoded),
     )
+
+
+def _peaks(step: Step) -> dict[str, float]:
+    """Peak memory of a training; nothing where it was trained before that was recorded."""
+    path = step.out / "espnet" / "peak_memory.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _factor(recipe: Recipe, steps: Sequence[Step], utterances: Iterable[Iterable[str]]) -> float:

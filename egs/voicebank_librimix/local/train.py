@@ -134,10 +134,10 @@ def with_own_modules(modules: Mapping[str, Any], own: Mapping[str, Any]) -> dict
 
     Example:
         >>> with_own_modules({"enh_encoder": "conv", "enh_encoder_conf": {"stride": 8}}, {"enh_encoder": "same"})
-        {'enh_encoder': 'same'}
+        {'enh_encoder': 'same', 'enh_encoder_conf': {}}
     """
     replaced = {f"{name}_conf" for name in modules if name in own and own[name] != modules[name]}
-    return deep_merge({name: value for name, value in modules.items() if name not in replaced}, own)
+    return deep_merge({name: {} if name in replaced else value for name, value in modules.items()}, own)
 
 
 def has_front_end(config: Mapping[str, Any]) -> bool:
