@@ -76,6 +76,8 @@ def read_archive(path: Path) -> Content:
             settings=stored["settings"],
             probe=ProbeResult.from_json(stored["probe"]) if stored["probe"] else None,
         )
+    except ScoreError:
+        raise
     except FileNotFoundError:
         raise ScoreError(f"no such archive of scores: {path}") from None
     except (lzma.LZMAError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
