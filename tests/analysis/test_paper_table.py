@@ -18,7 +18,7 @@ def test_words_and_phones_of_every_set_side_by_side(scores):
     rates = [scores[f"ssl_mse_joint_seed{k}"]["test_seen"].total("words").rate for k in (0, 1)]
     mean = sum(rates) / 2
     spread = abs(rates[0] - rates[1]) / 2**0.5
-    assert rows["ssl_mse_joint (2 seeds)"][0] == f"{mean:.1f} ± {spread:.1f}"
+    assert rows["SSL-MSE + ASR loss (2 seeds)"][0] == f"{mean:.1f} ± {spread:.1f}"
 
 
 def test_scores_of_other_systems(scores):
