@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 
@@ -52,3 +53,46 @@ def check_choice(key: str, value: Any, accepted: Collection[Any]) -> Any:
     if not any(value is choice or (type(value) is type(choice) and value == choice) for choice in accepted):
         raise ValueError(f"{key}: {value!r} is not accepted; give one of {', '.join(map(repr, accepted))}")
     return value
+
+
+def check_conf(key: str, conf: Any, cls: type | None, *, taken: Collection[str] = ()) -> dict[str, Any]:
+    """Check the options of a class against its constructor.
+
+    Args:
+        key: What the options are called in the YAML.
+        conf: A mapping; None is an empty one.
+        cls: The class; one that takes any keyword checks its options itself.
+        taken: Arguments that are not options.
+
+    Returns:
+        The options.
+
+    Raises:
+        ValueError: For an unknown key, naming the accepted ones.
+    """
+    parameters = {} if cls is None else dict(inspect.signature(cls).parameters)
+    for name in taken:
+        parameters.pop(name, None)
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        if conf is not None and not isinstance(conf, Mapping):
+            raise ValueError(f"{key}: {conf!r} must be a mapping")
+        return dict(conf or {})
+    return check_mapping(key, conf, parameters)
+
+
+def check_classes(choices: Iterable[Any], settings: Any, *, taken: Collection[str] = ()) -> None:
+    """Check the options of every class that a configuration chooses from ESPnet's tables.
+
+    Args:
+        choices: ESPnet's tables of classes.
+        settings: Holds `NAME` and `NAME_conf` for each table's name.
+        taken: Arguments that are not options.
+
+    Raises:
+        ValueError: For an unknown key, naming the accepted ones.
+    """
+    for choice in choices:
+        name = getattr(settings, choice.name, None)
+        if name in choice.classes:
+            conf = getattr(settings, f"{choice.name}_conf", None)
+            check_conf(f"{choice.name}: {name}: {choice.name}_conf", conf, choice.get_class(name), taken=taken)

@@ -20,9 +20,10 @@ from espnet2.utils.get_default_kwargs import get_default_kwargs
 
 import espnet_plugins.register  # noqa: F401  (fills ESPnet's tables before a task reads them)
 from espnet_plugins.asr.errors import greedy_error_rates
-from espnet_plugins.checks import check_mapping, check_number
-from espnet_plugins.enh.model import LengthAwareEnhancementModel
+from espnet_plugins.checks import check_classes, check_conf, check_mapping, check_number
+from espnet_plugins.enh.model import LengthAwareEnhancementModel, split_options
 from espnet_plugins.enh.options import check_criteria
+from espnet_plugins.enh.unpadded import ignore_padding
 from espnet_plugins.recurrent import drop_in_training_only
 from espnet_plugins.ssl import share_passes
 from espnet_plugins.train.onednn import OneDNNOption
@@ -150,6 +151,14 @@ class CheckedLoading(AbsTask):
         return model.to(device), args
 
 
+# Arguments of ESPnet's classes that are not options: its tasks give them.
+_GIVEN = (
+    *("input_dim", "input_size", "vocab_size", "encoder_output_size", "token_list"),
+    *("encoder", "separator", "decoder", "mask_module", "loss_wrappers"),
+    *("frontend", "specaug", "normalize", "preencoder", "postencoder", "ctc", "joint_network"),
+)
+
+
 class EnhTask(CheckedLoading, EnhancementTask):
     """Training of the front-end alone."""
 
@@ -158,9 +167,11 @@ class EnhTask(CheckedLoading, EnhancementTask):
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetEnhancementModel:
         """Build ESPnet's model, then make it aware of lengths."""
+        check_classes(cls.class_choices_list, args, taken=_GIVEN)
         criteria = check_criteria("criterions", getattr(args, "criterions", None))
-        args = argparse.Namespace(**{**vars(args), "criterions": criteria})
-        return LengthAwareEnhancementModel.from_stock(super().build_model(args))
+        stock_conf, own = split_options("model_conf", args.model_conf)
+        args = argparse.Namespace(**{**vars(args), "criterions": criteria, "model_conf": stock_conf})
+        return LengthAwareEnhancementModel.from_stock(super().build_model(args), **own)
 
 
 class JointTask(OneDNNOption, CheckedLoading, EnhS2TTask):
@@ -176,9 +187,15 @@ class JointTask(OneDNNOption, CheckedLoading, EnhS2TTask):
         stock_options = get_default_kwargs(ESPnetEnhS2TModel).items()
         chosen = {key: value for key, value in args.model_conf.items() if (key, value) not in stock_options}
         own = check_mapping("model_conf", chosen, cls.own_options)
+        check_classes(cls.class_choices_list, args, taken=_GIVEN)
+        check_conf("asr_model_conf", args.asr_model_conf, ESPnetASRModel, taken=_GIVEN)
         criteria = check_criteria("enh_criterions", args.enh_criterions)
-        stock = super().build_model(argparse.Namespace(**{**vars(args), "model_conf": {}, "enh_criterions": criteria}))
-        enh_model = LengthAwareEnhancementModel.from_stock(stock.enh_model)
+        stock_conf, own_enh = split_options("enh_model_conf", args.enh_model_conf)
+        changed = {"model_conf": {}, "enh_model_conf": stock_conf, "enh_criterions": criteria}
+        stock = super().build_model(argparse.Namespace(**{**vars(args), **changed}))
+        enh_model = LengthAwareEnhancementModel.from_stock(stock.enh_model, **own_enh)
+        if own_enh.get("ignore_padding", True):
+            ignore_padding(stock.s2t_model.frontend)
         return drop_in_training_only(JointModel(enh_model, stock.s2t_model, **own))
 
 
@@ -189,7 +206,8 @@ class RecognitionTask(CheckedLoading, ASRTask):
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:
-        """Build ESPnet's model; its dropout keeps to training."""
+        """Check the options of all parts, then build ESPnet's model; its dropout keeps to training."""
+        check_classes(cls.class_choices_list, args, taken=_GIVEN)
         return drop_in_training_only(super().build_model(args))
 
 

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import sys
 import traceback
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -50,19 +51,21 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["espnet_plugins.tasks", "tiny_training"])
 
 
-def write_data(folder: Path, *, utterances: int = 24, seconds: float | None = None) -> None:
-    """A data directory of noise, with texts; utterances of 0.3 to 0.6 s, or all of `seconds`."""
+def write_data(folder: Path, *, utterances: int = 24, seconds: float | None = None, speakers: int = 1) -> None:
+    """A data directory of noise, with texts: 0.3 to 0.6 s or all of `seconds`; mixtures of several speakers."""
     generator = np.random.default_rng(0)
-    tables: dict[str, list[str]] = {"wav.scp": [], "spk1.scp": [], "text_spk1": [], "utt2num_samples": []}
+    tables: dict[str, list[str]] = defaultdict(list)
     for k in range(utterances):
         samples = int(RATE * (seconds or generator.uniform(0.3, 0.6)))
-        clean = 0.1 * generator.standard_normal(samples)
-        for name, signal in (("spk1", clean), ("wav", clean + 0.05 * generator.standard_normal(samples))):
+        signals = {f"spk{n + 1}": 0.1 * generator.standard_normal(samples) for n in range(speakers)}
+        signals["wav"] = sum(signals.values()) + 0.05 * generator.standard_normal(samples)
+        for name, signal in signals.items():
             path = folder / name / f"utt{k:02d}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, signal, RATE)
             tables[f"{name}.scp"].append(f"utt{k:02d} {path}")
-        tables["text_spk1"].append(f"utt{k:02d} {' '.join(generator.choice(['one', 'two'], 2))}")
+        for n in range(speakers):
+            tables[f"text_spk{n + 1}"].append(f"utt{k:02d} {' '.join(generator.choice(['one', 'two'], 2))}")
         tables["utt2num_samples"].append(f"utt{k:02d} {samples}")
     for name, lines in tables.items():
         (folder / name).write_text("\n".join(lines) + "\n")
@@ -111,11 +114,14 @@ def command(config: dict, data: Path, out: Path) -> list[str]:
     out.mkdir(parents=True, exist_ok=True)
     (out / "train.yaml").write_text(yaml.safe_dump(config))
     is_joint, is_head = "enh_separator" in config, "separator" not in config and "enh_separator" not in config
-    named = {"speech" if is_joint else "speech_mix": "wav.scp,{},sound", "speech_ref1": "spk1.scp,{},sound"}
+    separator = config.get("enh_separator_conf" if is_joint else "separator_conf", {})
+    speakers = range(1, 1 + separator.get("num_spk", 1))
+    named = {"speech" if is_joint else "speech_mix": "wav.scp,{},sound"}
+    named |= {f"speech_ref{n}": f"spk{n}.scp,{{}},sound" for n in speakers}
     arguments = ["--config", str(out / "train.yaml"), "--output_dir", str(out), "--ngpu", "0", "--resume", "true"]
     if is_joint:
-        named["text_spk1"] = "text_spk1,{},text"
-        arguments += ["--text_name", "text_spk1"]
+        named |= {f"text_spk{n}": f"text_spk{n},{{}},text" for n in speakers}
+        arguments += ["--text_name", *(f"text_spk{n}" for n in speakers)]
     if is_head:
         named = {"speech": "spk1.scp,{},sound", "text": "text_spk1,{},text"}
     for part in ("train", "valid"):

@@ -34,6 +34,9 @@ class FrozenSSLFrontend(AbsFrontend):
         Yang et al., "SUPERB", Interspeech 2021, section 3 (featurizer).
     """
 
+    # An utterance in a padded batch has the features it has alone.
+    length_aware = True
+
     def __init__(
         self,
         upstream: Mapping[str, Any] | None = None,

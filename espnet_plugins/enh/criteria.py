@@ -6,11 +6,14 @@ ESPnet hands criteria a padded batch and no lengths; SI-SNR, spectral distances 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from espnet2.enh.loss.criterions.abs_loss import AbsEnhLoss
 from espnet2.enh.loss.criterions.tf_domain import FrequencyDomainDPCL, FrequencyDomainLoss
 from espnet2.enh.loss.criterions.time_domain import TimeDomainLoss
+
+from espnet_plugins.enh.unpadded import count_frames
 
 
 class PerUtterance(TimeDomainLoss):
@@ -135,9 +138,4 @@ def adapt(criterion: AbsEnhLoss, encoder: torch.nn.Module) -> AbsEnhLoss:
     if not criterion.compute_on_mask:
         return PerUtterance(criterion, encoder)
 
-    def frames(lengths: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            silence = torch.zeros(len(lengths), int(lengths.max()), device=lengths.device)
-            return encoder(silence, lengths)[1]
-
-    return PerUtteranceMask(criterion, frames)
+    return PerUtteranceMask(criterion, partial(count_frames, encoder))

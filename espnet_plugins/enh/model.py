@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from espnet2.enh.espnet_model import ESPnetEnhancementModel
 
+from espnet_plugins.checks import check_choice, check_mapping
 from espnet_plugins.enh.criteria import PerUtterance, PerUtteranceMask, adapt
 from espnet_plugins.enh.lengths import level, mask_padding
+from espnet_plugins.enh.unpadded import ignore_padding as respect_lengths
 from espnet_plugins.enh.wrappers import InheritPermutation, SortedEstimates
+
+_OWN_OPTIONS = ("ignore_padding",)
+
+
+def split_options(key: str, conf: Mapping[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tell this model's options from those of ESPnet's.
+
+    Args:
+        key: What the options are called in the YAML.
+        conf: The options of both.
+
+    Returns:
+        ESPnet's, and those of :meth:`LengthAwareEnhancementModel.from_stock`.
+
+    Raises:
+        ValueError: For an unknown key or a value that is not accepted.
+
+    Example:
+        >>> split_options("model_conf", {"normalize_variance": True, "ignore_padding": False})
+        ({'normalize_variance': True}, {'ignore_padding': False})
+    """
+    stock = inspect.signature(ESPnetEnhancementModel).parameters
+    accepted = [name for name in stock if stock[name].default is not inspect.Parameter.empty]
+    given = check_mapping(key, conf, (*accepted, *_OWN_OPTIONS))
+    own = {
+        name: check_choice(f"{key}: {name}", given.pop(name), (True, False)) for name in _OWN_OPTIONS if name in given
+    }
+    return given, own
 
 
 class LengthAwareEnhancementModel(ESPnetEnhancementModel):
-    """ESPnet's enhancement model, with each utterance's own length respected by every loss.
+    """ESPnet's enhancement model, with each utterance's own length respected by every part and every loss.
 
     Args:
         As ESPnetEnhancementModel. Built by from_stock() from the one that ESPnet's task makes.
@@ -21,11 +55,13 @@ class LengthAwareEnhancementModel(ESPnetEnhancementModel):
     sorted_estimates: SortedEstimates
 
     @classmethod
-    def from_stock(cls, model: ESPnetEnhancementModel) -> LengthAwareEnhancementModel:
+    def from_stock(cls, model: ESPnetEnhancementModel, *, ignore_padding: bool = True) -> LengthAwareEnhancementModel:
         """Turn a model built by ESPnet's task into this class, in place.
 
         Args:
             model: What EnhancementTask.build_model() returned.
+            ignore_padding: Enhance each utterance of a padded batch as alone, see
+                :func:`~espnet_plugins.enh.unpadded.ignore_padding`; False leaves the parts as ESPnet has them.
 
         Returns:
             The same object, now of this class.
@@ -33,12 +69,23 @@ class LengthAwareEnhancementModel(ESPnetEnhancementModel):
         # ESPnet's task names its model class in the middle of build_model(); a change of class keeps the
         # modules, their names and so every checkpoint as they are.
         model.__class__ = cls
+        if ignore_padding:
+            respect_lengths(model.encoder)
+            respect_lengths(model.separator)
+            respect_lengths(model.decoder, encoder=model.encoder)
         for wrapper in model.loss_wrappers or []:
             if not isinstance(wrapper, InheritPermutation):
                 wrapper.criterion = adapt(wrapper.criterion, model.encoder)
         model.last_stats = {}
         model.sorted_estimates = SortedEstimates()
         return model
+
+    def forward(self, speech_mix, speech_mix_lengths=None, **batch):
+        """Compute the loss of a batch, padded or of chunks of one length, in the training of a front-end alone."""
+        if speech_mix_lengths is not None:
+            # ESPnet takes the signal's variance before it calls forward_enhance().
+            speech_mix = mask_padding(speech_mix, speech_mix_lengths)
+        return super().forward(speech_mix, speech_mix_lengths, **batch)
 
     def forward_enhance(self, speech_mix, speech_lengths, additional=None, fs=None):
         """Enhance a padded batch; the estimates are zero behind each utterance's end.
@@ -47,6 +94,7 @@ class LengthAwareEnhancementModel(ESPnetEnhancementModel):
         front-end alone, over the padding too, and neither in joint training nor in recognition. Normalising twice
         changes nothing.
         """
+        speech_mix = mask_padding(speech_mix, speech_lengths)
         scale = self._scale(speech_mix, speech_lengths)
         if scale is not None:
             speech_mix = speech_mix / scale

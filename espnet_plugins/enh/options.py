@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 from espnet2.tasks import enh
 
-from espnet_plugins.checks import check_mapping
+from espnet_plugins.checks import check_conf, check_mapping
 
 _KEYS = ("name", "conf", "wrapper", "wrapper_conf")
 
@@ -61,28 +60,3 @@ def _check_name(key: str, name: Any, accepted: Collection[str]) -> str:
     if not isinstance(name, str) or name not in accepted:
         raise ValueError(f"{key}: {name!r} is not accepted; give one of {', '.join(sorted(accepted))}")
     return name
-
-
-def check_conf(key: str, conf: Any, cls: type | None, *, taken: Collection[str] = ()) -> dict[str, Any]:
-    """Check the options of a class against its constructor.
-
-    Args:
-        key: What the options are called in the YAML.
-        conf: A mapping; None is an empty one.
-        cls: The class; one that takes any keyword checks its options itself.
-        taken: Arguments that are not options.
-
-    Returns:
-        The options.
-
-    Raises:
-        ValueError: For an unknown key, naming the accepted ones.
-    """
-    parameters = {} if cls is None else dict(inspect.signature(cls).parameters)
-    for name in taken:
-        parameters.pop(name, None)
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
-        if conf is not None and not isinstance(conf, Mapping):
-            raise ValueError(f"{key}: {conf!r} must be a mapping")
-        return dict(conf or {})
-    return check_mapping(key, conf, parameters)

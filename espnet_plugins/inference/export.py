@@ -13,6 +13,7 @@ import torch
 import yaml
 from espnet2.tasks.enh import EnhancementTask
 
+from espnet_plugins.enh.model import split_options
 from espnet_plugins.inference.experiment import Experiment, find_experiment, front_end_settings, front_end_weights
 from espnet_plugins.register import FRONTENDS, SEPARATORS
 from espnet_plugins.weights import read_weights
@@ -55,14 +56,16 @@ def export_model(
         if settings["separator"] in SEPARATORS:
             left_out.append(f"the front-end: separator {settings['separator']!r} is this package's")
         else:
+            settings["model_conf"], _ = split_options("model_conf", settings["model_conf"])
             full = {**EnhancementTask.get_default_config(), **settings}
             folders.append(write_model(out / "enh", full, front_end_weights(experiment)))
     if experiment.kind != "enh":
         frontend = experiment.settings.get("frontend")
         if frontend in FRONTENDS:
             left_out.append(
-                f"the recogniser: stock ESPnet has no class for front-end {frontend!r}; decode with "
-                "espnet_plugins.bin.asr_inference or recognize (why: docs/objectives.md)"
+                f"the recogniser: stock ESPnet has no class for front-end {frontend!r}, none that gives the weighted "
+                "sum of an SSL model's layers without s3prl; decode with espnet_plugins.bin.asr_inference or recognize "
+                "(class by class: docs/objectives.md)"
             )
         elif experiment.kind == "joint" and left_out:
             left_out.append("the joint model, for its separator")
@@ -77,7 +80,8 @@ def _write_recogniser(experiment: Experiment, out: Path) -> Path:
     settings = dict(experiment.settings)
     if experiment.kind == "joint":
         # The weights of the losses are options of this package's model; the criteria matter in training alone.
-        settings.update(enh_criterions=None, model_conf={"calc_enh_loss": False})
+        stock_conf, _ = split_options("enh_model_conf", settings.get("enh_model_conf"))
+        settings.update(enh_criterions=None, enh_model_conf=stock_conf, model_conf={"calc_enh_loss": False})
     tokens = settings.get("token_list")
     if isinstance(tokens, str):
         settings["token_list"] = Path(tokens).read_text(encoding="utf-8").split("\n")[:-1]

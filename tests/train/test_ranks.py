@@ -13,9 +13,9 @@ from espnet_plugins.tasks import JointTask
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Four utterances of one length: two ranks take two each, and the front-end's norm sees no padding."""
+    """Four utterances of four lengths, of which two ranks take two each."""
     folder = tmp_path_factory.mktemp("data")
-    tiny_training.write_data(folder, utterances=4, seconds=0.5)
+    tiny_training.write_data(folder, utterances=4)
     return folder
 
 
