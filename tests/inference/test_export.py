@@ -111,6 +111,6 @@ def test_espnet_still_has_no_front_end_for_it():
     with pytest.raises(KeyError):
         get_activation("gelu")
     with torch.random.fork_rng():
-        encoder = TorchAudioHuBERTPretrainEncoder(finetuning=True, num_classes=3, **TINY).eval()
+        encoder = TorchAudioHuBERTPretrainEncoder(input_size=1, finetuning=True, num_classes=3, **TINY).eval()
     hidden, lengths, _ = encoder(torch.zeros(1, 16000), torch.tensor([16000]))
     assert hidden.shape == (1, int(lengths), TINY["encoder_embed_dim"])  # one hidden state

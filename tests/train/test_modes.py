@@ -17,7 +17,7 @@ def data(tmp_path_factory):
 
 def train(config, data, out):
     process = tiny_training.start(tiny_training.command(config, data, out), out)
-    process.join(240)
+    process.join(600)
     log = (out / "train.log").read_text()
     assert process.exitcode == 0, log[-3000:]
     return log
