@@ -20,6 +20,7 @@ from espnet2.utils.get_default_kwargs import get_default_kwargs
 
 import espnet_plugins.register  # noqa: F401  (fills ESPnet's tables before a task reads them)
 from espnet_plugins.asr.errors import greedy_error_rates
+from espnet_plugins.asr.ordering import accept_any_order
 from espnet_plugins.checks import check_classes, check_conf, check_mapping, check_number
 from espnet_plugins.enh.model import LengthAwareEnhancementModel, split_options
 from espnet_plugins.enh.options import check_criteria
@@ -196,6 +197,7 @@ class JointTask(OneDNNOption, CheckedLoading, EnhS2TTask):
         enh_model = LengthAwareEnhancementModel.from_stock(stock.enh_model, **own_enh)
         if own_enh.get("ignore_padding", True):
             ignore_padding(stock.s2t_model.frontend)
+        accept_any_order(stock.s2t_model.encoder)
         return drop_in_training_only(JointModel(enh_model, stock.s2t_model, **own))
 
 

@@ -6,6 +6,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from espnet_plugins.tasks import EnhTask, JointTask
+from espnet_plugins.train import checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def train(config, data, out):
 
 def assert_reported(log, out, *names):
     """Each name is in the log, in tensorboard and in the reporter of the checkpoint, for training and validation."""
-    reported = torch.load(out / "checkpoint.pth", weights_only=True)["reporter"]["stats"][1]
+    reported = checkpoint.read(out / checkpoint.LATEST)["reporter"]["stats"][1]
     for part in ("train", "valid"):
         events = EventAccumulator(str(out / "tensorboard" / part)).Reload()
         for name in names:
