@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from espnet2.enh.separator.abs_separator import AbsSeparator
 
+from espnet_plugins.checks import check_conf
 from espnet_plugins.enh.demucs import Demucs
-from espnet_plugins.enh.options import check_conf
 
 
 class DemucsSeparator(AbsSeparator):
@@ -32,6 +32,9 @@ class DemucsSeparator(AbsSeparator):
     Source:
         Defossez, Synnaeve, Adi, "Real Time Speech Enhancement in the Waveform Domain", Interspeech 2020, section 2.
     """
+
+    # One pass over a padded batch gives each utterance what it gives it alone.
+    length_aware = True
 
     def __init__(self, input_dim: int, num_spk: int = 1, **options: Any):
         super().__init__()
