@@ -47,9 +47,11 @@ asr_inference.main([*common, "--output_dir", out + "/asr", "--enh_s2t_task", "tr
 
 def test_stock_espnet_decodes_what_is_exported(make_upstream, tmp_path, speech, capsys):
     upstream = {"model": "local", "checkpoint": str(make_upstream())}
-    save_experiment(joint_settings(upstream, criterion="ssl_soft_dtw", asr_weight=0.5), tmp_path / "ssl")
-    # The criteria are this package's, the recogniser's front-end is ESPnet's.
-    save_experiment(joint_settings(upstream, frontend="default", enh_weight=2.0), tmp_path / "stock")
+    # Options, criteria and weights of this package, which ESPnet would refuse.
+    own = {"enh_model_conf": {"ignore_padding": True}}
+    save_experiment({**joint_settings(upstream, criterion="ssl_soft_dtw", asr_weight=0.5), **own}, tmp_path / "ssl")
+    # The recogniser's front-end is ESPnet's.
+    save_experiment({**joint_settings(upstream, frontend="default", enh_weight=2.0), **own}, tmp_path / "stock")
     export.main([str(tmp_path / "ssl"), "--out", str(tmp_path / "exported")])
     printed = capsys.readouterr().out
     assert "left out: the recogniser: stock ESPnet has no class for front-end 'frozen_ssl'" in printed
@@ -73,7 +75,6 @@ def test_the_exported_configuration_names_nothing_of_this_package(joint_folder, 
     export.main([str(joint_folder), "--out", str(tmp_path)])
     settings = yaml.safe_load((tmp_path / "enh" / "config.yaml").read_text())
     assert settings["criterions"] is None
-    assert "ignore_padding" not in settings["model_conf"]
     assert "espnet_plugins" not in str(settings)
     weights = torch.load(tmp_path / "enh" / "model.pth", weights_only=True)
     joint = torch.load(joint_folder / "model.pth", weights_only=True)
