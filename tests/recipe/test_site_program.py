@@ -1,5 +1,6 @@
 """A site's own program with Kaldi's calling convention, by one variable: --cmd_backend /site/utils/queue.pl"""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -49,8 +50,8 @@ def run(tmp_path):
 def test_the_recipe_runs_through_it(run, tmp_path):
     result = run("--stop_stage", "1", "--ngpu", "2")
     assert result.returncode == 0, result.stderr
-    assert (tmp_path / "downloads" / "VoiceBank-DEMAND").exists() or list((tmp_path / "downloads").iterdir())
-    assert "[stage 1]" in (tmp_path / "expdir" / "jobs" / "corpora.1.log").read_text()
+    log = (tmp_path / "expdir" / "jobs" / "corpora.1.log").read_text()
+    assert re.search(r"\[stage 1\] mix_test .*: done in", log)
     called = (tmp_path / "called").read_text().split()
     assert called[called.index("--mem") + 1] == "8G"
     assert "--gpu" not in called
