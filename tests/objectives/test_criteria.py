@@ -8,8 +8,7 @@ from espnet2.enh.loss.criterions.time_domain import TimeDomainLoss
 from espnet2.enh.loss.wrappers.fixed_order import FixedOrderSolver
 from espnet2.enh.loss.wrappers.pit_solver import PITSolver
 
-from espnet_plugins.objectives import SSL_CRITERIA as CRITERIA
-from espnet_plugins.objectives import SSLCriterion
+from espnet_plugins.objectives import CRITERIA, SSLCriterion
 from espnet_plugins.ssl import get_shared_upstream, share_passes
 
 
@@ -54,10 +53,9 @@ def test_nothing_of_the_upstream_is_in_the_criterion(criterion, pair):
 
 
 def test_training_mode_changes_nothing(criterion, pair):
-    torch.manual_seed(0)
-    one = criterion.train()(*pair)
-    torch.manual_seed(0)
-    other = criterion.eval()(*pair)
+    with torch.no_grad():  # so that the objective draws the same each time, but dropout would not
+        one = criterion.train()(*pair)
+        other = criterion.eval()(*pair)
     assert torch.equal(one, other)  # dropout 0.1 and layer drop 0.5 of the upstream would differ
 
 
