@@ -53,7 +53,7 @@ def test_every_step_and_the_table_of_the_paper(tmp_path):
         "clean speech, no front-end",
         "noisy, no front-end",
         "SE front-end, not fine-tuned",
-        "ssl_soft_dtw_se (2 seeds)",
+        "SSL-SoftDTW, front-end alone (2 seeds)",
     ]
     for row in rows:
         assert len(re.findall(r"\|\d+\.\d", row)) == 6
