@@ -29,7 +29,8 @@ def make_stages(root, monkeypatch, published, preset):
     for name in ("VOICEBANK_DEMAND", "LIBRISPEECH", "WHAM_NOISE", "LIBRIMIX_METADATA", "LIBRIMIX", "DEMAND", "FSDD"):
         monkeypatch.delenv(name, raising=False)
     # A folder called like this must not be taken for that of noisy files.
-    stages = Stages(root, monkeypatch, extends=preset, corpora={}, registry=str(published[1]), vocabulary=25)
+    settings = {"corpora": {}, "registry": str(published[1]), "vocabulary": 25, "heads": ["asr"]}
+    stages = Stages(root, monkeypatch, extends=preset, **settings)
     return stages
 
 
