@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from espnet_plugins.analysis.probe import ProbeResult
 from espnet_plugins.bin import probe
@@ -61,6 +62,25 @@ def test_a_directory_of_hugging_face(sounds, tmp_path):
     probe.main([str(tmp_path / "model"), str(sounds), "--out", str(out), "--seconds", "0.5", "--utterances", "4"])
     result = ProbeResult.read(out / "probe.json")
     assert (result.utterances, list(result.layers)) == (4, [0, 1])
+
+
+def test_a_moved_reference_brings_the_code_into_the_gradient(make_upstream):
+    """The recipe's objectives: an aligned reference cancels a code, a moved one does not."""
+    generator = torch.Generator().manual_seed(0)
+    rhythm = torch.sin(torch.arange(16000) / 800).clamp(min=0)
+    utterances = [0.1 * rhythm * torch.randn(16000, generator=generator) for _ in range(12)]
+    found = {}
+    for positions in ("none", "conv_sinusoidal"):
+        upstream = {"model": "local", "checkpoint": str(make_upstream(positions=positions))}
+        result = probe.probe_waveforms(upstream, utterances, seconds=1.0, gradient_layers=[-1])
+        found[positions] = {name: share.value for name, share in result.layers[3].gradients.items()}
+    assert abs(found["none"]["ssl_mse"]) < 0.02
+    assert abs(found["none"]["ssl_mse_pad"]) < 0.02
+    # An alignment begins and ends at the corners, whatever the frames.
+    assert abs(found["none"]["ssl_soft_dtw"]) < 0.05
+    assert abs(found["conv_sinusoidal"]["ssl_mse"]) < 0.05
+    assert found["conv_sinusoidal"]["ssl_mse_pad"] > 0.5
+    assert found["conv_sinusoidal"]["ssl_soft_dtw"] > 0.5
 
 
 @pytest.mark.parametrize(
