@@ -25,7 +25,7 @@ from espnet_plugins.analysis.probe.measure import Objective, probe
 from espnet_plugins.analysis.quality import spread
 from espnet_plugins.inference.audio import duration, read, resample
 from espnet_plugins.inference.files import find_audio
-from espnet_plugins.objectives import CRITERIA, SSLCriterion
+from espnet_plugins.objectives import SSL_CRITERIA, SSLCriterion
 from espnet_plugins.ssl import get_shared_upstream
 from espnet_plugins.ssl.spec import resolve_layers
 
@@ -94,7 +94,7 @@ def probe_waveforms(
         "sample_rate": model.sample_rate,
     }
     objectives = {
-        layer: {name: make_objective(criterion(layer=layer, **options)) for name, criterion in CRITERIA.items()}
+        layer: {name: make_objective(criterion(layer=layer, **options)) for name, criterion in SSL_CRITERIA.items()}
         for layer in chosen
     }
     return probe(

@@ -13,7 +13,7 @@ from espnet_plugins.analysis.probe.decomposition import Vectors
 from espnet_plugins.analysis.probe.figure import plot_probe
 from espnet_plugins.analysis.probe.measure import probe
 from espnet_plugins.analysis.probe.rings import draw_turns, turn
-from espnet_plugins.objectives import CRITERIA
+from espnet_plugins.objectives import SSL_CRITERIA
 from espnet_plugins.ssl import build_upstream
 
 DIM, FRAMES = 8, 12
@@ -144,7 +144,7 @@ def test_objectives_of_the_library_meet_the_same_draws_for_every_utterance(make_
     upstream = {"model": "local", "checkpoint": str(path)}
     generator = torch.Generator().manual_seed(0)
     utterances = [0.1 * torch.randn(16000, generator=generator) for _ in range(6)]
-    criterion = CRITERIA["ssl_mse_pad"](upstream=upstream)
+    criterion = SSL_CRITERIA["ssl_mse_pad"](upstream=upstream)
     seen = []
 
     def loss(reference, frames, lengths):
