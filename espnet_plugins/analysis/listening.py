@@ -50,6 +50,8 @@ class Example:
         condition: Noise and SNR.
         reference: What was said.
         versions: Clean and noisy speech, and every system's output.
+        alignment: Picture of the soft alignment of an estimate with its reference at another speed; empty for none.
+        aligned: Whose estimate that is.
     """
 
     dataset: str
@@ -57,6 +59,8 @@ class Example:
     condition: str
     reference: str
     versions: list[Version]
+    alignment: str = ""
+    aligned: str = ""
 
 
 def choose_examples(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from espnet_plugins.analysis.alignment import alignment_picture
 from espnet_plugins.analysis.content import Content
 from espnet_plugins.analysis.cost import Cost
 from espnet_plugins.analysis.curves import Curve
@@ -96,7 +97,8 @@ def example():
         make_version("noisy", signal, 16000, reference="one two three", hypothesis="one four <b>"),
         make_version("se", signal, 16000, reference="one two three", hypothesis=""),
     ]
-    return Example("test_seen", "spk0_000", "babble_2.5dB", "one two three", versions)
+    picture = alignment_picture(np.eye(25, 28))
+    return Example("test_seen", "spk0_000", "babble_2.5dB", "one two three", versions, picture, "se")
 
 
 @pytest.fixture(scope="session")

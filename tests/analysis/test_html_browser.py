@@ -108,7 +108,7 @@ def test_audio_plays_one_at_a_time(visit):
 def test_pictures_have_content(visit):
     tab = visit()
     tab.locator("#listening").scroll_into_view_if_needed()
-    tab.wait_for_function("[...document.images].every(image => image.complete && image.naturalHeight === 128)")
+    tab.wait_for_function("[...document.images].every(image => image.complete && image.naturalHeight >= 128)")
     drawing = tab.locator("#figure-curves svg")
     shades = np.asarray(Image.open(BytesIO(drawing.screenshot())).convert("L"))
     assert shades.std() > 5

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shlex
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
+from espnet_plugins.analysis.alignment import alignment_picture, speed_alignment
 from espnet_plugins.analysis.archive import SUFFIX, read_archive, write_archive
 from espnet_plugins.analysis.comparisons import noisy_sets
 from espnet_plugins.analysis.content import Content
@@ -28,6 +30,7 @@ from local.config import Recipe, Run, add_common_arguments, add_run_arguments, r
 from local.cost import measure_cost
 from local.decode import System, enhance_step, head_folder, systems
 from local.kaldi_dir import read_table
+from local.pretrain import upstream_options, upstream_step
 from local.probe import probe_step, run_probe
 from local.score import SetScoring, load_audio, scorings_from_args
 from local.steps import RecipeError, Step, atomic_path, run_main
@@ -56,11 +59,12 @@ def report_step(recipe: Recipe, scorings: Sequence[SetScoring], runs: Sequence[R
     return Step("report", stage=STAGE, out=recipe.expdir, inputs=inputs, outputs=outputs)
 
 
-def make_examples(recipe: Recipe, scores: Scores, compared: Sequence[System]) -> list[Example]:
+def make_examples(recipe: Recipe, scores: Scores, compared: Sequence[System], *, subject: str | None) -> list[Example]:
     """Prepare the utterances to listen to: those on which the enhancing systems differ most.
 
-    Of a configuration with several seeds the first is heard.
+    Of a configuration with several seeds the first is heard. The soft alignment is that of `subject`.
     """
+    aligned = group_seeds(scores).get(subject or "", [""])[0]
     firsts = {seeds[0]: name for name, seeds in group_seeds(scores).items()}
     enhancing = [s for s in compared if s.name in firsts and s.front_end != "none"]
     lists = {
@@ -82,7 +86,12 @@ def make_examples(recipe: Recipe, scores: Scores, compared: Sequence[System]) ->
             )
             for system, place in places.items()
         ]
-        examples.append(Example(name, utt, fields.condition, fields.reference, versions))
+        example = Example(name, utt, fields.condition, fields.reference, versions)
+        if aligned in places and upstream_step(recipe).done.exists():
+            pair = [load_audio(place)[0] for place in (places["clean"], places[aligned])]
+            picture = alignment_picture(speed_alignment(*pair, upstream=upstream_options(recipe)))
+            example = dataclasses.replace(example, alignment=picture, aligned=label(firsts[aligned]))
+        examples.append(example)
     return examples
 
 
@@ -122,7 +131,9 @@ def write_report(
         save_curves(content, tmp)
     pages = {
         "RESULTS.md": render_results(content),
-        "report.html": render_report(content, examples=make_examples(recipe, content.scores, compared)),
+        "report.html": render_report(
+            content, examples=make_examples(recipe, content.scores, compared, subject=content.subject)
+        ),
     }
     for name, text in pages.items():
         with atomic_path(recipe.expdir / name) as tmp:
