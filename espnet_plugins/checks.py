@@ -80,13 +80,20 @@ def check_conf(key: str, conf: Any, cls: type | None, *, taken: Collection[str] 
     return check_mapping(key, conf, parameters)
 
 
-def check_classes(choices: Iterable[Any], settings: Any, *, taken: Collection[str] = ()) -> None:
+def check_classes(
+    choices: Iterable[Any],
+    settings: Any,
+    *,
+    taken: Collection[str] = (),
+    kept: Mapping[str, Collection[str]] | None = None,
+) -> None:
     """Check the options of every class that a configuration chooses from ESPnet's tables.
 
     Args:
         choices: ESPnet's tables of classes.
         settings: Holds `NAME` and `NAME_conf` for each table's name.
         taken: Arguments that are not options.
+        kept: By a table's name, those of them that are options of its classes all the same.
 
     Raises:
         ValueError: For an unknown key, naming the accepted ones.
@@ -95,4 +102,5 @@ def check_classes(choices: Iterable[Any], settings: Any, *, taken: Collection[st
         name = getattr(settings, choice.name, None)
         if name in choice.classes:
             conf = getattr(settings, f"{choice.name}_conf", None)
-            check_conf(f"{choice.name}: {name}: {choice.name}_conf", conf, choice.get_class(name), taken=taken)
+            given = set(taken) - set((kept or {}).get(choice.name, ()))
+            check_conf(f"{choice.name}: {name}: {choice.name}_conf", conf, choice.get_class(name), taken=given)

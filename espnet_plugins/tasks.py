@@ -158,6 +158,8 @@ _GIVEN = (
     *("encoder", "separator", "decoder", "mask_module", "loss_wrappers"),
     *("frontend", "specaug", "normalize", "preencoder", "postencoder", "ctc", "joint_network"),
 )
+# ESPnet does not tell a preencoder the size of its input.
+_KEPT = {"preencoder": ["input_size"], "asr_preencoder": ["input_size"]}
 
 
 class EnhTask(CheckedLoading, EnhancementTask):
@@ -168,7 +170,7 @@ class EnhTask(CheckedLoading, EnhancementTask):
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetEnhancementModel:
         """Build ESPnet's model, then make it aware of lengths."""
-        check_classes(cls.class_choices_list, args, taken=_GIVEN)
+        check_classes(cls.class_choices_list, args, taken=_GIVEN, kept=_KEPT)
         criteria = check_criteria("criterions", getattr(args, "criterions", None))
         stock_conf, own = split_options("model_conf", args.model_conf)
         args = argparse.Namespace(**{**vars(args), "criterions": criteria, "model_conf": stock_conf})
@@ -188,7 +190,7 @@ class JointTask(OneDNNOption, CheckedLoading, EnhS2TTask):
         stock_options = get_default_kwargs(ESPnetEnhS2TModel).items()
         chosen = {key: value for key, value in args.model_conf.items() if (key, value) not in stock_options}
         own = check_mapping("model_conf", chosen, cls.own_options)
-        check_classes(cls.class_choices_list, args, taken=_GIVEN)
+        check_classes(cls.class_choices_list, args, taken=_GIVEN, kept=_KEPT)
         check_conf("asr_model_conf", args.asr_model_conf, ESPnetASRModel, taken=_GIVEN)
         criteria = check_criteria("enh_criterions", args.enh_criterions)
         stock_conf, own_enh = split_options("enh_model_conf", args.enh_model_conf)
@@ -209,7 +211,7 @@ class RecognitionTask(CheckedLoading, ASRTask):
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:
         """Check the options of all parts, then build ESPnet's model; its dropout keeps to training."""
-        check_classes(cls.class_choices_list, args, taken=_GIVEN)
+        check_classes(cls.class_choices_list, args, taken=_GIVEN, kept=_KEPT)
         return drop_in_training_only(super().build_model(args))
 
 

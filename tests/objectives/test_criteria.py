@@ -8,14 +8,14 @@ from espnet2.enh.loss.criterions.time_domain import TimeDomainLoss
 from espnet2.enh.loss.wrappers.fixed_order import FixedOrderSolver
 from espnet2.enh.loss.wrappers.pit_solver import PITSolver
 
-from espnet_plugins.objectives import CRITERIA, SSLCriterion
+from espnet_plugins.objectives import SSL_CRITERIA, SSLCriterion
 from espnet_plugins.ssl import get_shared_upstream, share_passes
 
 
-@pytest.fixture(params=CRITERIA)
+@pytest.fixture(params=SSL_CRITERIA)
 def criterion(request, make_upstream):
     checkpoint = make_upstream()
-    return CRITERIA[request.param](upstream={"model": "local", "checkpoint": str(checkpoint)})
+    return SSL_CRITERIA[request.param](upstream={"model": "local", "checkpoint": str(checkpoint)})
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def passes(criterion):
 
 def test_only_used_criteria_read_weights(make_upstream):
     checkpoint = make_upstream(encoder_num_layers=2)
-    criteria = [cls(upstream={"model": "local", "checkpoint": str(checkpoint)}) for cls in CRITERIA.values()]
+    criteria = [cls(upstream={"model": "local", "checkpoint": str(checkpoint)}) for cls in SSL_CRITERIA.values()]
     backbones = {id(criterion.upstream.backbone) for criterion in criteria}
     assert len(backbones) == 1
     assert not criteria[0].upstream.backbone.loaded

@@ -49,12 +49,12 @@ def test_directories_default_to_the_presets_name():
 def test_runs_are_objectives_times_seeds():
     runs = runs_from_args(parse("--objectives", "ssl_mse si_snr", "--seeds", "0,1", "--finetune", "se"))
     assert [run.name for run in runs] == [
-        "ssl_mse_se_seed0",
-        "ssl_mse_se_seed1",
         "si_snr_se_seed0",
         "si_snr_se_seed1",
+        "ssl_mse_se_seed0",
+        "ssl_mse_se_seed1",
     ]
-    assert runs[0] == Run("ssl_mse", "se", 0)
+    assert runs[0] == Run("si_snr", "se", 0)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_runs_are_objectives_times_seeds():
     [
         (
             ["--objectives", "mse"],
-            "unknown objective 'mse': choose from multi_condition, asr_only, mimic, si_snr, ssl_mse",
+            "unknown objective 'mse': choose from multi_condition, asr_only, si_snr, mimic, ssl_mse",
         ),
         (["--finetune", "all"], "unknown --finetune 'all': choose from joint, se"),
         (["--objectives", "asr_only", "--finetune", "se"], "which --finetune joint has"),
