@@ -38,9 +38,9 @@ def get_shared_upstream(
         FileNotFoundError: as :func:`~espnet_plugins.ssl.build_upstream`.
 
     Example:
-        >>> a = get_shared_upstream("hubert_base", pretrained=False)
-        >>> b = get_shared_upstream("hubert_base", pretrained=False, layers="all")
-        >>> a is get_shared_upstream("hubert_base", pretrained=False), a.backbone is b.backbone
+        >>> a = get_shared_upstream("wavlm_large", pretrained=False)
+        >>> b = get_shared_upstream("wavlm_large", pretrained=False, layers="all")
+        >>> a is get_shared_upstream("wavlm_large", pretrained=False), a.backbone is b.backbone
         (True, True)
         >>> a.backbone.loaded
         False

@@ -112,11 +112,20 @@ def _run(table: np.ndarray, work: Any, *args: Any) -> None:
     """Let as many threads as torch may use draw strips until none is left."""
     cells = int(table[:, kernels.STEPS].sum()) * kernels.LANES
     threads = min(torch.get_num_threads(), len(table), 1 + cells // _CELLS_PER_THREAD) if _MAY_WAIT else 1
-    helpers = [_threads().submit(work, *args) for _ in range(threads - 1)]
+    # A pool forgets a task only when its thread next has the interpreter, or gets to a cancelled one: until then the
+    # matrices would be kept.
+    tasks = [[args] for _ in range(threads - 1)]
+    helpers = [_threads().submit(_work_off, work, task) for task in tasks]
     work(*args)
-    for helper in helpers:
-        if not helper.cancel():
+    for helper, task in zip(helpers, tasks, strict=True):
+        if helper.cancel():
+            task.clear()
+        else:
             helper.result()
+
+
+def _work_off(work: Any, task: list[tuple]) -> None:
+    work(*task.pop())
 
 
 def _threads() -> ThreadPoolExecutor:
