@@ -36,6 +36,7 @@ def test_the_report_shows_the_probe(monkeypatch, capsys, experiment):
     result = ProbeResult.read(expdir / "probe" / "probe.json")
     # Eight utterances of a second.
     assert (result.utterances, result.frames) == (8, 50)
+    assert str(expdir) not in result.upstream
     assert sorted(result.layers[3].gradients) == ["ssl_mse", "ssl_mse_pad", "ssl_soft_dtw"]
     assert not result.layers[0].gradients
     text, page = (expdir / "RESULTS.md").read_text(), (expdir / "report.html").read_text()

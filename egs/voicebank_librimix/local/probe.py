@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 
 import numpy as np
 
@@ -44,7 +45,11 @@ def probe_development_set(recipe: Recipe, step: Step) -> None:
     chosen = utterances[: options.pop("utterances")]
     options["seconds"] = min(options["seconds"], len(chosen[-1]) / _RATE)
     waveforms = [torch.from_numpy(utterance) for utterance in chosen]
-    write_result(probe_waveforms(upstream_options(recipe), waveforms, **options), step.out)
+    upstream = upstream_options(recipe)
+    result = probe_waveforms(upstream, waveforms, **options)
+    # The result is published: its own name for a model made here is a path of this machine.
+    name = f"SSL model of preset {recipe.name}" if upstream["model"] == "local" else upstream["model"]
+    write_result(dataclasses.replace(result, upstream=name), step.out)
 
 
 def run_probe(recipe: Recipe) -> ProbeResult | None:
