@@ -38,6 +38,7 @@ import yaml
 
 import espnet_plugins.tasks as tasks
 from espnet_plugins.analysis.environment import describe_environment
+from espnet_plugins.atomic import write_text
 from espnet_plugins.objectives import SSLSoftDTW
 from espnet_plugins.ssl import get_shared_upstream
 
@@ -307,11 +308,8 @@ def to_markdown(summary: dict[str, Any], settings: dict[str, Any], environment: 
 
 def write(out: Path, markdown: str, content: dict[str, Any]) -> None:
     """Write joint_step.md and joint_step.json, each as a whole."""
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in (("joint_step.md", markdown), ("joint_step.json", json.dumps(content, indent=1) + "\n")):
-        temporary = out / f".{name}.{os.getpid()}.tmp"
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, out / name)
+    write_text(out / "joint_step.md", markdown)
+    write_text(out / "joint_step.json", json.dumps(content, indent=1) + "\n")
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from espnet_plugins.analysis.probe import Layer, ProbeResult
 from espnet_plugins.analysis.scores import Scores, group_seeds, read_scores
 from espnet_plugins.analysis.statistics import Interval, mean_and_deviation
 from espnet_plugins.analysis.tables import Table, datasets, mean_cell
+from espnet_plugins.atomic import atomic_path
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "egs" / "voicebank_librimix"
@@ -208,12 +209,8 @@ def write(variants: Sequence[Variant], out: Path, *, command: str) -> None:
         "positions.png": lambda path: plot(variants).savefig(path, format="png", dpi=150),
     }
     for name, writer in writers.items():
-        temporary = out / f".{name}.{os.getpid()}.tmp"
-        try:
+        with atomic_path(out / name) as temporary:
             writer(temporary)
-            os.replace(temporary, out / name)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def get_parser() -> argparse.ArgumentParser:

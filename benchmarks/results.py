@@ -11,7 +11,6 @@ What a person says about the results stands in results/reading.md.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from espnet_plugins.analysis.plots import save_curves
 from espnet_plugins.analysis.probe.figure import plot_probe
 from espnet_plugins.analysis.publication import picture_name, read_archives, results_document, with_table
 from espnet_plugins.analysis.scores import ScoreError
+from espnet_plugins.atomic import atomic_path, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 # The table of this experiment stands in README.md.
@@ -31,9 +31,8 @@ def adopt(experiment: Path) -> None:
     source = experiment / f"results{SUFFIX}"
     read_archive(source)
     target = ROOT / "results" / f"{experiment.resolve().name}{SUFFIX}"
-    target.parent.mkdir(exist_ok=True)
-    shutil.copyfile(source, target.with_suffix(".tmp"))
-    os.replace(target.with_suffix(".tmp"), target)
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
     print(f"{target}: {target.stat().st_size / 1e6:.2f} MB")
 
 
@@ -56,8 +55,7 @@ def main() -> None:
         for experiment in args.adopt:
             adopt(experiment)
         for path, text in pages().items():
-            path.with_suffix(".tmp").write_text(text, encoding="utf-8")
-            os.replace(path.with_suffix(".tmp"), path)
+            write_text(path, text)
             print(path)
         for name, content in read_archives(ROOT / "results").items():
             if content.curves:

@@ -38,6 +38,7 @@ from soft_dtw_systems import Problem, make_problem, make_recursion, make_systems
 
 from espnet_plugins.analysis.environment import describe_environment
 from espnet_plugins.analysis.tables import Table
+from espnet_plugins.atomic import write_text
 
 FULL, MIXED = "8x750x768", "8x750x768:mixed"
 SHAPES = {
@@ -207,21 +208,14 @@ def main() -> None:
     described = [f"{key}: {value}" for key, value in environment.items()]
     print("\n".join(described))
     if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
         content = {
             "environment": environment,
             "options": {key: value for key, value in vars(args).items() if key != "out"},
             "rows": rows,
         }
-        _write(args.out / "soft_dtw.json", json.dumps(content, indent=1) + "\n")
+        write_text(args.out / "soft_dtw.json", json.dumps(content, indent=1) + "\n")
         lists = ["\n".join(f"- {text}" for text in texts) for texts in (notes, described)]
-        _write(args.out / "soft_dtw.md", "\n\n".join([result.markdown(), *filter(None, lists)]) + "\n")
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+        write_text(args.out / "soft_dtw.md", "\n\n".join([result.markdown(), *filter(None, lists)]) + "\n")
 
 
 if __name__ == "__main__":

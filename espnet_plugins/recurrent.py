@@ -1,7 +1,8 @@
-"""ESPnet's recurrent encoders without dropout where there is none to be.
+"""ESPnet's recurrent encoders without dropout where there is none to be, and for utterances in any order.
 
 ESPnet 202511 drops activations between the layers of an encoder with projections (`RNNP`) in evaluation mode, too:
-its `F.dropout` is not told the mode. Recognition would be at random, and worse.
+its `F.dropout` is not told the mode. Recognition would be at random, and worse. And its encoders want the longest
+utterance first, which those of several speakers, one speaker after the other, are not.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import TypeVar
 
 import torch
 from espnet.nets.pytorch_backend.rnn.encoders import RNNP
+from espnet2.asr.encoder.rnn_encoder import RNNEncoder
+from espnet2.asr.encoder.vgg_rnn_encoder import VGGRNNEncoder
 
 Model = TypeVar("Model", bound=torch.nn.Module)
 
@@ -38,3 +41,34 @@ def drop_in_training_only(model: Model) -> Model:
 
 def _set_dropout(module: RNNP, inputs: tuple, *, rate: float) -> None:
     module.dropout = rate if module.training else 0.0
+
+
+class _AnyOrder(torch.nn.Module):
+    """Sorts the utterances on the way in and puts them back on the way out."""
+
+    def forward(self, xs_pad, ilens, prev_states=None):
+        """As the encoder; the states of a batch that had to be sorted are not given, nobody asks for them."""
+        order = torch.argsort(ilens, descending=True, stable=True)
+        if prev_states is not None or torch.equal(order, torch.arange(len(order), device=order.device)):
+            return super().forward(xs_pad, ilens, prev_states)
+        frames, lengths, _ = super().forward(xs_pad[order], ilens[order])
+        back = torch.argsort(order)
+        return frames[back], lengths[back], None
+
+
+def accept_any_order(encoder: torch.nn.Module) -> None:
+    """Let a recogniser's encoder take utterances in any order, in place; names of parameters stay.
+
+    Args:
+        encoder: Any; only ESPnet's recurrent ones are changed.
+
+    Example:
+        >>> encoder = RNNEncoder(4, hidden_size=4, output_size=4, num_layers=1, dropout=0.0)
+        >>> accept_any_order(encoder)
+        >>> encoder(torch.zeros(2, 20, 4), torch.tensor([12, 20]))[1].tolist()
+        [6, 10]
+    """
+    if isinstance(encoder, (RNNEncoder, VGGRNNEncoder)) and not isinstance(encoder, _AnyOrder):
+        # A change of class keeps modules, parameters and their names.
+        kind: type = type(encoder)
+        encoder.__class__ = type(kind.__name__, (_AnyOrder, kind), {})

@@ -20,12 +20,11 @@ from espnet2.utils.get_default_kwargs import get_default_kwargs
 
 import espnet_plugins.register  # noqa: F401  (fills ESPnet's tables before a task reads them)
 from espnet_plugins.asr.errors import greedy_error_rates
-from espnet_plugins.asr.ordering import accept_any_order
 from espnet_plugins.checks import check_classes, check_conf, check_mapping, check_number
 from espnet_plugins.enh.model import LengthAwareEnhancementModel, split_options
 from espnet_plugins.enh.options import check_criteria
 from espnet_plugins.enh.unpadded import ignore_padding
-from espnet_plugins.recurrent import drop_in_training_only
+from espnet_plugins.recurrent import accept_any_order, drop_in_training_only
 from espnet_plugins.ssl import share_passes
 from espnet_plugins.train.onednn import OneDNNOption
 from espnet_plugins.train.trainer import ResumableTrainer

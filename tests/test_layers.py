@@ -9,24 +9,25 @@ PACKAGE = Path(__file__).resolve().parents[1] / "espnet_plugins"
 # Room -> the rooms of this package it may import.
 ALLOWED = {
     "soft_dtw": set(),
-    "ssl": set(),
+    "ssl": {"atomic"},
     "perturb": set(),
+    "atomic": set(),
     "checks": set(),
     "weights": set(),
     "recurrent": set(),
     "objectives": {"soft_dtw", "ssl", "perturb", "checks", "weights", "recurrent"},
     "asr": {"ssl", "checks"},
     "enh": {"checks"},
-    "train": set(),
+    "train": {"atomic"},
     "pretrain": {"ssl"},
     "register": {"objectives", "asr", "enh", "pretrain"},
     "tasks": {"register", "ssl", "asr", "enh", "train", "checks", "weights", "recurrent"},
-    "inference": {"tasks", "register", "enh", "checks", "weights"},
-    "bin": {"tasks", "register", "ssl", "asr", "enh", "train", "inference", "objectives", "analysis"},
+    "inference": {"tasks", "register", "enh", "atomic", "checks", "weights"},
+    "bin": {"tasks", "register", "ssl", "asr", "enh", "train", "inference", "objectives", "analysis", "atomic"},
     "analysis": {"soft_dtw", "ssl", "perturb"},
 }
 # Rooms that must not know ESPnet.
-WITHOUT_ESPNET = ("soft_dtw", "ssl", "perturb", "analysis", "checks", "weights")
+WITHOUT_ESPNET = ("soft_dtw", "ssl", "perturb", "analysis", "atomic", "checks", "weights")
 
 
 def imports_of(path):

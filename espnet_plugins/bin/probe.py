@@ -23,6 +23,7 @@ from espnet_plugins.analysis.probe import ProbeResult
 from espnet_plugins.analysis.probe.figure import plot_probe
 from espnet_plugins.analysis.probe.measure import Objective, probe
 from espnet_plugins.analysis.quality import spread
+from espnet_plugins.atomic import atomic_path
 from espnet_plugins.inference.audio import duration, read, resample
 from espnet_plugins.inference.files import find_audio
 from espnet_plugins.objectives import SSL_CRITERIA, SSLCriterion
@@ -111,7 +112,6 @@ def probe_waveforms(
 
 def write_result(result: ProbeResult, out: Path) -> None:
     """Write the numbers, the table and the figure into ``out``; each file is whole or not there."""
-    out.mkdir(parents=True, exist_ok=True)
     text = f"{result.table().markdown()}\n\n{result.upstream}. {result.caption()}\n"
     writers: dict[str, Callable[[Path], object]] = {
         "probe.json": result.write,
@@ -119,12 +119,8 @@ def write_result(result: ProbeResult, out: Path) -> None:
         "probe.png": lambda path: plot_probe(result).savefig(path, format="png", dpi=150),
     }
     for name, write in writers.items():
-        temporary = out / f".{name}.{os.getpid()}.tmp"
-        try:
+        with atomic_path(out / name) as temporary:
             write(temporary)
-            os.replace(temporary, out / name)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def get_parser() -> argparse.ArgumentParser:

@@ -12,9 +12,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from espnet_plugins.atomic import write_text
 from espnet_plugins.inference import Recognizer, command_line
 from espnet_plugins.inference.audio import read
-from espnet_plugins.inference.files import Job, find_jobs, run_jobs, write_text
+from espnet_plugins.inference.files import Job, find_jobs, run_jobs
 
 
 def get_parser() -> argparse.ArgumentParser:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
+
+from espnet_plugins.atomic import atomic_path
 
 FORMATS = {"wav": "FLOAT", "flac": "PCM_24"}
 
@@ -95,10 +96,5 @@ def read(path: Path) -> tuple[np.ndarray, int]:
 def write(path: Path, waveform: np.ndarray, rate: int) -> None:
     """Write a file, as a whole or not at all; its name's ending, one of FORMATS, says how."""
     kind = path.suffix.removeprefix(".")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with atomic_path(path) as temporary:
         soundfile.write(str(temporary), waveform, rate, format=kind.upper(), subtype=FORMATS[kind])
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -13,6 +11,7 @@ import torch
 import yaml
 from espnet2.tasks.enh import EnhancementTask
 
+from espnet_plugins.atomic import atomic_path
 from espnet_plugins.enh.model import split_options
 from espnet_plugins.inference.experiment import Experiment, find_experiment, front_end_settings, front_end_weights
 from espnet_plugins.register import FRONTENDS, SEPARATORS
@@ -114,18 +113,12 @@ def write_model(
     Returns:
         `folder`.
     """
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
+    with atomic_path(folder) as temporary:
+        temporary.mkdir()
         (temporary / "config.yaml").write_text(
             yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True), encoding="utf-8"
         )
         torch.save(dict(weights), temporary / "model.pth")
         for name, content in (files or {}).items():
             (temporary / name).write_bytes(content)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder

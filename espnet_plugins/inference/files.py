@@ -13,6 +13,7 @@ from typing import Any
 import soundfile
 from tqdm import tqdm
 
+from espnet_plugins.atomic import write_text
 from espnet_plugins.inference.audio import duration
 
 _STATE = ".settings.json"
@@ -119,17 +120,6 @@ def check_settings(out: Path, settings: Mapping[str, Any]) -> None:
 def forget_settings(out: Path) -> None:
     """Let any settings follow in a folder whose results are to be overwritten."""
     (out / _STATE).unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file as a whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def run_jobs(jobs: Sequence[Job], work: Callable[[Job], None], *, overwrite: bool = False) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import yaml
 
-from espnet_plugins.recurrent import drop_in_training_only
+from espnet_plugins.recurrent import accept_any_order, drop_in_training_only
 from espnet_plugins.weights import load_weights, read_weights
 
 OUTPUTS = ("encoder", "logits")
@@ -46,8 +46,9 @@ class FrozenRecogniser:
             ValueError: When the weights do not fit the configuration, or it has no CTC layer.
         """
         if self._model is None:
-            # A resumed training builds it at another point: its random numbers must not depend on that.
-            with torch.random.fork_rng(devices=[]):
+            # A resumed training builds it at another point: its random numbers must not depend on that. And weights
+            # made in inference mode could not be differentiated through later.
+            with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
                 self._model = self._build()
         return self._model.to(device)
 
@@ -59,6 +60,7 @@ class FrozenRecogniser:
         load_weights(model, read_weights(self.weights), where=str(self.weights))
         if getattr(model, "ctc", None) is None:
             raise ValueError(f"{self.config}: the recogniser has no CTC layer, whose input is compared")
+        accept_any_order(model.encoder)
         drop_in_training_only(model).eval().requires_grad_(False)
         for module in model.modules():
             if isinstance(module, torch.nn.RNNBase):
@@ -82,13 +84,6 @@ class FrozenRecogniser:
         model = self.model(waveform.device)
         if lengths is None:
             lengths = torch.full((len(waveform),), waveform.shape[1], device=waveform.device)
-        if bool((lengths.diff() > 0).any()):
-            # ESPnet's recurrent encoder wants the longest first. Batches of a training come so, and are passed on as
-            # they are: a copy would not share the upstream's pass with the recogniser that is trained.
-            order = lengths.argsort(descending=True)
-            frames, frame_lengths = self(waveform[order], lengths[order], output=output)
-            back = order.argsort()
-            return frames[back], frame_lengths[back]
         frames, frame_lengths = model.encode(waveform, lengths)
         frames = frames[0] if isinstance(frames, tuple) else frames
         if output == "logits":

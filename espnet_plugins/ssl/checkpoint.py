@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import torch
 
+from espnet_plugins.atomic import atomic_path
 from espnet_plugins.ssl.positions import OPTIONS, set_positions
 
 FORMAT = "espnet_plugins.upstream/1"
@@ -69,13 +69,8 @@ def save_upstream(
         "normalize_waveform": bool(normalize_waveform),
         "sample_rate": int(sample_rate),
     }
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
+    with atomic_path(Path(path)) as temporary:
         torch.save(content, temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_upstream(path: str | PathLike[str]) -> dict[str, Any]:

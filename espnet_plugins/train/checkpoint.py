@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from espnet_plugins.atomic import atomic_path
+
 LATEST = "checkpoint.pth"
 PREVIOUS = "checkpoint.previous.pth"
 # What ESPnet's reporter keeps beside plain numbers.
@@ -148,9 +150,8 @@ def atomic_saves(*, observe: Callable[[Any], None] = lambda states: None):
         if not isinstance(f, (str, os.PathLike)):
             return save(obj, f, *args, **kwargs)
         target = Path(f)
-        tmp = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-        try:
-            with tmp.open("wb") as stream:
+        with atomic_path(target) as temporary:
+            with temporary.open("wb") as stream:
                 save(obj, stream, *args, **kwargs)
                 stream.flush()
                 # Without it a machine that loses power may keep the new name and not the content.
@@ -159,9 +160,6 @@ def atomic_saves(*, observe: Callable[[Any], None] = lambda states: None):
                 observe(obj)
                 if target.exists():
                     os.replace(target, target.with_name(PREVIOUS))
-            os.replace(tmp, target)
-        finally:
-            tmp.unlink(missing_ok=True)
 
     torch.save = save_atomically
     try:

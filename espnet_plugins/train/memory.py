@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 from pathlib import Path
 
 import torch
+
+from espnet_plugins.atomic import write_text
 
 FILE = "peak_memory.json"
 
@@ -33,6 +34,4 @@ def record_peak_memory(folder: Path) -> None:
     if path.exists():
         earlier = json.loads(path.read_text(encoding="utf-8"))
         peaks = {name: max(value, earlier.get(name, 0)) for name, value in peaks.items()}
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(peaks) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, json.dumps(peaks) + "\n")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from espnet_plugins.atomic import remove
 from local.audio import RATE, read, resample, rms, to_pcm16, write
 from local.custom import OPTIONAL, REQUIRED
 from local.kaldi_dir import DataError
@@ -19,7 +20,7 @@ from local.mini.grammar import DIGITS
 from local.mini.noises import SEEN, UNSEEN
 from local.mixing import FLOOR_DB, LEVEL_DB, Mixing, conditions, decibels, mix, named_rng
 from local.parallel import parallel_map
-from local.steps import OptionError, log, remove
+from local.steps import OptionError, log
 
 # Raised with every change that gives other audio for the same settings.
 VERSION = 3

@@ -12,10 +12,11 @@ from typing import BinaryIO
 import kaldiio
 import numpy as np
 
+from espnet_plugins.atomic import remove
 from local.audio import RATE, AudioError, read, resample, to_pcm16
 from local.kaldi_dir import Utterance
 from local.parallel import parallel_map
-from local.steps import atomic_path, remove
+from local.steps import atomic_path
 
 # Utterances per archive: few files, yet enough shares for all processes.
 _MOST_PER_ARCHIVE = 1000

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from scipy.signal import resample_poly
 
+from espnet_plugins.atomic import remove
 from local.audio import RATE, read, resample, write
 from local.kaldi_dir import DataError
 from local.librispeech import transcript
 from local.parallel import parallel_map
-from local.steps import OptionError, RecipeError, atomic_path, remove
+from local.steps import OptionError, RecipeError, atomic_path
 
 TYPES = ("mix_clean", "mix_both", "mix_single")
 MODES = ("max", "min")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from espnet_plugins.atomic import remove
 from local.audio import RATE, read, resample, rms, to_pcm16
 from local.mini.environments import record_environments
 from local.mini.grammar import sentences
@@ -22,7 +23,7 @@ from local.mini.speech import Recording, record, small_talk
 from local.mini.voices import DEV_VOICES, MORE_TRAIN_VOICES, TEST_VOICES, TRAIN_VOICES, Prompt, Voice
 from local.mixing import Mixing, conditions, cut, decibels, load_recording, mix, named_rng
 from local.parallel import parallel_map
-from local.steps import log, remove
+from local.steps import log
 
 VOICEBANK_RATE = 48000
 # Raised with every change that gives other audio or texts for the same settings.

@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from espnet_plugins.atomic import remove
 from local.audio import RATE, inspect, read, write
 from local.demand import SEEN, UNSEEN
 from local.kaldi_dir import DataError, Utterance
 from local.librispeech import files, transcript
 from local.mixing import decibels
 from local.parallel import parallel_map
-from local.steps import OptionError, atomic_path, remove
+from local.steps import OptionError, atomic_path
 
 SNRS = (20.0, 10.0, 5.0)
 KINDS = {"seen": SEEN, "unseen": UNSEEN}

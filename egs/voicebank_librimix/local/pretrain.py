@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet_plugins.atomic import remove
 from local.config import Recipe, add_common_arguments, add_resume_argument, resume_from_args
 from local.espnet import HUBERT_DATA, merged_config, training_command
 from local.jobs import Job, run_jobs
-from local.steps import RecipeError, Step, atomic_path, log, remove, run_main
+from local.steps import RecipeError, Step, atomic_path, log, run_main
 
 STAGE = 2
 _RECEPTIVE_FIELD = 400

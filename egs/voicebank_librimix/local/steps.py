@@ -5,14 +5,14 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from espnet_plugins import atomic
 
 # Files up to this size are compared by content, larger ones by size and time of change.
 _HASHED_BYTES = 64 * 2**20
@@ -62,28 +62,11 @@ def atomic_path(path: Path):
         >>> target.read_text()
         'one line'
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.parent / f".{path.name}.{os.getpid()}.tmp"
-    remove(tmp)
     try:
-        yield tmp
-        if tmp.is_dir():
-            remove(path)
-        os.replace(tmp, path)
+        with atomic.atomic_path(path) as tmp:
+            yield tmp
     except OSError as error:
-        remove(tmp)
         raise RecipeError(f"cannot write {path}: {error.strerror or error}") from error
-    except BaseException:
-        remove(tmp)
-        raise
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a directory tree; nothing happens where there is none."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _digest(value: Any) -> str:
@@ -287,10 +270,10 @@ class Step:
         for target in [*targets, self.done, self._started]:
             if self.keep_previous and target in targets and target.exists():
                 previous = target.with_name(target.name + ".previous")
-                remove(previous)
+                atomic.remove(previous)
                 target.rename(previous)
             else:
-                remove(target)
+                atomic.remove(target)
 
     @staticmethod
     def _read(path: Path) -> dict[str, Any] | None:

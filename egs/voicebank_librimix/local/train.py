@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from espnet_plugins.atomic import remove
 from local.config import (
     HEADS,
     Recipe,
@@ -24,7 +25,7 @@ from local.espnet import ASR_DATA, ENH_DATA, JOINT_DATA, merged_config, training
 from local.jobs import Job, run_jobs
 from local.phones import phones_step
 from local.pretrain import upstream_options, upstream_step
-from local.steps import OptionError, RecipeError, Step, atomic_path, log, remove, run_main
+from local.steps import OptionError, RecipeError, Step, atomic_path, log, run_main
 from local.tokens import CHARACTERS
 
 # What a training leaves, for the stages behind it.

@@ -16,7 +16,8 @@ from typing import IO
 
 from tqdm import tqdm
 
-from local.steps import RecipeError, remove
+from espnet_plugins.atomic import remove
+from local.steps import RecipeError
 
 
 class ArchiveError(RecipeError):
