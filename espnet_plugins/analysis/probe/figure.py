@@ -61,6 +61,7 @@ def plot_probe(result: ProbeResult) -> Figure:
         axes.set_xlabel(f"{title[:-1]}s of layer")
         axes.set_ylabel("share that follows position (%)")
         axes.set_xticks(list(result.layers))
+        axes.set_xlim(min(result.layers) - 0.5, max(result.layers) + 0.5)
         axes.axhline(0, color="#7a8288", linewidth=0.8)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
