@@ -40,6 +40,7 @@ def write_archive(content: Content, path: Path) -> None:
         "environment": dict(content.environment),
         "systems": list(content.scores),
         "sets": _sets(content.scores),
+        "heads": {head: _sets(scores) for head, scores in content.heads.items()},
         "measure": content.measure,
         "curves": {name: _curve(curve) for name, curve in content.curves.items()},
         "costs": {name: dataclasses.asdict(cost) for name, cost in content.costs.items()},
@@ -75,6 +76,7 @@ def read_archive(path: Path) -> Content:
             costs={name: Cost(**cost) for name, cost in stored["costs"].items()},
             settings=stored["settings"],
             probe=ProbeResult.from_json(stored["probe"]) if stored["probe"] else None,
+            heads={head: _scores(stored["systems"], sets) for head, sets in stored.get("heads", {}).items()},
         )
     except ScoreError:
         raise

@@ -12,6 +12,7 @@ from espnet_plugins.analysis.cost import Cost
 from espnet_plugins.analysis.curves import Curve
 from espnet_plugins.analysis.differences import difference_table
 from espnet_plugins.analysis.names import REFERENCE_SYSTEMS, SUBJECT
+from espnet_plugins.analysis.paper_table import paper_table
 from espnet_plugins.analysis.probe import ProbeResult
 from espnet_plugins.analysis.scores import Scores, group_seeds
 from espnet_plugins.analysis.tables import Table
@@ -30,6 +31,7 @@ class Content:
         costs: System -> what it cost; may be empty.
         probe: What the positional probe of the SSL model found.
         settings: Configuration -> settings of its training, without the seed; may be empty.
+        heads: Further recogniser, "pr" for that of phones -> scores of the same systems on the same sets; may be empty.
     """
 
     title: str
@@ -40,6 +42,7 @@ class Content:
     costs: Mapping[str, Cost] = dataclasses.field(default_factory=dict)
     probe: ProbeResult | None = None
     settings: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    heads: Mapping[str, Scores] = dataclasses.field(default_factory=dict)
 
     @property
     def comparable(self) -> bool:
@@ -64,6 +67,11 @@ class Content:
     def pooled(self) -> Scores:
         """The scores, with the noisy sets together as one more set."""
         return with_pooled(self.scores)
+
+    @cached_property
+    def by_head(self) -> Table:
+        """The error rates of several recognisers side by side, as in the paper; empty with one."""
+        return paper_table({"asr": self.scores, **self.heads}) if self.heads else Table([], [])
 
     @cached_property
     def rates(self) -> Table:

@@ -32,13 +32,14 @@ def read_archives(folder: Path) -> dict[str, Content]:
         groups.setdefault(name.partition("_")[0], {})[name] = read_archive(path)
     if not groups:
         raise ScoreError(f"no archives of scores in {folder}")
-    return {name: _as_one(name, members) for name, members in groups.items()}
+    return dict(_as_one(name, members) for name, members in groups.items())
 
 
-def _as_one(name: str, members: Mapping[str, Content]) -> Content:
+def _as_one(name: str, members: Mapping[str, Content]) -> tuple[str, Content]:
     if len(members) == 1:
-        return next(iter(members.values()))
-    return join_rotation(members, title=f"Results of preset {name}, {len(members)} choices of test speakers")
+        return next(iter(members.items()))
+    title = f"Results of preset {name}, {len(members)} choices of test speakers"
+    return name, join_rotation(members, title=title)
 
 
 def picture_name(name: str, what: str = "curves") -> str:

@@ -37,6 +37,12 @@ def render_results(content: Content, *, picture: str = "curves.png", probe_pictu
         "With the 95 % interval of a bootstrap over utterances and seeds (10,000 resamples; Bisani and Ney 2004):",
         content.rates.markdown(),
     ]
+    if content.by_head.rows:
+        parts += [
+            "## Words and phones",
+            content.by_head.markdown(),
+            "Error rates (%) of the recognisers of words (WER) and of phones (PER) behind the same front-end.",
+        ]
     if content.differences.rows:
         parts += [
             "## Differences in word error rate",

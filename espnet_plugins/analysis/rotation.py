@@ -10,7 +10,9 @@ import numpy as np
 from espnet_plugins.analysis.content import Content
 from espnet_plugins.analysis.cost import Cost
 from espnet_plugins.analysis.curves import Curve
-from espnet_plugins.analysis.scores import ScoreError, SetScore
+from espnet_plugins.analysis.scores import ScoreError, Scores, SetScore
+
+_PARTS = ("scores", "heads")
 
 
 def join_rotation(contents: Mapping[str, Content], *, title: str) -> Content:
@@ -31,27 +33,36 @@ def join_rotation(contents: Mapping[str, Content], *, title: str) -> Content:
     """
     first, *others = contents
     for name in others:
-        same = contents[name].scores.keys() == contents[first].scores.keys()
+        same = all(getattr(contents[name], part).keys() == getattr(contents[first], part).keys() for part in _PARTS)
         if not same or any(contents[name].scores[s].keys() != d.keys() for s, d in contents[first].scores.items()):
-            raise ScoreError(f"{name} has other systems or test sets than {first}: score the same ones in both")
-    scores = {
-        system: {dataset: _join_sets(contents, system, dataset) for dataset in sets}
-        for system, sets in contents[first].scores.items()
-    }
+            raise ScoreError(
+                f"{name} has other systems, test sets or recognisers than {first}: score the same ones in both"
+            )
     last = list(contents.values())[-1]
     return Content(
         title=title,
-        scores=scores,
+        scores=_join_scores({name: content.scores for name, content in contents.items()}),
         environment=last.environment,
         curves={name: _join_curves([c.curves[name] for c in contents.values()]) for name in contents[first].curves},
         measure=contents[first].measure,
         costs={name: _mean_cost([c.costs[name] for c in contents.values()]) for name in contents[first].costs},
         settings=last.settings,
+        heads={
+            head: _join_scores({name: c.heads[head] for name, c in contents.items()}) for head in contents[first].heads
+        },
     )
 
 
-def _join_sets(contents: Mapping[str, Content], system: str, dataset: str) -> SetScore:
-    parts = {name: content.scores[system][dataset] for name, content in contents.items()}
+def _join_scores(parts: Mapping[str, Scores]) -> Scores:
+    """Set by set and system by system, as the first experiment has them."""
+    return {
+        system: {dataset: _join_sets(parts, system, dataset) for dataset in sets}
+        for system, sets in next(iter(parts.values())).items()
+    }
+
+
+def _join_sets(scores: Mapping[str, Scores], system: str, dataset: str) -> SetScore:
+    parts = {name: by_system[system][dataset] for name, by_system in scores.items()}
     utterances = {f"{name}/{utt}": s for name, part in parts.items() for utt, s in part.utterances.items()}
     reasons = {f"{name}/{utt}": why for name, part in parts.items() for utt, why in part.unscorable.items()}
     return SetScore(system, dataset, utterances, reasons)

@@ -56,6 +56,24 @@ def test_what_is_read_gives_the_same_text(tmp_path, content):
     assert (tmp_path / "again.json.xz").read_bytes() == (tmp_path / "mini.json.xz").read_bytes()
 
 
+def test_phone_errors_stand_beside_word_errors(tmp_path, content):
+    both = dataclasses.replace(content, heads={"pr": content.scores})
+    for name in ("paper_mini", "digits", "digits_george"):
+        write_archive(both, tmp_path / f"{name}.json.xz")
+    contents = read_archives(tmp_path)
+    assert list(contents) == ["digits", "paper_mini"]
+    for name, found in contents.items():
+        assert found.heads["pr"] == found.scores, name
+        header, *rows = re.findall(r"^\|.*$", render_results(found).split("## Words and phones")[1], flags=re.MULTILINE)
+        assert header.startswith("|system|test_seen WER|test_seen PER|")
+        noisy = next(row for row in rows if row.startswith("|noisy")).split("|")[2:-1]
+        assert noisy[::2] == noisy[1::2], "the same scores, as words and as phones"
+    assert "Words and phones" not in render_results(content)
+    write_archive(content, tmp_path / "digits_george.json.xz")
+    with pytest.raises(ScoreError, match="digits_george has other systems, test sets or recognisers than digits"):
+        read_archives(tmp_path)
+
+
 @pytest.mark.parametrize("broken", [b"", b"text", None])
 def test_a_broken_archive_is_named(tmp_path, broken):
     path = tmp_path / "mini.json.xz"
@@ -92,7 +110,7 @@ def test_speakers_whose_systems_differ_are_not_joined(tmp_path, content):
     write_archive(content, tmp_path / "digits.json.xz")
     fewer = {name: sets for name, sets in content.scores.items() if name != "se"}
     write_archive(dataclasses.replace(content, scores=fewer), tmp_path / "digits_george.json.xz")
-    with pytest.raises(ScoreError, match="digits_george has other systems or test sets than digits"):
+    with pytest.raises(ScoreError, match="digits_george has other systems, test sets or recognisers than digits"):
         read_archives(tmp_path)
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from espnet_plugins.analysis.alignment import alignment_picture, speed_alignment
@@ -103,7 +103,7 @@ def training_settings(recipe: Recipe, runs: Sequence[Run]) -> dict[str, dict[str
 
 def write_report(
     recipe: Recipe,
-    scores: Scores,
+    by_head: Mapping[str, Scores],
     runs: Sequence[Run],
     compared: Sequence[System],
     *,
@@ -115,7 +115,8 @@ def write_report(
     curves, measure = merge_curves(tables)
     measured = Content(
         title=f"Results of preset {recipe.name}",
-        scores=scores,
+        scores=by_head["asr"],
+        heads={head: scores for head, scores in by_head.items() if head != "asr"},
         environment=describe_environment(command, date=time.strftime("%F %T %Z")),
         curves=curves,
         measure=measure,
@@ -130,6 +131,7 @@ def write_report(
     with atomic_path(recipe.expdir / "curves.png") as tmp:
         save_curves(content, tmp)
     pages = {
+        **({PAPER_TABLE: f"{content.by_head.markdown()}\n"} if content.heads else {}),
         "RESULTS.md": render_results(content),
         "report.html": render_report(
             content, examples=make_examples(recipe, content.scores, compared, subject=content.subject)
@@ -158,20 +160,13 @@ def main() -> None:
             head: read_scores(recipe.expdir / head_folder("score", head), systems=names, datasets=recipe.preset["test"])
             for head in recipe.preset["heads"]
         }
-        scores, compared, table = by_head["asr"], systems(recipe, runs), paper_table(by_head)
-
-        def write() -> None:
-            write_report(recipe, scores, runs, compared, probe=probe, command=args.command)
-            if len(by_head) > 1:
-                with atomic_path(recipe.expdir / PAPER_TABLE) as tmp:
-                    tmp.write_text(f"{table.markdown()}\n", encoding="utf-8")
-
-        step.run(write)
+        compared, table = systems(recipe, runs), paper_table(by_head)
+        step.run(lambda: write_report(recipe, by_head, runs, compared, probe=probe, command=args.command))
     except ScoreError as error:
         raise RecipeError(str(error)) from error
     if len(by_head) > 1:
         print("\nWord and phone error rates (%), mean and standard deviation over seeds\n" + table.plain())
-    print("\nWord error rate (%)\n" + word_error_summary(scores).plain())
+    print("\nWord error rate (%)\n" + word_error_summary(by_head["asr"]).plain())
     print(f"\nTables: {recipe.expdir / 'RESULTS.md'}\nReport: {recipe.expdir / 'report.html'}")
 
 
