@@ -18,10 +18,10 @@ import dataclasses
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -36,6 +36,10 @@ from espnet_plugins.atomic import atomic_path
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "egs" / "voicebank_librimix"
+sys.path.insert(0, str(RECIPE))
+
+from local.config import deep_merge  # noqa: E402
+
 DESIGN = Path(__file__).with_suffix(".yaml")
 BASELINE, SUBJECT = "ssl_mse", "ssl_soft_dtw"
 _SHARED = ("downloads", "datadir", "dumpdir")
@@ -89,19 +93,8 @@ def make_preset(base: str, variant: str, path: Path) -> None:
     """
     design = yaml.safe_load(DESIGN.read_text(encoding="utf-8"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    preset = {"extends": base, **merge(design["common"], design["variants"][variant])}
+    preset = {"extends": base, **deep_merge(design["common"], design["variants"][variant])}
     path.write_text(yaml.safe_dump(preset, sort_keys=False), encoding="utf-8")
-
-
-def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Merge nested settings; the second wins.
-
-    Example:
-        >>> merge({"a": {"b": 1}}, {"a": {"c": 2}})
-        {'a': {'b': 1, 'c': 2}}
-    """
-    nested = {key for key in base.keys() & over.keys() if isinstance(base[key], dict)}
-    return base | over | {key: merge(base[key], over[key]) for key in nested}
 
 
 def share_front_end(out: Path, expdir: Path) -> None:
