@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "espnet_plugins"
-ROOMS = ("asr", "checks", "enh", "inference", "objectives", "perturb", "register", "ssl", "tasks", "weights")
+ROOMS = (
+    "asr",
+    "checks",
+    "curriculum",
+    "enh",
+    "inference",
+    "objectives",
+    "perturb",
+    "register",
+    "ssl",
+    "tasks",
+    "weights",
+)
 MODULES = [
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
     for path in sorted(PACKAGE.rglob("*.py"))

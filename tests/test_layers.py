@@ -14,11 +14,12 @@ ALLOWED = {
     "atomic": set(),
     "checks": set(),
     "weights": set(),
+    "curriculum": {"checks"},
     "recurrent": set(),
-    "objectives": {"soft_dtw", "ssl", "perturb", "checks", "weights", "recurrent"},
+    "objectives": {"soft_dtw", "ssl", "perturb", "checks", "weights", "recurrent", "curriculum"},
     "asr": {"ssl", "checks"},
-    "enh": {"checks"},
-    "train": {"atomic"},
+    "enh": {"checks", "curriculum"},
+    "train": {"atomic", "curriculum"},
     "pretrain": {"ssl"},
     "register": {"objectives", "asr", "enh", "pretrain"},
     "tasks": {"register", "ssl", "asr", "enh", "train", "checks", "weights", "recurrent"},
@@ -27,7 +28,7 @@ ALLOWED = {
     "analysis": {"soft_dtw", "ssl", "perturb"},
 }
 # Rooms that must not know ESPnet.
-WITHOUT_ESPNET = ("soft_dtw", "ssl", "perturb", "analysis", "atomic", "checks", "weights")
+WITHOUT_ESPNET = ("soft_dtw", "ssl", "perturb", "analysis", "atomic", "checks", "weights", "curriculum")
 
 
 def imports_of(path):

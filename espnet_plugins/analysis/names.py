@@ -20,6 +20,9 @@ OBJECTIVES = {
     "ssl_mse": "SSL-MSE",
     "ssl_mse_pad": "SSL-MSE-PAD",
     "ssl_soft_dtw": "SSL-SoftDTW",
+    "ssl_soft_dtw_layers": "SSL-SoftDTW, several layers",
+    "ssl_soft_dtw_curriculum": "SSL-SoftDTW, curriculum on gamma",
+    "ssl_soft_dtw_pad": "SSL-SoftDTW-PAD",
 }
 # What this project compares with the baselines, and the one that a comparison is about.
 OUR_OBJECTIVES = ("ssl_",)

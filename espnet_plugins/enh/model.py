@@ -10,12 +10,15 @@ import torch
 from espnet2.enh.espnet_model import ESPnetEnhancementModel
 
 from espnet_plugins.checks import check_choice, check_mapping
+from espnet_plugins.curriculum import curricula
 from espnet_plugins.enh.criteria import PerUtterance, PerUtteranceMask, adapt
 from espnet_plugins.enh.lengths import level, mask_padding
 from espnet_plugins.enh.unpadded import ignore_padding as respect_lengths
 from espnet_plugins.enh.wrappers import InheritPermutation, SortedEstimates
 
 _OWN_OPTIONS = ("ignore_padding",)
+# What a training keeps in the state dict for itself: how far the curricula of its criteria are.
+_CURRICULA = "curricula"
 
 
 def split_options(key: str, conf: Mapping[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -42,6 +45,20 @@ def split_options(key: str, conf: Mapping[str, Any] | None) -> tuple[dict[str, A
         name: check_choice(f"{key}: {name}", given.pop(name), (True, False)) for name in _OWN_OPTIONS if name in given
     }
     return given, own
+
+
+def without_curricula(weights: Mapping[str, torch.Tensor], *, prefix: str = "") -> dict[str, torch.Tensor]:
+    """Leave out of a front-end's weights what its training alone needs.
+
+    Args:
+        weights: A state dict.
+        prefix: What stands before the front-end's names in it.
+
+    Example:
+        >>> list(without_curricula({"encoder.weight": torch.ones(1), "curricula.0.done": torch.tensor(3)}))
+        ['encoder.weight']
+    """
+    return {name: value for name, value in weights.items() if not name.startswith(f"{prefix}{_CURRICULA}.")}
 
 
 class LengthAwareEnhancementModel(ESPnetEnhancementModel):
@@ -76,6 +93,11 @@ class LengthAwareEnhancementModel(ESPnetEnhancementModel):
         for wrapper in model.loss_wrappers or []:
             if not isinstance(wrapper, InheritPermutation):
                 wrapper.criterion = adapt(wrapper.criterion, model.encoder)
+        # ESPnet keeps the wrappers in a plain list, whose buffers are in no state dict.
+        found = list(curricula(torch.nn.ModuleList(model.loss_wrappers or [])))
+        if found:
+            model.add_module(_CURRICULA, torch.nn.ModuleList(found))
+        model.register_load_state_dict_pre_hook(_ignore_foreign_curricula)
         model.last_stats = {}
         model.sorted_estimates = SortedEstimates()
         return model
@@ -136,3 +158,10 @@ class LengthAwareEnhancementModel(ESPnetEnhancementModel):
         )
         self.last_stats = {name: value for name, value in stats.items() if name != "loss"}
         return loss, stats, weight, perm
+
+
+def _ignore_foreign_curricula(model, state_dict, prefix, *_) -> None:
+    """Let a model start from the weights of one whose criteria had curricula."""
+    own = model.state_dict(prefix=prefix)
+    for name in state_dict.keys() - without_curricula(state_dict, prefix=prefix).keys() - own.keys():
+        del state_dict[name]

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 import yaml
 
-from espnet_plugins.enh.model import LengthAwareEnhancementModel
+from espnet_plugins.enh.model import LengthAwareEnhancementModel, without_curricula
 from espnet_plugins.tasks import EnhTask
 from espnet_plugins.weights import load_weights, read_weights
 
 _FRONT_END = ("encoder", "separator", "mask_module", "decoder")
-_JOINT_PREFIX = "enh_model."
+JOINT_PREFIX = "enh_model."
 
 
 @dataclass(frozen=True)
@@ -110,11 +110,10 @@ def front_end_settings(experiment: Experiment) -> dict[str, Any]:
 def front_end_weights(experiment: Experiment) -> dict[str, torch.Tensor]:
     """The weights of the front-end alone, under the names of a training of its own."""
     weights = read_weights(experiment.weights)
-    if experiment.kind != "joint":
-        return weights
-    return {
-        name.removeprefix(_JOINT_PREFIX): value for name, value in weights.items() if name.startswith(_JOINT_PREFIX)
-    }
+    if experiment.kind == "joint":
+        own = [name for name in weights if name.startswith(JOINT_PREFIX)]
+        weights = {name.removeprefix(JOINT_PREFIX): weights[name] for name in own}
+    return without_curricula(weights)
 
 
 def load_front_end(experiment: Experiment) -> LengthAwareEnhancementModel:

@@ -12,8 +12,14 @@ import yaml
 from espnet2.tasks.enh import EnhancementTask
 
 from espnet_plugins.atomic import atomic_path
-from espnet_plugins.enh.model import split_options
-from espnet_plugins.inference.experiment import Experiment, find_experiment, front_end_settings, front_end_weights
+from espnet_plugins.enh.model import split_options, without_curricula
+from espnet_plugins.inference.experiment import (
+    JOINT_PREFIX,
+    Experiment,
+    find_experiment,
+    front_end_settings,
+    front_end_weights,
+)
 from espnet_plugins.register import FRONTENDS, SEPARATORS
 from espnet_plugins.weights import read_weights
 
@@ -92,7 +98,8 @@ def _write_recogniser(experiment: Experiment, out: Path) -> Path:
             raise FileNotFoundError(f"sentencepiece model {bpemodel}, named in {experiment.config}: no such file")
         settings["bpemodel"] = str((folder / "bpe.model").resolve())
         files["bpe.model"] = Path(bpemodel).read_bytes()
-    return write_model(folder, settings, read_weights(experiment.weights), files=files)
+    weights = without_curricula(read_weights(experiment.weights), prefix=JOINT_PREFIX)
+    return write_model(folder, settings, weights, files=files)
 
 
 def write_model(

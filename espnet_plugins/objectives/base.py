@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from espnet2.enh.loss.criterions.time_domain import TimeDomainLoss
 from torch.nn.functional import normalize
 
-from espnet_plugins.checks import check_choice, check_keys, check_mapping, check_number
+from espnet_plugins.checks import check_choice, check_keys, check_mapping
 from espnet_plugins.objectives.temporal import TemporalRegulariser
 from espnet_plugins.ssl import Upstream, get_shared_upstream
 from espnet_plugins.ssl.spec import resolve_layers
@@ -125,7 +125,8 @@ class SSLCriterion(FrameCriterion):
     Args:
         upstream: ``model``, ``checkpoint`` and ``pretrained`` of
             :func:`~espnet_plugins.ssl.build_upstream`; HuBERT Base where left out.
-        layer: hidden state to compare, 0..n_layers or negative from the end (-1: the last).
+        layer: hidden state to compare, 0..n_layers or negative from the end (-1: the last); of a list, the value is
+            the mean over its layers, and every layer meets the same perturbation.
         sample_rate: of the waveforms; the upstream's must be the same.
         common: options of :class:`FrameCriterion`.
 
@@ -138,7 +139,7 @@ class SSLCriterion(FrameCriterion):
         self,
         *,
         upstream: Mapping[str, Any] | None = None,
-        layer: int = -1,
+        layer: int | Sequence[int] = -1,
         sample_rate: int = 16000,
         **common: Any,
     ) -> None:
@@ -150,17 +151,34 @@ class SSLCriterion(FrameCriterion):
                 f"{self.default_name}: upstream: {self.upstream.name} takes {self.upstream.sample_rate} Hz, but "
                 f"sample_rate is {sample_rate}; choose an upstream of the data's rate"
             )
-        if not isinstance(layer, int):
-            raise ValueError(f"{self.default_name}: layer: {layer!r} is not accepted; give one whole number")
+        if not isinstance(layer, (int, list, tuple)):
+            raise ValueError(
+                f"{self.default_name}: layer: {layer!r} is not accepted; give one whole number or a list of them"
+            )
         try:
-            resolve_layers(layer, self.upstream.n_layers)
+            self.layers, _ = resolve_layers(layer, self.upstream.n_layers)
         except ValueError as error:
             raise ValueError(f"{self.default_name}: layer: {error}") from error
-        self.layer = layer
+        if len(set(self.layers)) < len(self.layers):
+            raise ValueError(f"{self.default_name}: layer: {layer!r} holds a layer twice; give each once")
+
+    def forward(self, ref: torch.Tensor, inf: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        """Compute the objective of each utterance, the mean over layers; see :meth:`FrameCriterion.forward`."""
+        losses = super().forward(ref, inf, lengths)
+        if len(self.layers) == 1:
+            return losses
+        by_layer = losses.view(len(self.layers), len(ref))
+        self.stats = {name: value.view(len(self.layers), len(ref)).mean(0) for name, value in self.stats.items()}
+        for layer, values in zip(self.layers, by_layer.detach(), strict=True):
+            self.stats[f"{self.name}_layer{layer}"] = values
+        return by_layer.mean(0)
 
     def raw_frames(self, waveform: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """The upstream's hidden states."""
-        return self.upstream(waveform, lengths, layers=self.layer)
+        """The upstream's hidden states; of several layers, the rows of one behind those of the other."""
+        if len(self.layers) == 1:
+            return self.upstream(waveform, lengths, layers=self.layers[0])
+        states, frame_lengths = self.upstream(waveform, lengths, layers=self.layers)
+        return states.flatten(0, 1), frame_lengths.repeat(len(self.layers))
 
 
 def mean_squared_distance(estimate: torch.Tensor, reference: torch.Tensor, frame_lengths: torch.Tensor) -> torch.Tensor:
@@ -171,11 +189,3 @@ def mean_squared_distance(estimate: torch.Tensor, reference: torch.Tensor, frame
 def sample_counts(waveform: torch.Tensor, lengths: torch.Tensor | None) -> list[int]:
     """Samples of each utterance as plain numbers."""
     return [waveform.shape[1]] * len(waveform) if lengths is None else lengths.tolist()
-
-
-def probability_interval(key: str, value: Any) -> tuple[float, float]:
-    """Give [low, high] within 0..1 as two numbers."""
-    if not isinstance(value, (list, tuple)) or len(value) != 2:
-        raise ValueError(f"{key}: {value!r} is not accepted; give [low, high]")
-    low = check_number(key, value[0], low=0, high=1)
-    return low, check_number(key, value[1], low=low, high=1)

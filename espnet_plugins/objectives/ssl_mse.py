@@ -21,8 +21,8 @@ class SSLMSE(SSLCriterion):
 
     Example:
         >>> criterion = SSLMSE(upstream={"model": "hubert_base", "pretrained": False})
-        >>> criterion.name, criterion.layer
-        ('ssl_mse', -1)
+        >>> criterion.name, criterion.layers
+        ('ssl_mse', (12,))
     """
 
     default_name = "ssl_mse"

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 
 from espnet_plugins.checks import check_choice, check_mapping, check_number
+from espnet_plugins.curriculum import Curriculum
 from espnet_plugins.objectives.base import SSLCriterion, sample_counts
 from espnet_plugins.objectives.draws import integer, utterance_generators
+from espnet_plugins.objectives.padding import Padding, frames_between_zeros
 from espnet_plugins.perturb import speed, tempo
 from espnet_plugins.soft_dtw import soft_dtw, soft_dtw_divergence
 
@@ -31,7 +33,11 @@ class SSLSoftDTW(SSLCriterion):
     Args:
         factors: speeds to draw from: a list, or ``{low: .., high: ..}`` for any hundredth between the two.
         perturbation: "speed" (resampling, pitch moves too) or "tempo" (pitch kept).
-        gamma: smoothing, above 0, in units of the squared distance.
+        gamma: smoothing, above 0, in units of the squared distance; or ``{from: .., to: .., updates: ..}``, a
+            :class:`~espnet_plugins.curriculum.Curriculum` over the updates of a training.
+        padding: ``fraction`` and ``place`` of zeros around the perturbed reference, see
+            :class:`~espnet_plugins.objectives.padding.Padding`; the frames that stand for them are not aligned, so
+            that content has moved to other positions and nothing else. None for no zeros.
         divergence: subtract the mean of the self-alignments; False for plain soft-DTW.
         bandwidth: how far an alignment may leave the line that the factor implies, in frames of the shorter
             sequence; None for no limit.
@@ -55,7 +61,8 @@ class SSLSoftDTW(SSLCriterion):
         *,
         factors: Sequence[float] | Mapping[str, float] = PAPER_FACTORS,
         perturbation: str = "speed",
-        gamma: float = 0.1,
+        gamma: float | Mapping[str, float] = 0.1,
+        padding: Mapping[str, Any] | None = None,
         divergence: bool = True,
         bandwidth: float | None = None,
         per_frame: bool = True,
@@ -67,7 +74,8 @@ class SSLSoftDTW(SSLCriterion):
         key = self.default_name
         self.factors = _factors(f"{key}: factors", factors)
         self.perturb = PERTURBATIONS[check_choice(f"{key}: perturbation", perturbation, PERTURBATIONS)]
-        self.gamma = check_number(f"{key}: gamma", gamma, low=0, above=True)
+        self.gamma = Curriculum.from_options(f"{key}: gamma", gamma)
+        self.padding = None if padding is None else Padding.from_options(f"{key}: padding", padding)
         self.divergence = check_choice(f"{key}: divergence", divergence, (True, False))
         self.per_frame = check_choice(f"{key}: per_frame", per_frame, (True, False))
         self.backend = check_choice(f"{key}: backend", backend, _BACKENDS)
@@ -86,28 +94,40 @@ class SSLSoftDTW(SSLCriterion):
         frame_lengths: torch.Tensor,
     ) -> torch.Tensor:
         """Align the estimate with the reference at another speed."""
-        factors = self.draw(reference, sample_counts(reference, lengths))
+        factors, before, after = self.draw(reference, sample_counts(reference, lengths))
         with torch.no_grad():
             perturbed = self.perturb(reference, lengths, factors)
-            target, target_lengths = self.frames(perturbed.waveform, perturbed.lengths)
+            if self.padding is None:
+                target, target_lengths = self.frames(perturbed.waveform, perturbed.lengths)
+            else:
+                target, target_lengths = frames_between_zeros(
+                    self, perturbed.waveform, perturbed.lengths, before, after
+                )
         align = soft_dtw_divergence if self.divergence else soft_dtw
+        gamma = self.gamma.value() if isinstance(self.gamma, Curriculum) else self.gamma
         value = align(
             estimate,
             target,
             frame_lengths,
             target_lengths,
-            gamma=self.gamma,
+            gamma=gamma,
             bandwidth=self.bandwidth,
             backend=self.backend,
         )
         value_per_frame = value / torch.maximum(frame_lengths, target_lengths)
         self.stats[f"{self.name}_raw"] = value.detach()
         self.stats[f"{self.name}_per_frame"] = value_per_frame.detach()
+        if isinstance(self.gamma, Curriculum):
+            self.stats[f"{self.name}_gamma"] = torch.full_like(value.detach(), gamma)
         return value_per_frame if self.per_frame else value
 
-    def draw(self, reference: torch.Tensor, samples: Sequence[int]) -> list[float]:
-        """Draw a speed for each utterance of ``samples`` samples."""
-        return [self.factors[integer(len(self.factors), g)] for g in utterance_generators(reference, samples)]
+    def draw(self, reference: torch.Tensor, samples: Sequence[int]) -> tuple[list[float], list[int], list[int]]:
+        """Draw the speed of each utterance of ``samples`` samples, and the hops of zeros before and after it."""
+        generators = utterance_generators(reference, samples)
+        factors = [self.factors[integer(len(self.factors), generator)] for generator in generators]
+        if self.padding is None:
+            return factors, [0] * len(samples), [0] * len(samples)
+        return factors, *self.padding.draw(samples, generators, hop=self.upstream.hop)
 
 
 def _factors(key: str, value: Any) -> tuple[float, ...]:

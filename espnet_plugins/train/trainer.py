@@ -14,6 +14,7 @@ import torch
 from espnet2.train.trainer import Trainer, TrainerOptions
 from espnet2.utils.build_dataclass import build_dataclass
 
+from espnet_plugins.curriculum import curricula
 from espnet_plugins.train import checkpoint as checkpoints
 from espnet_plugins.train import position, random_state
 from espnet_plugins.train.memory import record_peak_memory
@@ -36,6 +37,7 @@ class _Session:
         self.model, self.optimizers, self.schedulers = model, optimizers, schedulers
         self.options, self.distributed = options, distributed
         self.scaler: Any = None
+        self.curricula = list(curricula(model))
         self.request = StopRequest()
         self.rank = torch.distributed.get_rank() if distributed else 0
         self.reporter: dict[str, Any] = {"stats": {}, "epoch": 0}
@@ -150,6 +152,9 @@ class ResumableTrainer(Trainer):
             options=trainer_options,
             distributed=distributed_option.distributed,
         )
+        # Weights to start from may come with the place at which another training ended; a checkpoint is read below.
+        for curriculum in session.curricula:
+            curriculum.restart()
         with checkpoints.atomic_saves(observe=session.remember), session.request.listening():
             if trainer_options.resume and session.rank == 0:
                 checkpoints.recover(Path(trainer_options.output_dir))
@@ -192,6 +197,7 @@ class ResumableTrainer(Trainer):
         assert session is not None, "run() starts a session"
         session.train_reporter, session.scaler = reporter, scaler
         within = session.take(reporter.get_epoch())
+        skip = within["updates"] if within else 0
         if within is not None:
             position.resume(reporter, within["train"])
             logging.info(f"Going on after update {within['updates']} of epoch {within['epoch']}")
@@ -199,12 +205,14 @@ class ResumableTrainer(Trainer):
         def between(updates: int) -> None:
             session.updates = updates
             if updates % options.accum_grad == 0:
+                for curriculum in session.curricula if updates > skip else ():
+                    curriculum.advance()
                 session.pause()
 
         batches = position.Boundaries(
             iterator,
             between=between,
-            skip=within["updates"] if within else 0,
+            skip=skip,
             after_skip=lambda: session.restore_random(within) if within else None,
         )
         all_invalid = super().train_one_epoch(

@@ -49,9 +49,14 @@ def test_stock_espnet_decodes_what_is_exported(make_upstream, tmp_path, speech, 
     upstream = {"model": "local", "checkpoint": str(make_upstream())}
     # Options, criteria and weights of this package, which ESPnet would refuse.
     own = {"enh_model_conf": {"ignore_padding": True}}
-    save_experiment({**joint_settings(upstream, criterion="ssl_soft_dtw", asr_weight=0.5), **own}, tmp_path / "ssl")
+    curriculum = {"gamma": {"from": 1.0, "to": 0.1, "updates": 9}}
+    ours = {"criterion": "ssl_soft_dtw", "criterion_conf": curriculum}
+    save_experiment({**joint_settings(upstream, **ours, asr_weight=0.5), **own}, tmp_path / "ssl")
     # The recogniser's front-end is ESPnet's.
-    save_experiment({**joint_settings(upstream, frontend="default", enh_weight=2.0), **own}, tmp_path / "stock")
+    save_experiment({**joint_settings(upstream, **ours, frontend="default", enh_weight=2.0), **own}, tmp_path / "stock")
+    for name in ("ssl", "stock"):
+        weights = torch.load(tmp_path / name / "model.pth", weights_only=True)
+        assert "enh_model.curricula.0.done" in weights
     export.main([str(tmp_path / "ssl"), "--out", str(tmp_path / "exported")])
     printed = capsys.readouterr().out
     assert "left out: the recogniser: stock ESPnet has no class for front-end 'frozen_ssl'" in printed

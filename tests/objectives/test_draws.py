@@ -36,9 +36,26 @@ def test_padding_on_one_side(options, place, empty):
     assert all(drawn[1 - empty])
 
 
+def test_padding_beside_a_speed_is_drawn_as_alone_and_leaves_the_speed_as_it_was(options):
+    def draw(**more):
+        torch.manual_seed(0)
+        return SSLSoftDTW(**options, **more).draw(REFERENCE, SAMPLES)
+
+    plain, padded = draw(), draw(padding={})
+    assert padded[0] == plain[0]
+    assert not any(plain[1] + plain[2])
+    factors, before, after = (torch.tensor(values, dtype=torch.float64) for values in padded)
+    total = before + after
+    assert total.unique().tolist() == [4, 5, 6, 7, 8, 9, 10]
+    assert 6.5 < total.mean() < 7.5
+    assert 0.45 < (before / total).mean() < 0.55
+    for hops in (before, total):
+        assert torch.corrcoef(torch.stack([factors, hops]))[0, 1].abs() < 0.2
+
+
 def test_every_factor_is_equally_likely(options):
     torch.manual_seed(0)
-    drawn = torch.tensor([SSLSoftDTW(**options).draw(REFERENCE, SAMPLES) for _ in range(5)]).flatten()
+    drawn = torch.tensor([SSLSoftDTW(**options).draw(REFERENCE, SAMPLES)[0] for _ in range(5)]).flatten()
     values, counts = drawn.unique(return_counts=True)
     torch.testing.assert_close(values, torch.tensor(PAPER_FACTORS))
     # 2000 draws of 9: 222 each, standard deviation 14
@@ -83,18 +100,18 @@ def test_ranks_draw_their_own(monkeypatch):
 
 
 def test_validation_repeats_and_leaves_the_generator_alone(options, batch):
-    criterion = SSLSoftDTW(**options)
+    criterion = SSLSoftDTW(**options, padding={"fraction": [0.1, 0.5]})
     waveform, lengths = batch
     state = torch.get_rng_state()
     with torch.no_grad():
         first = criterion.draw(waveform, lengths.tolist())
-        alone = [criterion.draw(waveform[row : row + 1, :n], [n])[0] for row, n in enumerate(lengths.tolist())]
-    assert first == alone
+        alone = [criterion.draw(waveform[row : row + 1, :n], [n]) for row, n in enumerate(lengths.tolist())]
+    assert first == tuple([value for (value,) in column] for column in zip(*alone, strict=True))
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_validation_covers_the_factors(options):
     references = torch.randn(200, 2000, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        drawn = SSLSoftDTW(**options).draw(references, [2000] * 200)
+        drawn, *_ = SSLSoftDTW(**options).draw(references, [2000] * 200)
     assert set(drawn) == set(PAPER_FACTORS)

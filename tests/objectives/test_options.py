@@ -14,13 +14,14 @@ def upstream(make_upstream):
 def test_defaults_are_the_papers():
     base = {"upstream": {"pretrained": False}}
     padded, aligned = SSLMSEPad(**base), SSLSoftDTW(**base)
-    assert padded.fraction == (0.02, 0.05)
+    assert (padded.padding.fraction, padded.padding.place) == ((0.02, 0.05), "both")
     assert aligned.factors == (0.80, 0.85, 0.90, 0.95, 1.0, 1.05, 1.10, 1.15, 1.20)
     assert (aligned.gamma, aligned.divergence, aligned.normalize_frames) == (0.1, True, True)
     assert aligned.bandwidth is None
+    assert aligned.padding is None
     assert aligned.perturb.__name__ == "speed"
     for criterion in (SSLMSE(**base), padded, aligned):
-        assert (criterion.layer, criterion.temporal, criterion.upstream.name) == (-1, None, "hubert_base")
+        assert (criterion.layers, criterion.temporal, criterion.upstream.name) == ((12,), None, "hubert_base")
     regularised = SSLMSE(**base, temporal={}).temporal
     assert (regularised.weight, regularised.margin, regularised.sigma) == (0.4, 1.1, 0)
 
@@ -44,6 +45,16 @@ WRONG = [
     ("ssl_soft_dtw", {"gamma": -0.1}, r"gamma: -0.1 is not accepted; give a number above 0"),
     ("ssl_soft_dtw", {"gamma": "0.1"}, r"gamma: '0.1' is not accepted"),
     ("ssl_soft_dtw", {"gamma": float("nan")}, r"gamma: nan"),
+    ("ssl_soft_dtw", {"gamma": {"from": 1, "too": 0.1}}, r"gamma: unknown key too; .* from, to, updates"),
+    ("ssl_soft_dtw", {"gamma": {"from": 1, "updates": 9}}, r"gamma.to: None is not accepted; give a number above 0"),
+    ("ssl_soft_dtw", {"gamma": {"from": 0, "to": 0.1, "updates": 9}}, r"gamma.from: 0 is not accepted"),
+    ("ssl_soft_dtw", {"gamma": {"from": 1, "to": 0.1}}, r"gamma.updates: None is not accepted; give a number from 1"),
+    ("ssl_soft_dtw", {"gamma": {"from": 1, "to": 0.1, "updates": 0}}, r"gamma.updates: 0 is not accepted"),
+    ("ssl_soft_dtw", {"gamma": {"from": 1, "to": 0.1, "updates": 1.5}}, r"gamma.updates: 1.5 .* a whole number from 1"),
+    ("ssl_soft_dtw", {"padding": 0.05}, r"padding: 0.05 must be a mapping with keys fraction, place"),
+    ("ssl_soft_dtw", {"padding": {"fractions": 1}}, r"padding: unknown key fractions; .* fraction, place"),
+    ("ssl_soft_dtw", {"padding": {"fraction": 0.1}}, r"padding: fraction: 0.1 is not accepted; give \[low, high\]"),
+    ("ssl_soft_dtw", {"padding": {"place": "left"}}, r"padding: place: 'left' .*'before', 'after', 'both'"),
     ("ssl_soft_dtw", {"factors": []}, r"factors: \[\] is not accepted; give a list"),
     ("ssl_soft_dtw", {"factors": [0.9, 9]}, r"factors: 9 is not accepted; give a number from 0.25 to 4"),
     ("ssl_soft_dtw", {"factors": {"low": 0.9, "hi": 1.1}}, r"factors: unknown key hi; .* high, low"),
@@ -57,7 +68,12 @@ WRONG = [
     ("ssl_mse_pad", {"fraction": [0.5, 0.1]}, r"fraction: 0.1 is not accepted; give a number from 0.5 to 1"),
     ("ssl_mse_pad", {"place": "left"}, r"place: 'left' .*'before', 'after', 'both'"),
     ("ssl_mse", {"layer": 4}, r"layer: .*4 is out of range, accepted are 0..3"),
-    ("ssl_mse", {"layer": "all"}, r"layer: 'all' is not accepted; give one whole number"),
+    ("ssl_mse", {"layer": "all"}, r"layer: 'all' is not accepted; give one whole number or a list of them"),
+    ("ssl_mse", {"layer": 1.0}, r"layer: 1.0 is not accepted; give one whole number"),
+    ("ssl_soft_dtw", {"layer": [1, 4]}, r"layer: .*4 is out of range, accepted are 0..3"),
+    ("ssl_soft_dtw", {"layer": [1, "2"]}, r"layer: .*'2' is out of range"),
+    ("ssl_soft_dtw", {"layer": []}, r"layer: .*empty"),
+    ("ssl_soft_dtw", {"layer": [3, -1]}, r"layer: \[3, -1\] holds a layer twice; give each once"),
     ("ssl_mse", {"normalize_frames": "yes"}, r"normalize_frames: 'yes'"),
     ("ssl_mse", {"temporal": {"alpha": 1}}, r"temporal: unknown key alpha; accepted keys are margin, sigma, weight"),
     ("ssl_mse", {"temporal": {"margin": -1}}, r"temporal.margin: -1"),
