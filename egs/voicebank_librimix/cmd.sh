@@ -18,9 +18,11 @@ case "${cmd_backend}" in
                 "of a program with Kaldi's calling convention" >&2
             exit 2
         }
-        train_cmd="${cmd_backend} --mem 16G --num-threads 4 --gpu ${ngpu:-0}"
-        decode_cmd="${cmd_backend} --mem 8G --num-threads 2"
-        cpu_cmd="${cmd_backend} --mem 8G --num-threads 4"
+        # The commands are read as the shell does, blanks in the path and all.
+        printf -v program '%q' "${cmd_backend}"
+        train_cmd="${program} --mem 16G --num-threads 4 --gpu ${ngpu:-0}"
+        decode_cmd="${program} --mem 8G --num-threads 2"
+        cpu_cmd="${program} --mem 8G --num-threads 4"
         ;;
 esac
 export train_cmd decode_cmd cpu_cmd

@@ -46,7 +46,8 @@ Usage: $0 [--name value ...]        (current values in brackets)
   --dumpdir DIR       audio archives                                      [${dumpdir:-dump/${preset}}]
   --expdir DIR        models, scores, report                              [${expdir:-exp/${preset}}]
   --nj N              parallel processes                                  [${nj}]
-  --ngpu N            GPUs for training, 0 for the CPU                    [${ngpu}]
+  --ngpu N            GPUs for training, of which decoding takes one;
+                      0 for the CPU                                       [${ngpu}]
   --cmd_backend NAME  where jobs run: local, slurm, or the path of a
                       program with Kaldi's calling convention             [${cmd_backend}]
   --detach [BOOL]     submit everything as a chain of jobs and return     [${detach}]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local import cluster, cmd, launch, phases, slurm, status
+from local import cluster, cmd, corpora, launch, phases, slurm, status
 from local.config import RECIPE_DIR, Recipe
 from local.resources import Resources, load_cluster_config
 from local.steps import OptionError, RecipeError, Step
@@ -85,6 +85,14 @@ def test_no_character_of_a_command_is_lost_in_the_batch_script(words):
         ("defaults: {cpus: 0}", r"train: cpus must be a whole number from 1 on"),
         ("defaults: {memory: lots}", r"memory is a number with K, M, G or T"),
         ("kinds: {train: {gpus: 2, processes: 2}}", "processes above 1 are for trainings without GPUs"),
+        ("kinds: {train: {time: 24:00:00}}", "time must be text, not 86400: put quotes around it"),
+        ("defaults: {sbatch: --exclude=node7}", "sbatch must be a list of texts"),
+        ("defaults: {setup: null}", "setup must be a list of texts, not None"),
+        ("defaults: {max_running: 0}", "max_running must be a whole number from 1 on"),
+        ("kinds: {train: {signal_seconds: soon}}", "signal_seconds must be a whole number"),
+        ("kinds: {train: {checkpoint_minutes: -1}}", "checkpoint_minutes must be a number from 0 on"),
+        ("environment: PATH", "environment must be a list of names of variables"),
+        ("poll_seconds: often", "poll_seconds must be a number"),
         ("queue: x", "unknown setting 'queue'"),
     ],
 )
@@ -151,9 +159,10 @@ def arguments(tmp_path, *more):
 
 
 def test_independent_work_is_one_array(tmp_path):
-    found = phases.phases(arguments(tmp_path, "--seeds", "0 1", "--objectives", "si_snr ssl_mse", "--nj", "3"), cpus=4)
+    args = arguments(tmp_path, "--seeds", "0 1", "--objectives", "si_snr ssl_mse", "--nj", "3")
+    found = phases.phases(args, load_cluster_config())
     units = {phase.name: [unit.name for unit in phase.units] for phase in found}
-    assert list(units) == ["corpora", "dump", "data", "ssl", "train", "joint", "decode", "score", "report"]
+    assert list(units) == "corpora dump data ssl train joint decode transcripts score report".split()
     assert units["train"] == ["se", "asr"]
     assert units["joint"] == [f"{name}_joint_seed{seed}" for name in ("si_snr", "ssl_mse") for seed in (0, 1)]
     assert len(units["decode"]) == 3
@@ -165,20 +174,37 @@ def test_independent_work_is_one_array(tmp_path):
 )
 def test_only_the_stages_asked_for(tmp_path, first, last, names):
     args = arguments(tmp_path, "--stage", str(first), "--stop_stage", str(last), "--objectives", "si_snr")
-    assert [unit.name for phase in phases.phases(args, cpus=1) for unit in phase.units] == names
+    assert [unit.name for phase in phases.phases(args, load_cluster_config()) for unit in phase.units] == names
 
 
 def test_every_part_of_decoding_is_in_one_share(tmp_path):
     args = arguments(tmp_path, "--stage", "6", "--stop_stage", "6", "--nj", "4", "--objectives", "si_snr")
-    (phase,) = phases.phases(args, cpus=1)
+    phase, _ = phases.phases(args, load_cluster_config())
     shares = [unit.command[unit.command.index("--share") + 1].split() for unit in phase.units]
     everything = [name for share in shares for name in share]
     assert len(everything) == len(set(everything)) == 4 * 5
 
 
+def test_jobs_know_where_the_site_keeps_its_corpora(tmp_path, monkeypatch):
+    """Whatever conf/slurm.yaml or a site's own program passes on."""
+    monkeypatch.setenv("LIBRISPEECH", "/site/Libri Speech")
+    recipe = Recipe.from_args(arguments(tmp_path))
+    shown = phases.Unit("shown", ("printenv", "LIBRISPEECH"), lambda: False)
+    array = cluster._array(recipe, phases.Phase("look", (1,), "cpu", (shown,)), [shown])
+    monkeypatch.delenv("LIBRISPEECH")
+    command = [word.replace("TASKNUMBER", "1") for word in array.command]
+    printed = subprocess.run(command, cwd=RECIPE_DIR, capture_output=True, text=True, check=True).stdout
+    assert printed == "/site/Libri Speech\n"
+
+
+def test_every_variable_of_db_sh_reaches_the_jobs():
+    named = re.findall(r"^export (\w+)=", (RECIPE_DIR / "db.sh").read_text(), re.MULTILINE)
+    assert sorted(named) == sorted(corpora.VARIABLES)
+
+
 def test_status_before_anything_was_done(tmp_path):
     args = arguments(tmp_path, "--objectives", "si_snr")
-    table = status.rows(Recipe.from_args(args), phases.phases(args, cpus=1))
+    table = status.rows(Recipe.from_args(args), phases.phases(args, load_cluster_config()))
     assert {row[3] for row in table} == {"waiting"}
 
 

@@ -8,7 +8,7 @@ import pytest
 from slurm_testbed import SECONDS, folders, write_small_config
 
 pytestmark = [pytest.mark.recipe, pytest.mark.slurm]
-PHASES = ["corpora", "dump", "data", "ssl", "train", "joint", "decode", "score", "report"]
+PHASES = ["corpora", "dump", "data", "ssl", "train", "joint", "decode", "transcripts", "score", "report"]
 
 
 @pytest.fixture

@@ -68,13 +68,18 @@ class Training:
             found.setdefault((int(epoch), int(update)), set()).add(loss)
         return found
 
-    def check_identical(self, name):
-        """The same model as the reference, to the last bit, and the same losses at every update."""
+    def check_identical(self, name, *, kills=0):
+        """The same model as the reference, to the last bit, and the same losses at every update.
+
+        A log goes through srun: a kill may take the line of one update with it. The mean of its epoch has it still.
+        """
         ours, theirs = model(self.folder / name), model(self.reference)
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
-        assert len(self.losses("reference")) == 96
-        assert self.losses(name) == self.losses("reference")
+        expected, seen = self.losses("reference"), self.losses(name)
+        assert len(expected) == 96
+        assert len(expected) - len(seen) <= kills
+        assert seen == {update: expected[update] for update in seen}
         for epoch, parts in epochs(self.reference).items():
             for part in ("train", "valid"):
                 assert epochs(self.folder / name)[epoch][part]["loss"] == parts[part]["loss"]
@@ -174,4 +179,4 @@ def test_a_job_killed_ten_times_at_random_moments_ends_with_the_same_model(long)
     _, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, err
     assert long.log("killed").count("Going on after update") >= 5
-    long.check_identical("killed")
+    long.check_identical("killed", kills=killed)

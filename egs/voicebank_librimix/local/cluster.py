@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from local.config import Recipe, add_common_arguments, add_resume_argument, add_run_arguments
+from local.corpora import VARIABLES
 from local.phases import Phase, Unit, phases
 from local.resources import ClusterConfig, Resources, load_cluster_config
-from local.slurm import Array, submit
+from local.slurm import ACTIVE, Array, cancel, read_record, states, submit
 from local.slurm_wait import ends_by_signal
 from local.steps import OptionError, RecipeError, log, run_main
 from local.task import VARIABLE, write_commands
@@ -67,7 +68,7 @@ def run_attached(recipe: Recipe, todo: Sequence[Phase]) -> None:
         RecipeError: When a phase fails; what went wrong has been printed by its command.
     """
     for phase in todo:
-        units = [unit for unit in phase.units if not unit.is_done()]
+        units = phase.waiting()
         if not units:
             log(f"[{_stages(phase)}] {phase.name}: nothing to do")
             continue
@@ -104,7 +105,8 @@ def _stages(phase: Phase) -> str:
 def _array(recipe: Recipe, phase: Phase, units: Sequence[Unit]) -> Array:
     folder = jobs_folder(recipe)
     folder.mkdir(parents=True, exist_ok=True)
-    command = write_commands(folder / f"{phase.name}.json", [unit.command for unit in units])
+    environment = {name: os.environ[name] for name in (*VARIABLES, "LOCAL_SCRATCH") if os.environ.get(name)}
+    command = write_commands(folder / f"{phase.name}.json", [unit.command for unit in units], environment)
     log_name = str(folder / f"{phase.name}.{VARIABLE}.log")
     for task in range(1, len(units) + 1):
         Path(log_name.replace(VARIABLE, str(task))).unlink(missing_ok=True)
@@ -120,19 +122,45 @@ def detach(recipe: Recipe, todo: Sequence[Phase], config: ClusterConfig) -> None
         config: conf/slurm.yaml.
 
     Raises:
-        RecipeError: When Slurm refuses one; those before stay in the queue.
+        RecipeError: When Slurm refuses one; those before are cancelled.
     """
-    after = None
+    jobs: list[str] = []
+    try:
+        with ends_by_signal():
+            for phase in todo:
+                # What is submitted may change the inputs of what is done now; such a task ends at once if it does not.
+                units = phase.units if jobs else phase.waiting()
+                if not units:
+                    continue
+                array = _array(recipe, phase, units)
+                resources = _resources(config, phase, recipe.ngpu)
+                after = jobs[-1] if jobs else None
+                jobs.append(submit(array, resources, kind=phase.kind, config=config, after=after).job)
+                log(f"[{_stages(phase)}] {phase.name}: {len(units)} tasks, job {jobs[-1]}")
+    except BaseException:
+        for job in reversed(jobs):
+            cancel(job)
+        raise
+    log("Submitted. `./run.sh --status` with the same options shows how far it is." if jobs else "nothing to do")
+
+
+def check_queue(recipe: Recipe, todo: Sequence[Phase]) -> None:
+    """Make sure that no job of this run is in the queue: two would write into the same directories.
+
+    Args:
+        recipe: The invocation.
+        todo: The phases.
+
+    Raises:
+        RecipeError: When there is one, naming it.
+    """
     for phase in todo:
-        units = [unit for unit in phase.units if not unit.is_done()]
-        if not units:
-            continue
-        array = _array(recipe, phase, units)
-        resources = _resources(config, phase, recipe.ngpu)
-        submission = submit(array, resources, kind=phase.kind, config=config, after=after)
-        after = submission.job
-        log(f"[{_stages(phase)}] {phase.name}: {len(units)} tasks, job {after}")
-    log("Submitted. `./run.sh --status` with the same options shows how far it is." if after else "nothing to do")
+        submission = read_record(jobs_folder(recipe), phase.name)
+        if submission and any(state in ACTIVE - {"COMPLETING"} for state, _ in states(submission.job).values()):
+            raise RecipeError(
+                f"{phase.name} of this run is in the queue already, as job {submission.job}: wait for it "
+                f"(--status shows it), or cancel it first: scancel {submission.job}"
+            )
 
 
 def main() -> None:
@@ -141,9 +169,12 @@ def main() -> None:
     parser.add_argument("--detach", default="false")
     args = add_cluster_arguments(parser).parse_args()
     recipe, config = Recipe.from_args(args), load_cluster_config()
-    todo = phases(args, cpus=config.kinds["cpu"].cpus)
+    todo = phases(args, config)
+    on_slurm = "local.cmd --backend slurm" in command_of("train")
+    if on_slurm:
+        check_queue(recipe, todo)
     if args.detach == "true":
-        if "local.cmd --backend slurm" not in command_of("train"):
+        if not on_slurm:
             raise OptionError("--detach needs --cmd_backend slurm")
         detach(recipe, todo, config)
     else:

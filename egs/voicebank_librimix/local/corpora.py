@@ -32,6 +32,8 @@ FOLDERS = {
     "demand": "demand",
     "fsdd": "fsdd",
 }
+# The variables of db.sh.
+VARIABLES = tuple(corpus.upper() for corpus in (*FOLDERS, "librimix", "custom"))
 # What sets can be taken from.
 CORPORA = ("voicebank_demand", "librimix", "librispeech", "noisy_librispeech", "digits", "custom")
 

@@ -11,7 +11,7 @@ from local import custom, dump, kaldi_dir, librimix, librispeech, noisy_librispe
 from local.config import Recipe, add_common_arguments
 from local.corpora import Corpora
 from local.kaldi_dir import Utterance
-from local.phones import prepare_phones
+from local.phones import phones_step, prepare_phones
 from local.sets import COMBINED
 from local.steps import OptionError, Step, log, run_main
 from local.summary import write_summary
@@ -111,15 +111,14 @@ def finder(corpora: Corpora, name: str, spec: Mapping[str, Any]) -> Callable[[],
     return lambda: find(**options)
 
 
-def prepare_set(corpora: Corpora, name: str) -> None:
-    """Write the data directory of a set and its archives.
+def set_steps(corpora: Corpora, name: str) -> tuple[Step, Step]:
+    """The steps that leave `<data>/<name>` and `<dump>/<name>`.
 
     Args:
         corpora: Where the corpora are.
         name: One of the sets in use.
     """
     recipe, spec = corpora.recipe, corpora.sets[name]
-    find = finder(corpora, name, spec)
     directory = Step(
         "directory",
         stage=STAGE,
@@ -127,12 +126,24 @@ def prepare_set(corpora: Corpora, name: str) -> None:
         inputs=corpora.inputs(spec),
         settings={"set": spec, "corpus": corpora.options(spec["corpus"])},
     )
-    directory.run(lambda: write_summary(directory.out, kaldi_dir.write(directory.out, find())))
     archives = Step("dump", stage=STAGE, out=recipe.dumpdir / name, inputs={"directory": (directory.done, STAGE)})
+    return directory, archives
+
+
+def prepare_set(corpora: Corpora, name: str) -> None:
+    """Write the data directory of a set and its archives.
+
+    Args:
+        corpora: Where the corpora are.
+        name: One of the sets in use.
+    """
+    find = finder(corpora, name, corpora.sets[name])
+    directory, archives = set_steps(corpora, name)
+    directory.run(lambda: write_summary(directory.out, kaldi_dir.write(directory.out, find())))
 
     def write_archives() -> None:
         dumped = dump.dump(
-            kaldi_dir.read(directory.out), archives.out / "archives", nj=recipe.nj, description=f"dump {name}"
+            kaldi_dir.read(directory.out), archives.out / "archives", nj=corpora.recipe.nj, description=f"dump {name}"
         )
         kaldi_dir.write(archives.out, dumped)
 
@@ -148,6 +159,18 @@ def _within(utterances: list[Utterance], limits: Mapping[str, float], name: str)
     return kept
 
 
+def combined_step(recipe: Recipe, name: str) -> Step:
+    """The step that leaves `<dump>/train` or `<dump>/dev`."""
+    parts: list[str] = recipe.preset[name]
+    return Step(
+        "dump",
+        stage=STAGE,
+        out=recipe.dumpdir / name,
+        inputs={part: (recipe.dump_done(part), STAGE) for part in parts},
+        settings={"parts": parts, "limits": recipe.preset.get("limits", {})},
+    )
+
+
 def combine_sets(recipe: Recipe, name: str) -> None:
     """Put the dumped sets of `train` or `dev` together; the archives stay where they are.
 
@@ -155,15 +178,8 @@ def combine_sets(recipe: Recipe, name: str) -> None:
         recipe: The invocation.
         name: One of COMBINED.
     """
-    parts: list[str] = recipe.preset[name]
-    limits = recipe.preset.get("limits", {})
-    step = Step(
-        "dump",
-        stage=STAGE,
-        out=recipe.dumpdir / name,
-        inputs={part: (recipe.dump_done(part), STAGE) for part in parts},
-        settings={"parts": parts, "limits": limits},
-    )
+    step = combined_step(recipe, name)
+    parts, limits = step.settings["parts"], step.settings["limits"]
 
     def combine() -> None:
         utterances = kaldi_dir.combine({part: kaldi_dir.read(recipe.dumpdir / part) for part in parts})
@@ -172,15 +188,20 @@ def combine_sets(recipe: Recipe, name: str) -> None:
     step.run(combine)
 
 
-def prepare_tokens(recipe: Recipe) -> None:
-    """Train the token list on the transcripts of the training set."""
-    step = Step(
+def tokens_step(recipe: Recipe) -> Step:
+    """The step that leaves `<dump>/tokens`."""
+    return Step(
         "tokens",
         stage=STAGE,
         out=recipe.dumpdir / "tokens",
         inputs={"train": (recipe.dump_done("train"), STAGE)},
         settings={"vocabulary": recipe.preset["vocabulary"]},
     )
+
+
+def prepare_tokens(recipe: Recipe) -> None:
+    """Train the token list on the transcripts of the training set."""
+    step = tokens_step(recipe)
 
     def train() -> None:
         texts: list[str] = []
@@ -194,6 +215,12 @@ def prepare_tokens(recipe: Recipe) -> None:
         log(f"tokens: {len(tokens)}")
 
     step.run(train)
+
+
+def final_steps(recipe: Recipe) -> list[Step]:
+    """What follows the sets themselves."""
+    phones = [phones_step(recipe)] if "pr" in recipe.preset["heads"] else []
+    return [*(combined_step(recipe, name) for name in COMBINED), tokens_step(recipe), *phones]
 
 
 def main() -> None:

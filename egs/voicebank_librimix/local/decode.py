@@ -164,12 +164,18 @@ def enhance(recipe: Recipe, system: System, name: str, step: Step) -> None:
         command += ["--data_path_and_name_and_type", f"{scp},speech_mix,kaldi_ark", "--key_file", str(tmp / "keys")]
         command += ["--train_config", str(trained / "espnet" / "config.yaml"), "--model_file", str(trained / MODEL)]
         command += ["--enh_s2t_task", str(system.front_end == "joint").lower(), "--log_level", "WARNING"]
+        command += _device(recipe)
         enh_inference.main(command, use_onednn=step.settings["onednn"])
         written = read_table(tmp / "out" / "spk1.scp")
         for path in written.values():
             os.replace(path, tmp / Path(path).name)
         audio = {utt: str(step.out / "wavs" / Path(path).name) for utt, path in written.items()}
     write_table(step.out / "spk1.scp", audio)
+
+
+def _device(recipe: Recipe) -> list[str]:
+    """One GPU or none, for ESPnet."""
+    return ["--ngpu", str(min(recipe.ngpu, 1))]
 
 
 def recognise(recipe: Recipe, system: System, name: str, step: Step, head: str = "asr") -> None:
@@ -188,6 +194,7 @@ def recognise(recipe: Recipe, system: System, name: str, step: Step, head: str =
         command += ["--key_file", str(data_of(recipe, head) / name / "wav.scp")]
         command += ["--asr_train_config", str(trained / "espnet" / "config.yaml")]
         command += ["--asr_model_file", str(trained / MODEL), "--enh_s2t_task", str(joint).lower()]
+        command += _device(recipe)
         decoding = dict(step.settings["decoding"])
         use_onednn = decoding.pop("onednn")
         for option, value in decoding.items():

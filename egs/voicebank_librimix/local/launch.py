@@ -98,6 +98,28 @@ def _stop_early(number: int, _frame) -> None:
             os.kill(process.pid, number)
 
 
+def scratch_folder(text: str) -> Path:
+    """The directory that --local_scratch means on this node.
+
+    Args:
+        text: A path in which variables of the job may stand.
+
+    Raises:
+        OptionError: When the job lacks one of them, or the path is none from the root on.
+
+    Example:
+        >>> os.environ["NODE_DISK"] = "/disk"
+        >>> str(scratch_folder("$NODE_DISK/copies"))
+        '/disk/copies'
+    """
+    folder = os.path.expandvars(text)
+    if "$" in folder:
+        raise OptionError(f"--local_scratch {text}: this job has no such variable; name another, or a directory")
+    if not folder.startswith("/"):
+        raise OptionError(f"--local_scratch {text}: give a path from the root on, the same on every node")
+    return Path(folder)
+
+
 def main() -> None:
     """Become a rank of the training, or the parent of this node's ranks."""
     program, *options = sys.argv[1:]
@@ -106,7 +128,7 @@ def main() -> None:
     if scratch := os.environ.get("LOCAL_SCRATCH"):
         from local.scratch import stage_options
 
-        options = stage_options(options, Path(os.path.expandvars(scratch)))
+        options = stage_options(options, scratch_folder(scratch))
     if int(os.environ.get("TRAINING_PROCESSES", "1")) > 1:
         # Several ranks per node are no case of ESPnet's Slurm launcher: they are told their places.
         os.environ.update(RANK=os.environ["SLURM_PROCID"], WORLD_SIZE=os.environ["SLURM_NTASKS"])

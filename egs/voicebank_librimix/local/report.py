@@ -46,8 +46,8 @@ _EXAMPLES = 6
 _INPUTS = {"clean": "spk1.scp", "noisy": "wav.scp"}
 
 
-def report_step(recipe: Recipe, scorings: Sequence[SetScoring], runs: Sequence[Run]) -> Step:
-    """The step that writes the report, with every score and every training as its input."""
+def report_step(recipe: Recipe, scorings: Sequence[SetScoring], runs: Sequence[Run], *, probed: bool) -> Step:
+    """The step that writes the report, with every score, every training and the probe as its input."""
     inputs = {}
     for scoring in scorings:
         step = scoring.step()
@@ -55,6 +55,8 @@ def report_step(recipe: Recipe, scorings: Sequence[SetScoring], runs: Sequence[R
     for run in runs:
         training = joint_step(recipe, run)
         inputs[f"curve.{run.name}"] = (training.done, training.stage)
+    if probed:
+        inputs["probe"] = (probe_step(recipe).done, STAGE)
     outputs = OUTPUTS if len(recipe.preset["heads"]) == 1 else (*OUTPUTS, PAPER_TABLE)
     return Step("report", stage=STAGE, out=recipe.expdir, inputs=inputs, outputs=outputs)
 
@@ -150,10 +152,9 @@ def main() -> None:
     args = parser.parse_args()
     recipe, runs = Recipe.from_args(args), runs_from_args(args)
     scorings = scorings_from_args(recipe, args)
-    step = report_step(recipe, scorings, runs)
-    step.check_inputs()
-    if probe := run_probe(recipe):
-        step.inputs["probe"] = (probe_step(recipe).done, STAGE)
+    report_step(recipe, scorings, runs, probed=False).check_inputs()
+    probe = run_probe(recipe)
+    step = report_step(recipe, scorings, runs, probed=probe is not None)
     names = dict.fromkeys(scoring.system.name for scoring in scorings)
     try:
         by_head = {

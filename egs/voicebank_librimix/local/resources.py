@@ -54,11 +54,21 @@ class Resources:
     checkpoint_minutes: float = 0
 
     def __post_init__(self) -> None:
-        for name in ("cpus", "nodes", "processes"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise OptionError(f"{name} must be a whole number from 1 on, not {getattr(self, name)!r}")
-        if not isinstance(self.gpus, int) or self.gpus < 0:
-            raise OptionError(f"gpus must be a whole number, not {self.gpus!r}")
+        for name, least in (("cpus", 1), ("nodes", 1), ("processes", 1), ("gpus", 0), ("signal_seconds", 0)):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < least:
+                raise OptionError(f"{name} must be a whole number from {least} on, not {getattr(self, name)!r}")
+        if self.max_running is not None and (not isinstance(self.max_running, int) or self.max_running < 1):
+            raise OptionError(f"max_running must be a whole number from 1 on, not {self.max_running!r}")
+        if not isinstance(self.checkpoint_minutes, (int, float)) or self.checkpoint_minutes < 0:
+            raise OptionError(f"checkpoint_minutes must be a number from 0 on, not {self.checkpoint_minutes!r}")
+        for name in ("partition", "account", "qos", "constraint", "time"):
+            # YAML reads 24:00:00 as a number, of seconds, which Slurm would take for minutes.
+            if not isinstance(getattr(self, name), (str, type(None))):
+                raise OptionError(f"{name} must be text, not {getattr(self, name)!r}: put quotes around it")
+        for name in ("sbatch", "setup"):
+            value = getattr(self, name)
+            if not isinstance(value, tuple) or not all(isinstance(word, str) for word in value):
+                raise OptionError(f"{name} must be a list of texts, not {value!r}")
         if self.processes > 1 and self.gpus > 0:
             raise OptionError("processes above 1 are for trainings without GPUs: ESPnet starts one process per GPU")
         if self.memory is not None:
@@ -126,6 +136,14 @@ def load_cluster_config(path: Path | None = None) -> ClusterConfig:
     _reject(content, known, str(path))
     kinds = content.get("kinds") or {}
     _reject(kinds, set(KINDS), f"{path}: kinds")
+    environment = content.get("environment") or []
+    if not isinstance(environment, list) or not all(re.fullmatch(r"[A-Za-z_]\w*", str(name)) for name in environment):
+        raise OptionError(f"{path}: environment must be a list of names of variables, not {environment!r}")
+    seconds = {}
+    for name, default in (("poll_seconds", 10), ("patience_minutes", 60)):
+        seconds[name] = content.get(name, default)
+        if not isinstance(seconds[name], (int, float)) or seconds[name] < 0:
+            raise OptionError(f"{path}: {name} must be a number from 0 on, not {seconds[name]!r}")
     fields = {field.name for field in dataclasses.fields(Resources)}
     resources = {}
     for kind in KINDS:
@@ -138,9 +156,8 @@ def load_cluster_config(path: Path | None = None) -> ClusterConfig:
             raise OptionError(f"{path}: {kind}: {error}") from None
     return ClusterConfig(
         kinds=resources,
-        environment=tuple(content.get("environment") or ()),
-        poll_seconds=float(content.get("poll_seconds", 10)),
-        patience_minutes=float(content.get("patience_minutes", 60)),
+        environment=tuple(environment),
+        **seconds,
     )
 
 

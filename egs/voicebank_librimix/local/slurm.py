@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from local.jobs import REQUEUE
@@ -30,6 +31,9 @@ _BUSY = re.compile(
 # The name of a limit of accounting: AssocMaxSubmitJobLimit, QOSMaxWallDurationPerJobLimit, ...
 _LIMIT = re.compile(r"\b(?:Assoc|QOS)[A-Z]\w+")
 _SUBMIT_SECONDS = 30
+# How long an interrupted submission may take to give the number of what it has submitted.
+_LAST_SECONDS = 5
+_OF_THE_SITE = ("SLURM_CONF", "SLURM_CLUSTERS")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,13 +105,56 @@ def slurm(*command: str, timeout: float = 60) -> subprocess.CompletedProcess[str
     Raises:
         RecipeError: When it is not installed here.
     """
-    try:
+    with _installed(command[0]):
         return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+
+
+@contextmanager
+def _installed(program: str):
+    try:
+        yield
     except FileNotFoundError:
         raise RecipeError(
-            f"'{command[0]}' is not installed here: --cmd_backend slurm runs where jobs are submitted. "
+            f"'{program}' is not installed here: --cmd_backend slurm runs where jobs are submitted. "
             "tools/slurm_testbed.sh sets up a Slurm of one machine to try"
         ) from None
+
+
+def _sbatch(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run sbatch; when this process is told to end meanwhile, cancel what it was submitting.
+
+    Raises:
+        subprocess.TimeoutExpired: When Slurm does not answer.
+    """
+    command = ["sbatch", "--parsable", *words]
+    # Inside a job, too: what it has got is not what the new one asks for.
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("SLURM_") or name in _OF_THE_SITE
+    }
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # Ctrl-C would end it with the number of the job unsaid.
+    with (
+        _installed("sbatch"),
+        subprocess.Popen(command, **pipes, text=True, env=environment, start_new_session=True) as process,
+    ):
+        try:
+            out, err = process.communicate(timeout=_SUBMIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        except BaseException:
+            with suppress(subprocess.TimeoutExpired):
+                out, err = process.communicate(timeout=_LAST_SECONDS)
+                if process.returncode == 0:
+                    cancel(_number(out))
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def _number(answer: str) -> str:
+    """The number of the job; on a site of several clusters that of the cluster stands behind it."""
+    return answer.strip().split(";")[0]
 
 
 def _with_number(word: str, variable: str) -> str:
@@ -186,7 +233,7 @@ def script(array: Array, resources: Resources, *, kind: str, folder: Path) -> st
         'echo "# ended with code ${code}, $(date +%FT%T)" >> "${log}"',
         f'if [ "${{code}}" -eq {REQUEUE} ]; then',
         '    echo "# queued again" >> "${log}"',
-        f'    if scontrol requeue "{task}"; then sleep 600; exit; fi',
+        f'    if scontrol requeue "{task}"; then sleep 600; exit 1; fi',
         "fi",
         f'echo "${{code}}" > {result}.tmp && mv {result}.tmp {result}',
         'exit "${code}"',
@@ -223,21 +270,20 @@ def submit(
     with atomic_path(path) as tmp:
         tmp.write_text(script(array, resources, kind=kind, folder=folder))
     environment = [name for name in config.environment if name in os.environ]
-    command = ["sbatch", "--parsable"]
-    command += options(array, resources, kind=kind, folder=folder, environment=environment)
+    words = options(array, resources, kind=kind, folder=folder, environment=environment)
     if after is not None:
-        command += [f"--dependency=afterok:{after}", "--kill-on-invalid-dep=yes"]
+        words += [f"--dependency=afterok:{after}", "--kill-on-invalid-dep=yes"]
     deadline = time.monotonic() + 60 * config.patience_minutes
     told = False
     while True:
         try:
-            result = slurm(*command, str(path), timeout=_SUBMIT_SECONDS)
+            result = _sbatch(*words, str(path))
             complaint = result.stderr.strip()
         except subprocess.TimeoutExpired as error:
             # sbatch itself waits and tries again when the controller takes no more jobs.
             result, complaint = None, (error.stderr or b"sbatch did not answer").decode("utf-8", "replace").strip()
         if result is not None and result.returncode == 0:
-            submission = Submission(result.stdout.strip().split(";")[0], array, folder)
+            submission = Submission(_number(result.stdout), array, folder)
             _write_record(submission)
             return submission
         waiting_helps = result is None or _waiting_helps(complaint)
@@ -308,6 +354,10 @@ def _refusal(array: Array, resources: Resources, path: Path, complaint: str, *, 
     elif "partition" in complaint.lower():
         known = slurm("sinfo", "--noheader", "--format=%R").stdout.split()
         advice = f"partition '{resources.partition}' in conf/slurm.yaml: choose from {', '.join(sorted(set(known)))}"
+    elif "array" in complaint.lower():
+        advice = "The numbers of tasks must be below MaxArraySize, see `scontrol show config`: submit it in parts"
+    elif "configuration source" in complaint:
+        advice = "There is no slurm.conf here: run it where jobs are submitted, or set SLURM_CONF"
     elif "account" in complaint.lower() or "qos" in complaint.lower():
         advice = "Set account and qos in conf/slurm.yaml; `sacctmgr show associations user=$USER` lists yours"
     else:
@@ -346,10 +396,18 @@ def states(job: str) -> dict[int, tuple[str, str]]:
 def cancel(job: str) -> None:
     """Cancel whatever of a job has not ended."""
     print(f"cancelling job {job}", file=sys.stderr)
-    slurm("scancel", job)
+    try:
+        complaint = slurm("scancel", job).stderr.strip()
+    except subprocess.TimeoutExpired:
+        complaint = "no answer"
+    if complaint and "already" not in complaint:
+        print(f"job {job} may still be in the queue, scancel says: {complaint}", file=sys.stderr)
 
 
 def describe(job: str, task: int) -> Mapping[str, str]:
     """What Slurm remembers of a task, as `scontrol show job` prints it; empty when it has forgotten."""
-    text = slurm("scontrol", "--oneliner", "show", "job", f"{job}_{task}").stdout
+    try:
+        text = slurm("scontrol", "--oneliner", "show", "job", f"{job}_{task}").stdout
+    except subprocess.TimeoutExpired:
+        return {}
     return dict(word.split("=", 1) for word in text.split() if "=" in word)

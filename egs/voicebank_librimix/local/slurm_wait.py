@@ -23,7 +23,7 @@ _QUIET = ("gone", "COMPLETED", "FAILED")
 # Pending for one of these, a job waits for ever.
 _HOPELESS = ("BadConstraints", "PartitionTimeLimit", "PartitionNodeLimit", "PerJob", "requeued held")
 # What slurmstepd says where Slurm's state is only FAILED or CANCELLED.
-_OVER_MEMORY = re.compile(r"exceeded memory limit|oom.?kill|out of memory", re.IGNORECASE)
+_OVER_MEMORY = re.compile(r"(slurmstepd|srun): .*(exceeded memory limit|oom.?kill|out of memory)", re.IGNORECASE)
 _ADVICE = {
     "OUT_OF_MEMORY": "It used more memory than it asked for: raise `memory` in conf/slurm.yaml.",
     "TIMEOUT": "It reached its time limit: raise `time` in conf/slurm.yaml, or run again to continue.",
@@ -92,7 +92,8 @@ def _wait(submission: Submission, config: ClusterConfig) -> dict[int, str]:
                 failures[task] = _failure(submission, task, f"cannot start ({reason}); see conf/slurm.yaml")
             elif code is not None:
                 if code != 0:
-                    memory = f". {_ADVICE['OUT_OF_MEMORY']}" if _over_memory(submission, task) else ""
+                    is_over = state == "OUT_OF_MEMORY" or _over_memory(submission, task)
+                    memory = f". {_ADVICE['OUT_OF_MEMORY']}" if is_over else ""
                     failures[task] = _failure(submission, task, f"failed with exit code {code}{memory}")
             elif state in ACTIVE:
                 gone.pop(task, None)
@@ -125,7 +126,9 @@ def _progress(submission: Submission, open_tasks: set[int], found: dict[int, tup
 
 
 def _over_memory(submission: Submission, task: int) -> bool:
-    return bool(_OVER_MEMORY.search("\n".join(log_tail(submission.messages(task)))))
+    # Of a step, such as a training, in the log; of the job itself, in what Slurm had to say.
+    logs = (submission.messages(task), submission.array.log_of(task))
+    return any(_OVER_MEMORY.search("\n".join(log_tail(path))) for path in logs)
 
 
 def _reason(submission: Submission, task: int, state: str) -> str:

@@ -58,7 +58,7 @@ def main() -> None:
     args = add_cluster_arguments(argparse.ArgumentParser(description=__doc__)).parse_args()
     recipe = Recipe.from_args(args)
     table = [("stage", "part", "job", "state", "progress")]
-    table += rows(recipe, phases(args, cpus=load_cluster_config().kinds["cpu"].cpus))
+    table += rows(recipe, phases(args, load_cluster_config()))
     widths = [max(len(row[column]) for row in table) for column in range(4)]
     width = shutil.get_terminal_size((160, 24)).columns
     for row in table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -289,9 +290,11 @@ class Step:
 
 
 def run_main(main: Callable[[], None]) -> None:
-    """Call a module's main; turn a RecipeError into one clear line and its exit code."""
+    """Call a module's main; turn a RecipeError into one clear line and its exit code, Ctrl-C into 130."""
     try:
         main()
     except RecipeError as error:
         print(f"{sys.argv[0].rsplit('/', 1)[-1]}: error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from local.steps import atomic_path
@@ -14,31 +14,33 @@ from local.steps import atomic_path
 VARIABLE = "TASKNUMBER"
 
 
-def write_commands(path: Path, commands: Sequence[Sequence[str]]) -> list[str]:
+def write_commands(path: Path, commands: Sequence[Sequence[str]], environment: Mapping[str, str]) -> list[str]:
     """Write the commands of an array; give the command of its tasks.
 
     Args:
         path: Gets the commands.
         commands: The program and arguments of each task.
+        environment: Variables that every task needs, whatever a cluster passes on.
 
     Returns:
         A command in which VARIABLE stands for the task's number, from 1 on.
 
     Example:
         >>> import tempfile
-        >>> write_commands(Path(tempfile.mkdtemp()) / "a.json", [["echo", "1"]])[-1]
+        >>> write_commands(Path(tempfile.mkdtemp()) / "a.json", [["echo", "1"]], {})[-1]
         'TASKNUMBER'
     """
     with atomic_path(path) as tmp:
-        tmp.write_text(json.dumps([list(command) for command in commands], indent=1) + "\n")
+        tmp.write_text(json.dumps({"environment": dict(environment), "commands": list(map(list, commands))}, indent=1))
     return [sys.executable, "-m", "local.task", str(path), VARIABLE]
 
 
 def main() -> None:
     """Become the command of the given number."""
     path, number = sys.argv[1:]
-    command = json.loads(Path(path).read_text())[int(number) - 1]
-    os.execvp(command[0], command)
+    array = json.loads(Path(path).read_text())
+    command = array["commands"][int(number) - 1]
+    os.execvpe(command[0], command, {**os.environ, **array["environment"]})
 
 
 if __name__ == "__main__":
