@@ -106,6 +106,8 @@ def _array(recipe: Recipe, phase: Phase, units: Sequence[Unit]) -> Array:
     folder = jobs_folder(recipe)
     folder.mkdir(parents=True, exist_ok=True)
     environment = {name: os.environ[name] for name in (*VARIABLES, "LOCAL_SCRATCH") if os.environ.get(name)}
+    # As on one machine: what is parallel works in processes, and trainings say how many threads they have.
+    environment["OMP_NUM_THREADS"] = "1"
     command = write_commands(folder / f"{phase.name}.json", [unit.command for unit in units], environment)
     log_name = str(folder / f"{phase.name}.{VARIABLE}.log")
     for task in range(1, len(units) + 1):

@@ -227,6 +227,7 @@ def script(array: Array, resources: Resources, *, kind: str, folder: Path) -> st
     lines += [
         f"log={_with_number(str(array.log), array.variable)}",
         'mkdir -p "$(dirname "${log}")"',
+        f"export OMP_NUM_THREADS={resources.cpus}",
         f'echo "# job {task} on ${{SLURMD_NODENAME}}, $(date +%FT%T)" >> "${{log}}"',
         f'{command} >> "${{log}}" 2>&1 < /dev/null',
         "code=$?",
