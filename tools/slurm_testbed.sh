@@ -174,6 +174,18 @@ end() {
     rm -f "$1"
 }
 
+# Tasks that did not want to end, those of a node that had no daemon any more, and who looks after them.
+end_jobs() {
+    local process parent
+    for process in /proc/[0-9]*; do
+        grep -qszxF "SLURM_CONF=${root}/slurm.conf" "${process}/environ" || continue
+        grep -qsz '^SLURM_JOB_ID=' "${process}/environ" || continue
+        parent=$(awk '/^PPid:/ {print $2}' "${process}/status" 2> /dev/null || true)
+        kill -KILL "${process#/proc/}" 2> /dev/null || true
+        ! grep -qsx slurmstepd "/proc/${parent:-none}/comm" || kill -KILL "${parent}" 2> /dev/null || true
+    done
+}
+
 start() {
     [ "$(id -u)" -eq 0 ] || fail "start it as root"
     [ ! -f "${root}/slurm.conf" ] || fail "${root} is in use: tools/slurm_testbed.sh stop first"
@@ -200,12 +212,13 @@ stop() {
     export SLURM_CONF=${root}/slurm.conf
     if [ -f "${SLURM_CONF}" ] && timeout 5 scontrol ping > /dev/null 2>&1; then
         timeout 5 scancel --user="$(id -un)" 2> /dev/null || true
-        for _ in $(seq 80); do
-            [ -n "$(timeout 5 squeue --noheader 2> /dev/null)" ] || break
+        local deadline=$((SECONDS + 4))
+        while [ "${SECONDS}" -lt "${deadline}" ] && [ -n "$(timeout 5 squeue --noheader 2> /dev/null)" ]; do
             sleep 0.1
         done
     fi
     for pid_file in "${root}"/slurmd.*.pid; do end "${pid_file}" -KILL; done
+    end_jobs
     for pid_file in "${root}"/{slurmctld,slurmdbd,mariadb,munged}.pid; do end "${pid_file}"; done
     rm -rf "${root}"
 }

@@ -6,9 +6,10 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local import cluster, cmd, corpora, launch, phases, slurm, status
@@ -69,6 +70,7 @@ def test_the_local_backend_heeds_cores_memory_and_the_limit(resources, expected)
 WORDS = st.lists(st.text(st.characters(blacklist_characters="\0\r", blacklist_categories=["Cs"]), max_size=12))
 
 
+@settings(deadline=None)
 @given(WORDS)
 def test_no_character_of_a_command_is_lost_in_the_batch_script(words):
     quoted = " ".join(slurm._with_number(word, "JOB") for word in words)
@@ -152,6 +154,28 @@ def test_when_waiting_for_a_place_in_the_queue_helps(monkeypatch, complaint, que
     assert slurm._waiting_helps("\n".join(f"sbatch: error: {line}" for line in complaint.splitlines())) == helps
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_while_it_submits_it_cancels_what_was_submitted(tmp_path, number):
+    """A Slurm whose sbatch is slow to answer: no real one can be asked to be at this very moment."""
+    sbatch, scancel = tmp_path / "sbatch", tmp_path / "scancel"
+    sbatch.write_text(f"#!/bin/sh\ntouch {tmp_path}/asked\nsleep 1\necho 77\n")
+    scancel.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/cancelled\n')
+    for program in (sbatch, scancel):
+        program.chmod(0o755)
+    command = [sys.executable, "-m", "local.cmd", "--backend", "slurm", f"{tmp_path}/a.log", "true"]
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=RECIPE_DIR, env=environment, **pipes, start_new_session=True) as process:
+        while not (tmp_path / "asked").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert err == "cancelling job 77\n"
+    assert (tmp_path / "cancelled").read_text() == "77\n"
+
+
 def arguments(tmp_path, *more):
     folders = [x for d in ("downloads", "datadir", "dumpdir", "expdir") for x in (f"--{d}", str(tmp_path / d))]
     parser = cluster.add_cluster_arguments(argparse.ArgumentParser())
@@ -191,7 +215,7 @@ def test_jobs_know_where_the_site_keeps_its_corpora(tmp_path, monkeypatch):
     monkeypatch.setenv("LIBRISPEECH", "/site/Libri Speech")
     recipe = Recipe.from_args(arguments(tmp_path))
     shown = phases.Unit("shown", ("printenv", "LIBRISPEECH"), lambda: False)
-    array = cluster._array(recipe, phases.Phase("look", (1,), "cpu", (shown,)), [shown])
+    array = cluster._array(recipe, phases.Phase("look", (1,), (shown,)), [shown])
     monkeypatch.delenv("LIBRISPEECH")
     command = [word.replace("TASKNUMBER", "1") for word in array.command]
     printed = subprocess.run(command, cwd=RECIPE_DIR, capture_output=True, text=True, check=True).stdout

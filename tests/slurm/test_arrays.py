@@ -1,11 +1,15 @@
 """Kaldi's calling convention on a real Slurm: arrays, failures that are named, jobs that go when the caller goes."""
 
+import os
 import re
+import shlex
 import signal
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
-from slurm_testbed import SECONDS, start_testbed, write_small_config
+from slurm_testbed import RECIPE, REPOSITORY, SECONDS, start_testbed, write_small_config
 
 pytestmark = [pytest.mark.recipe, pytest.mark.slurm]
 
@@ -42,8 +46,9 @@ def test_interrupting_the_caller_cancels_the_jobs(testbed, config, tmp_path, num
     process = testbed.start("local.cmd", *words, config=config)
     testbed.wait_for(lambda: "RUNNING" in testbed.slurm("squeue", "--noheader", "--name=sleep", "--format=%T"))
     process.send_signal(number)
-    process.communicate(timeout=SECONDS)
-    assert process.returncode != 0
+    _, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 128 + number
+    assert re.fullmatch(r"cancelling job \d+\n", err)
     testbed.wait_for(lambda: testbed.slurm("squeue", "--noheader", "--name=sleep") == "")
 
 
@@ -88,6 +93,30 @@ def test_a_task_over_its_memory(testbed, tmp_path):
     assert code == 1
     assert re.search(r"a 1 \(job \d+_1\) .*OUT_OF_MEMORY.*raise `memory` in conf/slurm.yaml", err), err
     assert f"{tmp_path}/a.txt" in err
+
+
+def test_a_training_over_its_memory(testbed, tmp_path):
+    """It is a step of its own: Slurm's word on it stands in the log."""
+    hog = "x = bytearray(400_000_000)\nimport time\nfor k in range(0, len(x), 4096): x[k] = 1\ntime.sleep(60)"
+    (tmp_path / "hog.py").write_text(hog)
+    config = write_small_config(tmp_path / "slurm.yaml", memory="60M")
+    script = f"$TRAINING_LAUNCHER python3 {tmp_path}/hog.py"
+    code, _, err = testbed.cmd(f"{tmp_path}/a.txt", "bash", "-c", script, config=config, kind="train")
+    assert code == 1
+    assert re.search(r"a 1 \(job \d+_1\) .*raise `memory` in conf/slurm.yaml", err), err
+
+
+def test_jobs_are_submitted_from_within_a_job(testbed, tmp_path):
+    """What the outer one has got does not get in the way of what the inner one asks for."""
+    config = write_small_config(tmp_path / "slurm.yaml")
+    outer = ["sbatch", "--wait", "--mem-per-cpu=90M", "--ntasks=2", f"--output={tmp_path}/outer.txt", "--wrap"]
+    words = ["--backend", "slurm", "--kind", "train", f"{tmp_path}/inner.txt"]
+    command = [sys.executable, "-m", "local.cmd", *words, "bash", "-c", "$TRAINING_LAUNCHER printenv SLURM_NTASKS"]
+    variables = {"PYTHONPATH": f"{RECIPE}{os.pathsep}{REPOSITORY}", "CLUSTER_CONFIG": str(config)}
+    environment = {**testbed.environment, **variables}
+    result = subprocess.run([*outer, shlex.join(command)], env=environment, timeout=SECONDS)
+    assert result.returncode == 0, (tmp_path / "outer.txt").read_text()
+    assert "\n1\n" in (tmp_path / "inner.txt").read_text()
 
 
 def test_a_task_over_its_time(testbed, tmp_path):
@@ -140,5 +169,19 @@ def test_a_full_queue_is_named(tmp_path):
     finally:
         bed.control("stop")
     assert not bed.root.exists()
-    alive = subprocess.run(["pgrep", "-f", str(bed.root)], capture_output=True, text=True).stdout
+
+
+def test_stop_leaves_nothing_running(tmp_path):
+    """No daemon, and no task either: one that does not want to end, and whose node's daemon is gone."""
+    bed = start_testbed()
+    try:
+        script = f"trap '' TERM; sleep 4321 & echo $! > {tmp_path}/pid; wait; wait"
+        bed.slurm("sbatch", "--output=/dev/null", "--wrap", script)
+        bed.wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+        bed.control("stop_node", "1")
+    finally:
+        bed.control("stop")
+    assert not bed.root.exists()
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+    alive = subprocess.run(["pgrep", "-af", f"{bed.root}|slurmstepd: "], capture_output=True, text=True).stdout
     assert alive == ""

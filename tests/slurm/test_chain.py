@@ -53,6 +53,11 @@ def test_a_chain_is_shown_and_when_a_part_fails_the_rest_is_cancelled(testbed, c
     assert shown["ssl_mse_joint_seed0"] == (f"{submitted['joint']}_2", "pending")
     assert len(shown) > len(PHASES)
 
+    for more in (["--detach"], []):
+        code, _, err = testbed.recipe(*options, *more, config=config)
+        assert code == 1
+        assert f"corpora of this run is in the queue already, as job {submitted['corpora']}" in err
+
     closed()
     testbed.wait_for(lambda: testbed.slurm("squeue", "--noheader") == "")
     code, out, err = testbed.recipe(*options, "--status", config=config)
@@ -72,6 +77,6 @@ def test_interrupting_the_recipe_cancels_its_jobs(testbed, closed, options, tmp_
     else:
         process.terminate()
     _, err = process.communicate(timeout=SECONDS)
-    assert process.returncode != 0
-    assert re.search(r"cancelling job \d+", err)
+    assert process.returncode == 128 + (signal.SIGINT if keyboard else signal.SIGTERM)
+    assert re.fullmatch(r"cancelling job \d+\n", err)
     testbed.wait_for(lambda: testbed.slurm("squeue", "--noheader", "--name=corpora") == "")

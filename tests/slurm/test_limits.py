@@ -63,6 +63,16 @@ def test_an_array_above_the_limit_does_not_wait(limited, tmp_path):
     assert "Its 3 tasks are more than you may have in the queue (AssocMaxSubmitJobLimit)" in err
 
 
+def test_a_chain_that_does_not_fit_leaves_nothing_in_the_queue(limited, tmp_path):
+    options = ["--preset", "smoke", *folders(tmp_path), "--detach"]
+    code, out, err = limited.recipe(*options, config=impatient(tmp_path / "slurm.yaml"))
+    assert code == 1
+    (job,) = re.findall(r"corpora: 1 tasks, job (\d+)", out)
+    assert f"cancelling job {job}" in err
+    assert re.search(r"Slurm did not take dump(.|\n)*The queue is full for you", err)
+    limited.wait_for(lambda: limited.slurm("squeue", "--noheader") == "")
+
+
 def test_a_job_above_a_limit_of_the_user_does_not_wait_for_ever(limited, tmp_path):
     limited.slurm("sacctmgr", "--immediate", "modify", "user", "root", "set", "MaxWall=5")
     try:

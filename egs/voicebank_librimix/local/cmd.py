@@ -20,7 +20,7 @@ from pathlib import Path
 from local.jobs import Job, run_jobs
 from local.resources import KINDS, Resources, load_cluster_config, memory_bytes
 from local.slurm import Array, submit
-from local.slurm_wait import wait
+from local.slurm_wait import ends_by_signal, wait
 from local.steps import OptionError, run_main
 
 _RANGE = re.compile(r"([A-Z][A-Z0-9_]*)=(\d+)(?::(\d+))?")
@@ -140,7 +140,8 @@ def main() -> None:
     if args.backend == "local":
         run_local(array, resources)
     else:
-        wait(submit(array, resources, kind=args.kind, config=config), config)
+        with ends_by_signal():
+            wait(submit(array, resources, kind=args.kind, config=config), config)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,14 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
 
 from local.config import Recipe, Run, runs_from_args
 from local.corpora import from_args as corpora_from_args
 from local.data import final_steps, set_steps
-from local.decode import System, is_done, same_audio, shares, tasks
+from local.decode import System, is_done, same_audio, shares
+from local.finished import all_done, corpora_steps, is_decoded, report_steps, score_steps
 from local.pretrain import upstream_step
 from local.resources import ClusterConfig
 from local.steps import MissingInput, Step
@@ -46,15 +49,15 @@ class Phase:
     Args:
         name: What the array is called.
         stages: The stages it belongs to.
-        kind: One of local.resources.KINDS.
         units: At least one.
+        kind: One of local.resources.KINDS.
         show: It is submitted even where nothing is left to do, and its log is printed when it has ended.
     """
 
     name: str
     stages: tuple[int, ...]
-    kind: str
     units: tuple[Unit, ...]
+    kind: str = "cpu"
     show: bool = False
 
     def waiting(self) -> list[Unit]:
@@ -85,11 +88,15 @@ def phases(args: argparse.Namespace, config: ClusterConfig) -> list[Phase]:
     resume = ["--resume", args.resume]
     chosen = ["--objectives", args.objectives, "--finetune", args.finetune, "--seeds", args.seeds]
 
+    corpora = corpora_from_args(args)
+    acquisition = ["--accept_licenses", args.accept_licenses, *(["--fsdd", args.fsdd] if args.fsdd else [])]
+
     def unit(name: str, module: str, *more: str, done: Callable[[], bool]) -> Unit:
         return Unit(name, (sys.executable, "-m", f"local.{module}", *more), done)
 
-    def steps_of(find: Callable[[], Iterable[Step]]) -> Callable[[], bool]:
-        return lambda: all(step.is_done() for step in find())
+    def dump(name: str) -> Unit:
+        done = _done(set_steps, corpora, name)
+        return unit(f"dump {name}", "data", *common, "--only", name, done=done)
 
     def training(step: Step, *words: str) -> Unit:
         return unit(step.out.name, "train", *words, *common, *resume, done=step.is_done)
@@ -98,61 +105,35 @@ def phases(args: argparse.Namespace, config: ClusterConfig) -> list[Phase]:
         only = ["--objectives", run.objective, "--finetune", run.finetune, "--seeds", str(run.seed)]
         return training(joint_step(recipe, run), "joint", *only)
 
-    corpora = corpora_from_args(args)
-    acquisition = ["--accept_licenses", args.accept_licenses, *(["--fsdd", args.fsdd] if args.fsdd else [])]
-
-    def dump(name: str) -> Unit:
-        command = ("data", *common, "--only", name)
-        return unit(f"dump {name}", *command, done=steps_of(lambda: set_steps(corpora, name)))
-
-    def scores() -> list[Step]:
-        from local.score import scorings_from_args
-
-        return [scoring.step() for scoring in scorings_from_args(recipe, args)]
-
-    def report() -> list[Step]:
-        from local.probe import probe_step
-        from local.report import report_step, scorings_from_args
-
-        probed = probe_step(recipe).done.exists()
-        return [report_step(recipe, scorings_from_args(recipe, args), runs, probed=probed)]
-
-    upstream = upstream_step(recipe)
-    trainings = [(3, training(se_step(recipe), "se"))]
-    trainings += [(4, training(step, head)) for head, step in head_steps(recipe).items()]
-
-    def all_decoded() -> bool:
-        return all(is_done(recipe, *pair) for pair in tasks(recipe, runs))
+    def single(stage: int, name: str, module: str, *more: str, done: Callable[[], bool], **options: Any) -> Phase:
+        only = unit(name, module, *common, *more, done=done)
+        return Phase(name, (stage,), units=(only,), **options)
 
     wanted = range(args.stage, args.stop_stage + 1)
-    alone = [one for stage, one in trainings if stage in wanted]
+    trainings = [(3, training(se_step(recipe), "se"))]
+    trainings += [(4, training(step, head)) for head, step in head_steps(recipe).items()]
+    decoding_shares = _decoding(recipe, runs, [*decoding, *chosen], nj=args.nj)
+    typed = ["--command", args.command]
     found = [
-        Phase(
-            "corpora",
-            (1,),
-            "cpu",
-            (unit("corpora", "corpora", *common, *acquisition, done=steps_of(lambda: (s for s, _ in corpora.work()))),),
-        ),
-        Phase("dump", (2,), "cpu", tuple(dump(name) for name in corpora.sets)),
-        Phase("data", (2,), "cpu", (unit("data", "data", *common, done=steps_of(lambda: final_steps(recipe))),)),
-        Phase("ssl", (2,), "train", (unit("ssl", "pretrain", *common, *resume, done=upstream.is_done),)),
-        Phase("train", (3, 4), "train", tuple(alone)),
-        Phase("joint", (5,), "train", tuple(joint(run) for run in runs)),
-        Phase("decode", (6,), "decode", tuple(_decoding(recipe, runs, [*decoding, *chosen], nj=args.nj))),
-        Phase("transcripts", (6,), "cpu", (unit("transcripts", "decode", *common, *chosen, done=all_decoded),)),
-        Phase("score", (7,), "cpu", (unit("score", "score", *common, *chosen, done=steps_of(scores)),)),
-        Phase(
-            "report",
-            (8,),
-            "cpu",
-            (unit("report", "report", *common, *chosen, "--command", args.command, done=steps_of(report)),),
-            show=True,
-        ),
+        single(1, "corpora", "corpora", *acquisition, done=_done(corpora_steps, corpora)),
+        Phase("dump", (2,), tuple(dump(name) for name in corpora.sets)),
+        single(2, "data", "data", done=_done(final_steps, recipe)),
+        single(2, "ssl", "pretrain", *resume, done=upstream_step(recipe).is_done, kind="train"),
+        Phase("train", (3, 4), tuple(one for stage, one in trainings if stage in wanted), kind="train"),
+        Phase("joint", (5,), tuple(joint(run) for run in runs), kind="train"),
+        Phase("decode", (6,), decoding_shares, kind="decode"),
+        single(6, "transcripts", "decode", *chosen, done=partial(is_decoded, recipe, runs)),
+        single(7, "score", "score", *chosen, done=_done(score_steps, recipe, args)),
+        single(8, "report", "report", *chosen, *typed, done=_done(report_steps, recipe, args), show=True),
     ]
     return [phase for phase in found if phase.units and any(stage in wanted for stage in phase.stages)]
 
 
-def _decoding(recipe: Recipe, runs: Sequence[Run], options: Sequence[str], *, nj: int) -> list[Unit]:
+def _done(find: Callable[..., Iterable[Step]], *arguments: object) -> Callable[[], bool]:
+    return partial(all_done, find, *arguments)
+
+
+def _decoding(recipe: Recipe, runs: Sequence[Run], options: Sequence[str], *, nj: int) -> tuple[Unit, ...]:
     def unit(number: int, share: Sequence[tuple[System, str]]) -> Unit:
         def done() -> bool:
             return all(is_done(recipe, *pair) for pair in share if same_audio(recipe, *pair) is None)
@@ -160,4 +141,4 @@ def _decoding(recipe: Recipe, runs: Sequence[Run], options: Sequence[str], *, nj
         names = " ".join(f"{system.name}/{name}" for system, name in share)
         return Unit(f"decoding {number}", (sys.executable, "-m", "local.decode", *options, "--share", names), done)
 
-    return [unit(number, share) for number, share in enumerate(shares(recipe, runs, nj), start=1)]
+    return tuple(unit(number, share) for number, share in enumerate(shares(recipe, runs, nj), start=1))

@@ -7,11 +7,12 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from local.jobs import REQUEUE
@@ -23,16 +24,14 @@ ACTIVE = frozenset(
     ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED", "RESIZING", "SIGNALING", "STOPPED")
 )
 # What sbatch says of a limit on jobs in the queue; without accounting the limit is not named.
-_BUSY = re.compile(
-    r"job submit limit|temporarily unable to accept job|Resource temporarily|MaxJobCount|Socket timed out"
-    r"|Unable to contact slurm controller",
-    re.IGNORECASE,
-)
+_BUSY = re.compile(r"job submit limit|temporarily unable to accept job|Resource temporarily|MaxJobCount", re.IGNORECASE)
+_SILENT = re.compile(r"Socket timed out|Unable to contact slurm controller|did not answer", re.IGNORECASE)
 # The name of a limit of accounting: AssocMaxSubmitJobLimit, QOSMaxWallDurationPerJobLimit, ...
 _LIMIT = re.compile(r"\b(?:Assoc|QOS)[A-Z]\w+")
 _SUBMIT_SECONDS = 30
 # How long an interrupted submission may take to give the number of what it has submitted.
 _LAST_SECONDS = 5
+_LOOK_SECONDS = 0.2
 _OF_THE_SITE = ("SLURM_CONF", "SLURM_CLUSTERS")
 
 
@@ -132,24 +131,38 @@ def _sbatch(*words: str) -> subprocess.CompletedProcess[str]:
         name: value for name, value in os.environ.items() if not name.startswith("SLURM_") or name in _OF_THE_SITE
     }
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    # Ctrl-C would end it with the number of the job unsaid.
-    with (
-        _installed("sbatch"),
-        subprocess.Popen(command, **pipes, text=True, env=environment, start_new_session=True) as process,
-    ):
-        try:
-            out, err = process.communicate(timeout=_SUBMIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-        except BaseException:
-            with suppress(subprocess.TimeoutExpired):
-                out, err = process.communicate(timeout=_LAST_SECONDS)
-                if process.returncode == 0:
-                    cancel(_number(out))
-            process.kill()
-            raise
+    with _held_signals() as told, _installed("sbatch"):
+        # Ctrl-C would end it with the number of the job unsaid.
+        with subprocess.Popen(command, **pipes, text=True, env=environment, start_new_session=True) as process:
+            deadline = time.monotonic() + _SUBMIT_SECONDS
+            while True:
+                try:
+                    out, err = process.communicate(timeout=_LOOK_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    if told:
+                        deadline = min(deadline, time.monotonic() + _LAST_SECONDS)
+                    if time.monotonic() > deadline:
+                        process.kill()
+                        raise
+        if told and process.returncode == 0:
+            cancel(_number(out))
     return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+@contextmanager
+def _held_signals():
+    """Hold Ctrl-C and requests to end back; give the list of them. They take effect behind the block."""
+    told: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda number, _: told.append(number)) for number in numbers}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if told:
+            signal.raise_signal(told[0])
 
 
 def _number(answer: str) -> str:
@@ -287,11 +300,13 @@ def submit(
             submission = Submission(_number(result.stdout), array, folder)
             _write_record(submission)
             return submission
-        waiting_helps = result is None or _waiting_helps(complaint)
+        waiting_helps = _waiting_helps(complaint)
         if not waiting_helps or time.monotonic() > deadline:
             raise RecipeError(_refusal(array, resources, path, complaint, busy=waiting_helps))
         if not told:
-            log(f"  {array.name}: the queue takes no more jobs, waiting for a place: {complaint.splitlines()[-1]}")
+            full, silent = "the queue takes no more jobs, waiting for a place", "Slurm does not answer, waiting for it"
+            state = silent if _SILENT.search(complaint) else full
+            log(f"  {array.name}: {state}: {complaint.splitlines()[-1]}")
             told = True
         time.sleep(config.poll_seconds)
 
@@ -327,7 +342,7 @@ def _waiting_helps(complaint: str) -> bool:
     """Whether sbatch may take the job when others have ended."""
     limit = _LIMIT.search(complaint)
     if limit is None:
-        return bool(_BUSY.search(complaint))
+        return bool(_BUSY.search(complaint) or _SILENT.search(complaint))
     if "MaxSubmit" not in limit[0]:
         return "Submit" in limit[0]
     # A limit of one's own, and nothing of one's own in the queue: the array alone is above it.
@@ -337,7 +352,9 @@ def _waiting_helps(complaint: str) -> bool:
 def _refusal(array: Array, resources: Resources, path: Path, complaint: str, *, busy: bool) -> str:
     """Say why Slurm did not take a job, and what to do."""
     limit = _LIMIT.search(complaint)
-    if busy:
+    if _SILENT.search(complaint):
+        advice = "Slurm's controller does not answer (`scontrol ping`): run the same command again when it does"
+    elif busy:
         advice = (
             "The queue is full for you (MaxSubmitJobs or the like). Run the same command again when some of your jobs "
             "have ended, or raise patience_minutes"
@@ -357,7 +374,7 @@ def _refusal(array: Array, resources: Resources, path: Path, complaint: str, *, 
         advice = f"partition '{resources.partition}' in conf/slurm.yaml: choose from {', '.join(sorted(set(known)))}"
     elif "array" in complaint.lower():
         advice = "The numbers of tasks must be below MaxArraySize, see `scontrol show config`: submit it in parts"
-    elif "configuration source" in complaint:
+    elif "configuration source" in complaint or "s_p_parse_file" in complaint:
         advice = "There is no slurm.conf here: run it where jobs are submitted, or set SLURM_CONF"
     elif "account" in complaint.lower() or "qos" in complaint.lower():
         advice = "Set account and qos in conf/slurm.yaml; `sacctmgr show associations user=$USER` lists yours"

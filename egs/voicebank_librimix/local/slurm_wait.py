@@ -23,7 +23,7 @@ _QUIET = ("gone", "COMPLETED", "FAILED")
 # Pending for one of these, a job waits for ever.
 _HOPELESS = ("BadConstraints", "PartitionTimeLimit", "PartitionNodeLimit", "PerJob", "requeued held")
 # What slurmstepd says where Slurm's state is only FAILED or CANCELLED.
-_OVER_MEMORY = re.compile(r"(slurmstepd|srun): .*(exceeded memory limit|oom.?kill|out of memory)", re.IGNORECASE)
+_OVER_MEMORY = re.compile(r"(slurmstepd|srun)\S*: .*(exceeded .*memory limit|oom.?kill|out of memory)", re.IGNORECASE)
 _ADVICE = {
     "OUT_OF_MEMORY": "It used more memory than it asked for: raise `memory` in conf/slurm.yaml.",
     "TIMEOUT": "It reached its time limit: raise `time` in conf/slurm.yaml, or run again to continue.",
