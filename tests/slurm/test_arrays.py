@@ -106,6 +106,18 @@ def test_a_training_over_its_memory(testbed, tmp_path):
     assert re.search(r"a 1 \(job \d+_1\) .*raise `memory` in conf/slurm.yaml", err), err
 
 
+def test_a_training_is_warned_before_its_time_is_over_and_queued_again(testbed, tmp_path):
+    config = write_small_config(tmp_path / "slurm.yaml", time="1", signal_seconds=50)
+    script = f"trap 'exit 75' USR1; [ ! -e {tmp_path}/seen ] || exit 0; touch {tmp_path}/seen; sleep 300 & wait"
+    (tmp_path / "script.sh").write_text(script)
+    words = ["bash", "-c", f"$TRAINING_LAUNCHER bash {tmp_path}/script.sh"]
+    code, _, err = testbed.cmd(f"{tmp_path}/a.txt", *words, config=config, kind="train")
+    assert code == 0, err
+    assert re.search(
+        r"ended with code 75, .*\n# queued again\n# job (.|\n)*ended with code 0", (tmp_path / "a.txt").read_text()
+    )
+
+
 def test_jobs_are_submitted_from_within_a_job(testbed, tmp_path):
     """What the outer one has got does not get in the way of what the inner one asks for."""
     config = write_small_config(tmp_path / "slurm.yaml")
