@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from espnet_plugins.analysis.names import label
 from espnet_plugins.analysis.scores import group_seeds
-from espnet_plugins.analysis.tables import Table, mean_cell
+from espnet_plugins.analysis.tables import Table, mean_cell, number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Cost:
         gpu_bytes: The same on the GPU.
         model_bytes: Size of the model that is saved.
         enhancement_factor: Seconds of enhancement per second of audio.
+        delay_seconds: What has to be heard behind a sample before it is enhanced, however fast the computer; inf where
+            that is the whole utterance.
         decoding_factor: Seconds of recognition per second of audio, a joint model's enhancement included.
     """
 
@@ -31,6 +33,7 @@ class Cost:
     gpu_bytes: float = math.nan
     model_bytes: float = math.nan
     enhancement_factor: float = math.nan
+    delay_seconds: float = math.nan
     decoding_factor: float = math.nan
 
 
@@ -41,12 +44,13 @@ def cost_table(costs: Mapping[str, Cost]) -> Table:
         costs: System -> cost.
 
     Example:
-        >>> table = cost_table({"a_seed0": Cost(updates=100, training_seconds=20, model_bytes=4e6)})
-        >>> table.rows[0]
-        ['a', '100', '200', '20', '-', '-', '4.0', '-', '-']
+        >>> cost = Cost(updates=100, training_seconds=20, model_bytes=4e6, delay_seconds=0.002)
+        >>> cost_table({"a_seed0": cost}).rows[0]
+        ['a', '100', '200', '20', '-', '-', '4.0', '-', '2.0', '-']
     """
     header = ["system", "updates", "ms per update", "training (s)"]
-    header += ["memory (GB)", "GPU memory (GB)", "model (MB)", "enhancement (s per s)", "decoding (s per s)"]
+    header += ["memory (GB)", "GPU memory (GB)", "model (MB)"]
+    header += ["enhancement (s per s)", "delay (ms)", "decoding (s per s)"]
     rows = []
     for configuration, seeds in group_seeds(costs).items():
         runs = [costs[seed] for seed in seeds]
@@ -60,7 +64,14 @@ def cost_table(costs: Mapping[str, Cost]) -> Table:
                 mean_cell([run.gpu_bytes / 1e9 for run in runs]),
                 mean_cell([run.model_bytes / 1e6 for run in runs]),
                 mean_cell([run.enhancement_factor for run in runs], 3),
+                _delay_cell([run.delay_seconds for run in runs]),
                 mean_cell([run.decoding_factor for run in runs], 3),
             ]
         )
     return Table(header, rows)
+
+
+def _delay_cell(seconds: Sequence[float]) -> str:
+    """Milliseconds at worst: seeds differ in weights, which a delay does not depend on."""
+    worst = math.nan if any(map(math.isnan, seconds)) else max(seconds)
+    return "whole utterance" if worst == math.inf else number(1e3 * worst)

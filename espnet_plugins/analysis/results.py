@@ -71,8 +71,9 @@ def render_results(content: Content, *, picture: str = "curves.png", probe_pictu
         parts += [
             "## Cost",
             cost_table(content.costs).markdown(),
-            "Wall times as they were, with whatever else ran at the time; real-time factors include the start "
-            "of the program.",
+            "Wall times as they were, with whatever else ran at the time; real-time factors (s per s) include the "
+            "start of the program. The delay is what has to be heard behind a sample before it is enhanced, however "
+            "fast the computer.",
         ]
     if content.probe:
         figure = f"![Position in the SSL model, layer by layer]({probe_picture})"

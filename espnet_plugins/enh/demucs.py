@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from espnet_plugins.enh.lengths import deviation, mask_padding
-from espnet_plugins.enh.sinc import double_rate, half_sample_kernel, halve_rate, resampling_steps
+from espnet_plugins.enh.sinc import ZEROS, double_rate, half_sample_kernel, halve_rate, resampling_steps
 
 # A signal of the network: (B, C, N), and how many of its N frames each utterance has (None: all).
 Signal = tuple[torch.Tensor, "torch.Tensor | None"]
@@ -154,6 +156,16 @@ class Demucs(nn.Module):
     def hop(self) -> int:
         """Samples, at the waveform's rate, from one frame of the bottleneck to the next (at least 1)."""
         return max(self.stride**self.depth // self.resample, 1)
+
+    @property
+    def margin(self) -> int:
+        """Samples that the interpolation looks ahead, and as many back; the rate doubles from step to step."""
+        return sum(ZEROS // 2**step for step in range(self._doublings))
+
+    @property
+    def delay(self) -> float:
+        """Samples that must have come behind a sample before it is certain, at worst; inf where it is not causal."""
+        return self.valid_length(1) + 2 * self.margin if self.causal else math.inf
 
     def frames(self, n_samples: int) -> int:
         """How many frames the bottleneck has for a waveform.

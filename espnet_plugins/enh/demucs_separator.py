@@ -63,3 +63,8 @@ class DemucsSeparator(AbsSeparator):
     def num_spk(self) -> int:
         """How many signals it gives."""
         return 1
+
+    @property
+    def delay(self) -> float:
+        """Samples that an enhanced one waits for, where the level is that of what was heard so far."""
+        return self.demucs.delay

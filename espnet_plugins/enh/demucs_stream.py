@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from espnet_plugins.enh.demucs import Demucs
-from espnet_plugins.enh.sinc import ZEROS
 
 
 class DemucsStream:
@@ -39,9 +38,7 @@ class DemucsStream:
             raise ValueError(f"demucs: chunk_frames: {chunk_frames!r} is not accepted; give a whole number from 1")
         self.model = model.eval()
         self.level, self.chunk_frames = level, chunk_frames
-        self._window = model.valid_length(1)
-        # How far interpolation looks ahead and back; the rate doubles from step to step.
-        self._margin = sum(ZEROS // 2**step for step in range(model.resample.bit_length() - 1))
+        self._window, self._margin = model.valid_length(1), model.margin
         reach = -(-(2 * self._margin + self._window) // model.hop)
         self._context = reach + -(-self._margin // model.hop)
         # Counts from the stream's start: samples let go of, samples given back, frames computed.
@@ -55,7 +52,7 @@ class DemucsStream:
     @property
     def delay(self) -> int:
         """Samples that must have come behind a sample before it is given back, at worst; with one frame at once."""
-        return self._window + 2 * self._margin
+        return int(self.model.delay)
 
     def feed(self, samples: torch.Tensor) -> torch.Tensor:
         """Take samples in.

@@ -1,6 +1,10 @@
 """An archive gives the same tables again; several of them are joined, published, and say when they are broken."""
 
 import dataclasses
+import itertools
+import json
+import lzma
+import math
 import re
 
 import numpy as np
@@ -8,10 +12,12 @@ import pytest
 
 from espnet_plugins.analysis.archive import read_archive, write_archive
 from espnet_plugins.analysis.content import Content
+from espnet_plugins.analysis.cost import cost_table
+from espnet_plugins.analysis.names import split_seed
 from espnet_plugins.analysis.plots import curve_fingerprint, save_curves
 from espnet_plugins.analysis.publication import read_archives, results_document, with_table
 from espnet_plugins.analysis.results import render_results
-from espnet_plugins.analysis.scores import ScoreError, SetScore
+from espnet_plugins.analysis.scores import ScoreError, SetScore, group_seeds
 
 SETTINGS = {
     "ssl_mse_joint": {"enh_criterions": [{"name": "ssl_mse", "conf": {}}], "lr": 0.001},
@@ -54,6 +60,27 @@ def test_what_is_read_gives_the_same_text(tmp_path, content):
     assert curve_fingerprint(again) == curve_fingerprint(content)
     write_archive(again, tmp_path / "again.json.xz")
     assert (tmp_path / "again.json.xz").read_bytes() == (tmp_path / "mini.json.xz").read_bytes()
+
+
+def test_delays_are_kept_and_older_archives_have_none(tmp_path, content):
+    def column(path):
+        table = cost_table(read_archive(path).costs)
+        return [row[table.header.index("delay (ms)")] for row in table.rows]
+
+    values = itertools.chain([math.nan, 31 / 16000], itertools.repeat(math.inf))
+    delays = {name: next(values) for name in group_seeds(content.costs)}
+    costs = {
+        name: dataclasses.replace(cost, delay_seconds=delays[split_seed(name)[0]])
+        for name, cost in content.costs.items()
+    }
+    path = tmp_path / "mini.json.xz"
+    write_archive(dataclasses.replace(content, costs=costs), path)
+    assert column(path) == ["-", "1.9", *["whole utterance"] * (len(delays) - 2)]
+    stored = json.loads(lzma.decompress(path.read_bytes()))
+    for cost in stored["costs"].values():
+        del cost["delay_seconds"]
+    path.write_bytes(lzma.compress(json.dumps(stored).encode()))
+    assert column(path) == ["-"] * len(delays)
 
 
 def test_phone_errors_stand_beside_word_errors(tmp_path, content):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 
 import pytest
+import tiny_training
+import torch
+import yaml
 from fake_experiment import SETS, Experiment
 
-from local.cost import measure_cost
+from espnet_plugins.tasks import EnhTask
+from local.cost import measure_cost, measure_delay
 from local.decode import enhance_step
+from local.train import MODEL, se_step
 
 
 @pytest.fixture
@@ -54,3 +60,31 @@ def test_only_enhanced_utterances_count_and_unknown_times_stay_unknown(experimen
     done = enhance_step(experiment.recipe, system, SETS[0]).done
     done.write_text(json.dumps({"fingerprint": "x"}))
     assert math.isnan(measure_cost(experiment.recipe, system).enhancement_factor)
+
+
+def train_front_end(experiment, **separator):
+    """Leave a front-end of stage 3 with random weights."""
+    step = se_step(experiment.recipe)
+    settings = {**EnhTask.get_default_config(), **tiny_training.SE, "criterions": None, "init": None}
+    settings["separator_conf"] = {**tiny_training.SE["separator_conf"], **separator}
+    (step.out / "espnet").mkdir(exist_ok=True)
+    (step.out / "espnet" / "config.yaml").write_text(yaml.safe_dump(settings))
+    model = EnhTask.build_model(argparse.Namespace(**settings))
+    torch.save(model.state_dict(), step.out / MODEL)
+    experiment.touch(step.done, fingerprint=repr(separator))
+
+
+def test_the_delay_of_the_front_end_is_that_of_every_system_that_has_it(experiment):
+    def delays():
+        return {name: measure_cost(experiment.recipe, system).delay_seconds for name, system in own.items()}
+
+    own = {name: experiment.systems[name] for name in ("noisy", "se", "ssl_mse_joint_seed0")}
+    assert not measure_delay(experiment.recipe)
+    assert all(map(math.isnan, delays().values()))
+    train_front_end(experiment)
+    assert measure_delay(experiment.recipe)
+    assert delays()["se"] == delays()["ssl_mse_joint_seed0"] == math.inf  # norms over the utterance
+    assert math.isnan(delays()["noisy"])
+    train_front_end(experiment, causal=True, norm_type="cLN")
+    assert measure_delay(experiment.recipe)
+    assert delays()["se"] == 31 / 16000

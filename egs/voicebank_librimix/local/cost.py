@@ -1,4 +1,4 @@
-"""What each system cost, from what the earlier stages left."""
+"""Stage 8: what each system cost, from what the earlier stages left, and how long its front-end waits."""
 
 from __future__ import annotations
 
@@ -13,8 +13,53 @@ from local.audio import RATE
 from local.config import Recipe
 from local.decode import System, enhance_step, recognise_step
 from local.kaldi_dir import read_table
-from local.steps import Step
-from local.train import MODEL
+from local.steps import Step, atomic_path
+from local.train import MODEL, se_step
+
+STAGE = 8
+_DELAY = "delay.json"
+
+
+def delay_step(recipe: Recipe) -> Step:
+    """The step that leaves `<expdir>/delay/delay.json`, about the front-end of all systems.
+
+    Fine-tuning moves its weights, not what a sample waits for.
+    """
+    inputs = {"se": (se_step(recipe).done, 3)}
+    return Step("delay", stage=STAGE, out=recipe.expdir / "delay", inputs=inputs, outputs=(_DELAY,))
+
+
+def measure_delay(recipe: Recipe) -> bool:
+    """Measure the front-end's delay unless that is done.
+
+    Returns:
+        Whether it is known: not where the front-end is gone.
+    """
+    step, front_end = delay_step(recipe), se_step(recipe).out
+    if not (front_end / "espnet" / "config.yaml").exists():
+        return False
+
+    def measure() -> None:
+        from espnet_plugins.enh.delay import algorithmic_delay
+        from espnet_plugins.inference.experiment import find_experiment, load_front_end
+
+        samples = algorithmic_delay(load_front_end(find_experiment(front_end)))
+        # null: the whole utterance
+        content = {"seconds": None if samples == math.inf else samples / RATE}
+        with atomic_path(step.out / _DELAY) as tmp:
+            tmp.write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+    step.run(measure)
+    return True
+
+
+def _delay(recipe: Recipe) -> float:
+    """Seconds; nan where it was not measured."""
+    path = delay_step(recipe).out / _DELAY
+    if not path.exists():
+        return math.nan
+    seconds = json.loads(path.read_text(encoding="utf-8"))["seconds"]
+    return math.inf if seconds is None else seconds
 
 
 def measure_cost(recipe: Recipe, system: System) -> Cost:
@@ -39,6 +84,7 @@ def measure_cost(recipe: Recipe, system: System) -> Cost:
         gpu_bytes=peaks.get("gpu_bytes") or math.nan,
         model_bytes=float(sum(sizes)),
         enhancement_factor=_factor(recipe, enhancements, enhanced),
+        delay_seconds=_delay(recipe) if enhancements else math.nan,
         decoding_factor=_factor(recipe, decodings, decoded),
     )
 

@@ -39,9 +39,10 @@ def score_steps(recipe: Recipe, args: argparse.Namespace) -> list[Step]:
 
 def report_steps(recipe: Recipe, args: argparse.Namespace) -> list[Step]:
     """Stage 8."""
+    from local.cost import delay_step
     from local.probe import probe_step
     from local.report import report_step
     from local.score import scorings_from_args
 
-    probed = probe_step(recipe).done.exists()
-    return [report_step(recipe, scorings_from_args(recipe, args), runs_from_args(args), probed=probed)]
+    measured = [step for step in (probe_step(recipe), delay_step(recipe)) if step.done.exists()]
+    return [report_step(recipe, scorings_from_args(recipe, args), runs_from_args(args), measured=measured)]

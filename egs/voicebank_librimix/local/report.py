@@ -27,7 +27,7 @@ from espnet_plugins.analysis.results import render_results
 from espnet_plugins.analysis.scores import ScoreError, Scores, group_seeds, read_scores
 from espnet_plugins.analysis.tables import word_error_summary
 from local.config import Recipe, Run, add_common_arguments, add_run_arguments, runs_from_args
-from local.cost import measure_cost
+from local.cost import delay_step, measure_cost, measure_delay
 from local.decode import System, enhance_step, head_folder, systems
 from local.kaldi_dir import read_table
 from local.pretrain import upstream_options, upstream_step
@@ -46,8 +46,10 @@ _EXAMPLES = 6
 _INPUTS = {"clean": "spk1.scp", "noisy": "wav.scp"}
 
 
-def report_step(recipe: Recipe, scorings: Sequence[SetScoring], runs: Sequence[Run], *, probed: bool) -> Step:
-    """The step that writes the report, with every score, every training and the probe as its input."""
+def report_step(
+    recipe: Recipe, scorings: Sequence[SetScoring], runs: Sequence[Run], *, measured: Sequence[Step] = ()
+) -> Step:
+    """The step that writes the report, with every score, every training and what else was measured as its input."""
     inputs = {}
     for scoring in scorings:
         step = scoring.step()
@@ -55,8 +57,7 @@ def report_step(recipe: Recipe, scorings: Sequence[SetScoring], runs: Sequence[R
     for run in runs:
         training = joint_step(recipe, run)
         inputs[f"curve.{run.name}"] = (training.done, training.stage)
-    if probed:
-        inputs["probe"] = (probe_step(recipe).done, STAGE)
+    inputs |= {step.name: (step.done, step.stage) for step in measured}
     outputs = OUTPUTS if len(recipe.preset["heads"]) == 1 else (*OUTPUTS, PAPER_TABLE)
     return Step("report", stage=STAGE, out=recipe.expdir, inputs=inputs, outputs=outputs)
 
@@ -152,9 +153,11 @@ def main() -> None:
     args = parser.parse_args()
     recipe, runs = Recipe.from_args(args), runs_from_args(args)
     scorings = scorings_from_args(recipe, args)
-    report_step(recipe, scorings, runs, probed=False).check_inputs()
+    report_step(recipe, scorings, runs).check_inputs()
     probe = run_probe(recipe)
-    step = report_step(recipe, scorings, runs, probed=probe is not None)
+    measured = [probe_step(recipe)] if probe else []
+    measured += [delay_step(recipe)] if measure_delay(recipe) else []
+    step = report_step(recipe, scorings, runs, measured=measured)
     names = dict.fromkeys(scoring.system.name for scoring in scorings)
     try:
         by_head = {
