@@ -23,6 +23,8 @@ setup(
         "hf": ["transformers"],
         # Scoring of several speakers; has no wheels, and compiling it takes a minute.
         "multispeaker": ["meeteval"],
+        # Scoring without a reference, where the networks are at hand.
+        "dnsmos": ["onnxruntime", "librosa", "requests", "torchmetrics"],
         "bench": ["numba", "pysdtw", "tslearn"],
     },
 )

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
+_DNSMOS_ADDRESS = "https://github.com/microsoft/DNS-Challenge/raw/master/DNSMOS"
+
 # In the order of the tables. STOI and ESTOI in per cent, SI-SDR and SDR in dB, PESQ as MOS-LQO.
 METRICS = ("stoi", "estoi", "sdr", "si_sdr", "pesq")
+# Without a reference, by networks that are not part of any package: speech, background and overall, 1 to 5.
+DNSMOS = ("dnsmos_sig", "dnsmos_bak", "dnsmos_ovrl")
+# The networks' files, below a folder laid out as in Microsoft's DNS-Challenge repository.
+DNSMOS_FILES = ("DNSMOS/sig_bak_ovr.onnx", "DNSMOS/model_v8.onnx")
 
 
 def _stoi(reference: np.ndarray, estimate: np.ndarray, rate: int, *, extended: bool) -> float:
@@ -43,8 +51,54 @@ def _pesq(reference: np.ndarray, estimate: np.ndarray, rate: int) -> float:
         raise ValueError(reason.decode() if isinstance(reason, bytes) else str(reason)) from error
 
 
+def missing_for_dnsmos(folder: Path) -> str:
+    """Say what DNSMOS lacks, a file or a package; empty when nothing."""
+    for file in DNSMOS_FILES:
+        if not (folder / file).is_file():
+            return f"{folder / file} is missing: fetch it from {_DNSMOS_ADDRESS}/{file}"
+    for package in ("onnxruntime", "librosa", "requests"):
+        if importlib.util.find_spec(package) is None:
+            return f"the package {package} is missing: install the extra `dnsmos`"
+    return ""
+
+
+def measure_dnsmos(estimate: np.ndarray, rate: int, *, folder: Path) -> dict[str, float]:
+    """Predict how listeners would judge a signal, without a reference.
+
+    Args:
+        estimate: Enhanced or noisy speech in [-1, 1], shape (T,).
+        rate: Sampling rate in Hz.
+        folder: Holds DNSMOS_FILES.
+
+    Returns:
+        Each of DNSMOS -> value, 1 to 5.
+
+    Raises:
+        ValueError: When a file or a package is missing.
+
+    Source:
+        Reddy et al., "DNSMOS P.835", ICASSP 2022, with its calibration; torchmetrics runs the networks.
+    """
+    import torch
+
+    if problem := missing_for_dnsmos(folder):
+        raise ValueError(problem)
+    from torchmetrics.functional.audio import dnsmos
+
+    # torchmetrics has no argument for the folder, and would download what it does not find.
+    dnsmos.DNSMOS_DIR = str(folder)
+    signal = torch.from_numpy(np.ascontiguousarray(estimate, dtype=np.float32))
+    values = dnsmos.deep_noise_suppression_mean_opinion_score(signal, rate, personalized=False, num_threads=1)
+    return dict(zip(DNSMOS, values[1:].tolist(), strict=True))
+
+
 def measure_quality(
-    reference: np.ndarray, estimate: np.ndarray, rate: int, *, metrics: Sequence[str] = METRICS
+    reference: np.ndarray,
+    estimate: np.ndarray,
+    rate: int,
+    *,
+    metrics: Sequence[str] = METRICS,
+    dnsmos: Path | None = None,
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Measure how close an estimate is to its reference.
 
@@ -53,6 +107,7 @@ def measure_quality(
         estimate: Enhanced or noisy speech, shape (T,).
         rate: Sampling rate in Hz.
         metrics: Which of METRICS. SI-SDR and SDR of an identical pair are infinite.
+        dnsmos: Folder of the networks for DNSMOS; None leaves it out.
 
     Returns:
         Metric -> value for those that could be measured (STOI and ESTOI in per cent, SI-SDR and SDR in dB,
@@ -97,6 +152,8 @@ def measure_quality(
             reasons[metric] = "not a number"
         else:
             values[metric] = value
+    if dnsmos is not None:
+        values |= measure_dnsmos(estimate, rate, folder=dnsmos)
     return values, reasons
 
 

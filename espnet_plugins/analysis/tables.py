@@ -8,14 +8,15 @@ import re
 from collections.abc import Mapping, Sequence
 
 from espnet_plugins.analysis.names import label
-from espnet_plugins.analysis.quality import METRICS
+from espnet_plugins.analysis.quality import DNSMOS, METRICS
 from espnet_plugins.analysis.scores import Scores, SetScore, group_seeds
 from espnet_plugins.analysis.statistics import mean_and_deviation
 
 METRIC_LABELS = {"stoi": "STOI", "estoi": "ESTOI", "sdr": "SDR", "si_sdr": "SI_SDR", "pesq": "PESQ_WB"}
+METRIC_LABELS |= {"dnsmos_sig": "DNSMOS_SIG", "dnsmos_bak": "DNSMOS_BAK", "dnsmos_ovrl": "DNSMOS_OVRL"}
 # Unit -> the error rate over it.
 RATES = {"words": "WER", "characters": "CER"}
-_METRIC_DIGITS = {"pesq": 2}
+_METRIC_DIGITS = {"pesq": 2, **dict.fromkeys(DNSMOS, 2)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,18 +144,20 @@ def quality_table(scores: Scores, dataset: str) -> Table:
         the first seed on which every metric could be measured, out of those that were tried.
     """
     rows = []
+    listened = any(by_set[dataset].quality(metric) for by_set in scores.values() for metric in DNSMOS)
+    metrics = (*METRICS, *DNSMOS) if listened else METRICS
     for name, seeds in group_seeds(scores).items():
         runs = [scores[s][dataset] for s in seeds]
-        if not any(run.quality(metric) for run in runs for metric in METRICS):
+        if not any(run.quality(metric) for run in runs for metric in metrics):
             continue
         cells = [
-            mean_cell([_mean(run.quality(metric)) for run in runs], _METRIC_DIGITS.get(metric, 1)) for metric in METRICS
+            mean_cell([_mean(run.quality(metric)) for run in runs], _METRIC_DIGITS.get(metric, 1)) for metric in metrics
         ]
         measured = [utt for utt, score in runs[0].utterances.items() if score.quality]
         tried = set(measured) | runs[0].unscorable.keys()
         complete = len(tried - runs[0].unscorable.keys())
         rows.append([label(name, len(seeds)), *cells, f"{complete} of {len(tried)}"])
-    return Table(["system", *(METRIC_LABELS[m] for m in METRICS), "Utt"], rows)
+    return Table(["system", *(METRIC_LABELS[m] for m in metrics), "Utt"], rows)
 
 
 def _mean(values: Sequence[float]) -> float:

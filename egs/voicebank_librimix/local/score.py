@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet_plugins.analysis.errors import score_transcripts
-from espnet_plugins.analysis.quality import METRICS, measure_quality, spread
+from espnet_plugins.analysis.quality import METRICS, measure_quality, missing_for_dnsmos, spread
 from espnet_plugins.analysis.scores import SetScore
 from local import audio
 from local.config import Recipe, add_common_arguments, add_run_arguments, runs_from_args
@@ -33,11 +33,12 @@ _CLEAN = "spk1.scp"
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """Where two signals to compare are: clean speech and its estimate; None where there is none."""
+    """Where two signals to compare are, clean speech and its estimate, and the networks of DNSMOS; None for none."""
 
     utterance: str
     reference: str | None
     estimate: str | None
+    dnsmos: Path | None = None
 
 
 # Of one pair: utterance, metric -> value, and why metrics are missing (empty when none is).
@@ -92,8 +93,22 @@ def measure_pair(pair: Pair, *, metrics: Sequence[str] = METRICS) -> Measurement
         return pair.utterance, {}, str(error)
     if rate != estimate_rate:
         return pair.utterance, {}, f"the reference has {rate} Hz, the estimate {estimate_rate} Hz"
-    values, reasons = measure_quality(reference, estimate, rate, metrics=metrics)
+    values, reasons = measure_quality(reference, estimate, rate, metrics=metrics, dnsmos=pair.dnsmos)
     return pair.utterance, values, "; ".join(f"{metric}: {reason}" for metric, reason in reasons.items())
+
+
+def dnsmos_folder(recipe: Recipe) -> Path | None:
+    """Where the networks of DNSMOS are; None where the preset does not ask for them.
+
+    Raises:
+        OptionError: When a file or a package is missing.
+    """
+    if not recipe.preset["dnsmos"]:
+        return None
+    folder = recipe.downloads / recipe.preset["dnsmos"]
+    if problem := missing_for_dnsmos(folder):
+        raise OptionError(f"preset '{recipe.name}': dnsmos: {problem}, or say `dnsmos: null`")
+    return folder
 
 
 class SetScoring:
@@ -127,7 +142,11 @@ class SetScoring:
             stage=STAGE,
             out=self.recipe.expdir / head_folder("score", self.head) / self.system.name,
             inputs=inputs,
-            settings={"metrics": METRICS, "quality_utterances": self.recipe.preset["quality_utterances"]},
+            settings={
+                "metrics": METRICS,
+                "quality_utterances": self.recipe.preset["quality_utterances"],
+                **({"dnsmos": self.recipe.preset["dnsmos"]} if self.recipe.preset["dnsmos"] else {}),
+            },
             outputs=(f"{self.dataset}.json",),
         )
 
@@ -143,7 +162,8 @@ class SetScoring:
             return []
         references, estimates = read_table(self.data / _CLEAN), read_table(self.estimates)
         chosen = spread(list(read_table(self.data / "text_spk1")), self.recipe.preset["quality_utterances"])
-        return [Pair(utt, references.get(utt), estimates.get(utt)) for utt in chosen]
+        networks = dnsmos_folder(self.recipe)
+        return [Pair(utt, references.get(utt), estimates.get(utt), networks) for utt in chosen]
 
     def score(self, measured: Iterator[Measurement]) -> None:
         """Count the errors, take the next measurements, and write the score.
