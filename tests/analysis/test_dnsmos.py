@@ -24,8 +24,6 @@ def networks(tmp_path):
     pytest.importorskip("requests", reason="requests is not installed")
     inputs, outputs = (["n", 144160], ["n", 900, 120]), ([*RAW.values()], [1.0])
     for file, shape, values in zip(DNSMOS_FILES, inputs, outputs, strict=True):
-        DNSMOS_FILES, (["n", 144160], ["n", 900, 120]), ([*RAW.values()], [1.0]), strict=True
-    ):
         helper, kind = onnx.helper, onnx.TensorProto.FLOAT
         said = onnx.numpy_helper.from_array(np.array([values], dtype=np.float32))
         graph = helper.make_graph(
