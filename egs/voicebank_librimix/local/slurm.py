@@ -28,10 +28,12 @@ _BUSY = re.compile(r"job submit limit|temporarily unable to accept job|Resource 
 _SILENT = re.compile(r"Socket timed out|Unable to contact slurm controller|did not answer", re.IGNORECASE)
 # The name of a limit of accounting: AssocMaxSubmitJobLimit, QOSMaxWallDurationPerJobLimit, ...
 _LIMIT = re.compile(r"\b(?:Assoc|QOS)[A-Z]\w+")
-_SUBMIT_SECONDS = 30
+# How long sbatch may take; when the queue is full it waits by itself.
+_LEAST_SUBMIT_SECONDS, _MOST_SUBMIT_SECONDS = 10, 30
 # How long an interrupted submission may take to give the number of what it has submitted.
 _LAST_SECONDS = 5
 _LOOK_SECONDS = 0.2
+# Variables of Slurm's that are not those of one job.
 _OF_THE_SITE = ("SLURM_CONF", "SLURM_CLUSTERS")
 
 
@@ -119,7 +121,7 @@ def _installed(program: str):
         ) from None
 
 
-def _sbatch(*words: str) -> subprocess.CompletedProcess[str]:
+def _sbatch(*words: str, seconds: float) -> subprocess.CompletedProcess[str]:
     """Run sbatch; when this process is told to end meanwhile, cancel what it was submitting.
 
     Raises:
@@ -134,7 +136,7 @@ def _sbatch(*words: str) -> subprocess.CompletedProcess[str]:
     with _held_signals() as told, _installed("sbatch"):
         # Ctrl-C would end it with the number of the job unsaid.
         with subprocess.Popen(command, **pipes, text=True, env=environment, start_new_session=True) as process:
-            deadline = time.monotonic() + _SUBMIT_SECONDS
+            deadline = time.monotonic() + seconds
             while True:
                 try:
                     out, err = process.communicate(timeout=_LOOK_SECONDS)
@@ -291,7 +293,8 @@ def submit(
     told = False
     while True:
         try:
-            result = _sbatch(*words, str(path))
+            patience = max(_LEAST_SUBMIT_SECONDS, deadline - time.monotonic())
+            result = _sbatch(*words, str(path), seconds=min(_MOST_SUBMIT_SECONDS, patience))
             complaint = result.stderr.strip()
         except subprocess.TimeoutExpired as error:
             # sbatch itself waits and tries again when the controller takes no more jobs.
