@@ -9,7 +9,8 @@
 #   start --accounting       slurmdbd and a MariaDB of its own as well: sacct works, limits hold
 #   start --max_submit N     with that, a user may have N jobs in the queue (MaxSubmitJobs)
 #   start --port N           first of the ports 127.0.0.1 is listened on (default 27100)
-#   stop_node N, start_node N, status
+#   stop_node N             node N dies, with its tasks
+#   start_node N, status
 set -euo pipefail
 
 root=${SLURM_TESTBED:-$(dirname "$(mktemp --dry-run)")/slurm_testbed}
@@ -174,16 +175,19 @@ end() {
     rm -f "$1"
 }
 
-# Tasks that did not want to end, those of a node that had no daemon any more, and who looks after them.
+# end_jobs [NODE]: tasks that outlive their daemon; first those that look after them, so that nothing is reported.
 end_jobs() {
-    local process parent
+    local process parent tasks=() keepers=()
     for process in /proc/[0-9]*; do
         grep -qszxF "SLURM_CONF=${root}/slurm.conf" "${process}/environ" || continue
-        grep -qsz '^SLURM_JOB_ID=' "${process}/environ" || continue
+        grep -qsz "^SLURM_JOB_ID=" "${process}/environ" || continue
+        [ $# -eq 0 ] || grep -qszxF "SLURMD_NODENAME=$1" "${process}/environ" || continue
+        tasks+=("${process#/proc/}")
         parent=$(awk '/^PPid:/ {print $2}' "${process}/status" 2> /dev/null || true)
-        kill -KILL "${process#/proc/}" 2> /dev/null || true
-        ! grep -qsx slurmstepd "/proc/${parent:-none}/comm" || kill -KILL "${parent}" 2> /dev/null || true
+        ! grep -qsx slurmstepd "/proc/${parent:-none}/comm" || keepers+=("${parent}")
     done
+    [ ${#keepers[@]} -eq 0 ] || kill -KILL "${keepers[@]}" 2> /dev/null || true
+    [ ${#tasks[@]} -eq 0 ] || kill -KILL "${tasks[@]}" 2> /dev/null || true
 }
 
 start() {
@@ -227,7 +231,10 @@ case "${action}" in
     start) start ;;
     stop) stop ;;
     start_node) SLURM_CONF=${root}/slurm.conf start_node "${node:?which node}" ;;
-    stop_node) end "${root}/slurmd.node${node:?which node}.pid" -KILL ;;
+    stop_node)
+        end "${root}/slurmd.node${node:?which node}.pid" -KILL
+        end_jobs "node${node}"
+        ;;
     status) SLURM_CONF=${root}/slurm.conf sinfo --Node --long ;;
     *)
         sed -n '2,/^set -euo/p' "$0" | sed '$d; s/^# \{0,1\}//'
