@@ -1,4 +1,8 @@
-"""What tests of several packages share: small upstreams with random weights, a Slurm of this machine."""
+"""What tests of several packages share: small upstreams with random weights, benchmark scripts, a Slurm."""
+
+import importlib.util
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -40,6 +44,21 @@ def make_upstream(tmp_path_factory):
         return written[key]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def load_benchmark():
+    """Give a function that loads a script of benchmarks/ as a module: load_benchmark("positions")."""
+
+    def load(name):
+        path = Path(__file__).resolve().parents[1] / "benchmarks" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(f"benchmark_{name}", path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        return module
+
+    return load
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The controlled study: its presets differ in positions alone, its table says what the scores say."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -15,17 +14,10 @@ from espnet_plugins.analysis.scores import SetScore
 from espnet_plugins.analysis.statistics import Interval
 from local.config import load_preset
 
-SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "positions.py"
-
 
 @pytest.fixture(scope="module")
-def study():
-    """The script as a module."""
-    spec = importlib.util.spec_from_file_location("positions_study", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def study(load_benchmark):
+    return load_benchmark("positions")
 
 
 def score(system, dataset, rate, seed):

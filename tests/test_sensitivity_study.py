@@ -1,8 +1,6 @@
 """The study of options: its presets differ from the recipe in one option of one criterion, its table says what ran."""
 
-import importlib.util
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,17 +9,10 @@ import yaml
 from espnet_plugins.analysis.curves import Curve
 from local.config import load_preset, read_yaml
 
-SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "sensitivity.py"
-
 
 @pytest.fixture(scope="module")
-def study():
-    """The script as a module."""
-    spec = importlib.util.spec_from_file_location("sensitivity_study", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def study(load_benchmark):
+    return load_benchmark("sensitivity")
 
 
 def test_a_variant_differs_in_what_its_design_says(study, tmp_path):

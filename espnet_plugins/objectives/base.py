@@ -92,6 +92,11 @@ class FrameCriterion(TimeDomainLoss):
         frames, frame_lengths = self.raw_frames(waveform, lengths)
         return (normalize(frames, dim=-1) if self.normalize_frames else frames), frame_lengths
 
+    def target(self, reference: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+        """Frames (B, N, D) of the reference as it is, without a graph."""
+        with torch.no_grad():
+            return self.frames(reference, lengths)[0]
+
     @abstractmethod
     def raw_frames(self, waveform: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         """The model's frames (B, N, D), zero behind each utterance's end, and their lengths (B,)."""

@@ -35,6 +35,4 @@ class SSLMSE(SSLCriterion):
         frame_lengths: torch.Tensor,
     ) -> torch.Tensor:
         """Compare frames of equal index."""
-        with torch.no_grad():
-            target, _ = self.frames(reference, lengths)
-        return mean_squared_distance(estimate, target, frame_lengths)
+        return mean_squared_distance(estimate, self.target(reference, lengths), frame_lengths)

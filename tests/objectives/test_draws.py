@@ -5,12 +5,6 @@ from espnet_plugins.objectives import SSLMSEPad, SSLSoftDTW
 from espnet_plugins.objectives.draws import utterance_generators
 from espnet_plugins.objectives.ssl_soft_dtw import PAPER_FACTORS
 
-
-@pytest.fixture
-def options(make_upstream):
-    return {"upstream": {"model": "local", "checkpoint": str(make_upstream())}}
-
-
 REFERENCE = torch.zeros(1, 1).expand(400, 64000)
 SAMPLES = [64000] * 400
 

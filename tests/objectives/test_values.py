@@ -11,18 +11,6 @@ from espnet_plugins.ssl import get_shared_upstream
 
 
 @pytest.fixture
-def options(make_upstream):
-    return {"upstream": {"model": "local", "checkpoint": str(make_upstream())}}
-
-
-@pytest.fixture
-def pair(batch):
-    reference, lengths = batch
-    noise = torch.randn(reference.shape, generator=torch.Generator().manual_seed(1))
-    return reference, (reference + 0.05 * noise).requires_grad_(), lengths
-
-
-@pytest.fixture
 def position_free(make_upstream):
     """Options of an upstream that is convolutions alone: no norm over time, no positional convolution."""
 

@@ -23,18 +23,6 @@ VARIANTS = [
 
 
 @pytest.fixture
-def options(make_upstream):
-    return {"upstream": {"model": "local", "checkpoint": str(make_upstream())}}
-
-
-@pytest.fixture
-def pair(batch):
-    reference, lengths = batch
-    noise = torch.randn(reference.shape, generator=torch.Generator().manual_seed(1))
-    return reference, (reference + 0.05 * noise).requires_grad_(), lengths
-
-
-@pytest.fixture
 def passes(options):
     """Utterances that went through the upstream's convolutions."""
     seen = []
