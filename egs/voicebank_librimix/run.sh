@@ -56,8 +56,9 @@ Usage: $0 [--name value ...]        (current values in brackets)
                       variables of the job such as \$TMPDIR are its own   [${local_scratch}]
   --resume BOOL       false trains again instead of resuming              [${resume}]
   --fsdd DIR          a copy of the Free Spoken Digit Dataset             [${fsdd}]
-  --accept_licenses BOOL  download without asking                         [${accept_licenses}]
-  --dry_run BOOL      only say what would be fetched, made and trained   [${dry_run}]
+  --accept_licenses [BOOL]
+                      download without asking                             [${accept_licenses}]
+  --dry_run [BOOL]    only say what would be fetched, made and trained    [${dry_run}]
 
 Corpora that a site already has are named in db.sh.
 
@@ -69,7 +70,7 @@ USAGE
 # shellcheck disable=SC2034  # read by parse_options.sh
 known_options="stage stop_stage preset corpus front_end objectives finetune seeds downloads datadir dumpdir expdir nj ngpu cmd_backend detach status local_scratch resume fsdd accept_licenses dry_run"
 # shellcheck disable=SC2034
-known_flags="detach status"
+known_flags="accept_licenses detach dry_run status"
 . ../../tools/parse_options.sh
 
 fail() { echo "run.sh: error: $*" >&2; exit 2; }
