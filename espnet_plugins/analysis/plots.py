@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from io import StringIO
@@ -31,6 +32,10 @@ _TEXT = "#010203"
 _SIZE = (7.0, 4.2)
 # So many levels fit side by side under an axis.
 _UPRIGHT = 6
+# So many bands may overlap.
+_FEW = 4
+# Names are long; the height of a row in inches.
+_LEGEND_COLUMNS, _LEGEND_ROW = 2, 0.2
 
 
 def styles(configurations: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -46,7 +51,9 @@ def styles(configurations: Iterable[str]) -> dict[str, dict[str, Any]]:
             index = sum(look["color"] != _GREY for look in looks.values())
             colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
             baseline = not name.rpartition("/")[2].startswith(OUR_OBJECTIVES)
-            looks[name] = {"color": colour, "marker": marker, "linestyle": "--" if baseline else "-"}
+            # Where colours come round again, another line tells the two apart.
+            line = "--" if baseline else "-" if index < len(COLOURS) else "-."
+            looks[name] = {"color": colour, "marker": marker, "linestyle": line}
     return looks
 
 
@@ -61,14 +68,16 @@ def plot_curves(curves: Mapping[str, Curve], measure: str) -> Figure:
         The figure; a band shows one standard deviation over seeds to either side.
     """
     figure, axes = _axes("Updates of fine-tuning", MEASURES[measure].replace("d", "D", 1))
+    # Many bands on top of each other would hide the lines.
+    shade = 0.18 if len(curves) <= _FEW else 0.06
     for name, look in styles(curves).items():
         curve = curves[name]
         seeds = len(curve.values)
         axes.plot(curve.updates, curve.mean, label=label(name, seeds), markersize=4, linewidth=1.5, **look)
         if seeds > 1:
             low, high = curve.mean - curve.deviation, curve.mean + curve.deviation
-            axes.fill_between(curve.updates, low, high, color=look["color"], alpha=0.18, linewidth=0)
-    axes.legend(frameon=False)
+            axes.fill_between(curve.updates, low, high, color=look["color"], alpha=shade, linewidth=0)
+    _legend_above(axes)
     return figure
 
 
@@ -86,14 +95,12 @@ def save_curves(content: Content, path: Path) -> None:
 def curve_fingerprint(content: Content) -> str:
     """A text that is the same for the same curves, to tell whether a picture shows them.
 
-        Example:
-            >>> from espnet_plugins.analysis.content import Content
-    from espnet_plugins.analysis.curves import Curve
-            >>> import numpy as np
-            >>> curve = Curve(np.array([0.0, 1.0]), np.array([[2.0, 1.0]]), np.zeros(2))
-            >>> content = Content("", {}, {}, curves={"a": curve}, measure="valid_loss")
-            >>> curve_fingerprint(content) == curve_fingerprint(content)
-            True
+    Example:
+        >>> import numpy as np
+        >>> curve = Curve(np.array([0.0, 1.0]), np.array([[2.0, 1.0]]), np.zeros(2))
+        >>> content = Content("", {}, {}, curves={"a": curve}, measure="valid_loss")
+        >>> curve_fingerprint(content) == curve_fingerprint(content)
+        True
     """
     drawn = {name: [curve.updates.tolist(), curve.values.tolist()] for name, curve in content.curves.items()}
     return hashlib.sha256(json.dumps([content.measure, drawn]).encode("utf-8")).hexdigest()
@@ -162,7 +169,14 @@ def _axes(x: str, y: str) -> tuple[Figure, Axes]:
 
 
 def _legend_above(axes: Axes) -> None:
-    axes.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1), fontsize="small")
+    """Put the legend above the axes, in a figure that is as much higher."""
+    lines, labels = axes.get_legend_handles_labels()
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.set_figheight(_SIZE[1] + _LEGEND_ROW * math.ceil(len(lines) / _LEGEND_COLUMNS))
+    figure.legend(
+        lines, labels, frameon=False, ncols=_LEGEND_COLUMNS, loc="outside upper left", fontsize="small", columnspacing=1
+    )
 
 
 def inline_svg(draw: Callable[[], Figure], *, name: str) -> str:
