@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from espnet_plugins.analysis.curves import Curve, merge_seeds, read_curve
+from espnet_plugins.analysis.curves import Curve, mean_height, merge_seeds, read_curve
 from espnet_plugins.analysis.environment import describe_environment
 from espnet_plugins.analysis.tables import Table, mean_cell
 from espnet_plugins.atomic import write_text
@@ -99,7 +99,7 @@ def table(curves: Mapping[str, Curve]) -> Table:
             name,
             mean_cell(curve.values[:, -1].tolist()),
             mean_cell(curve.values.min(axis=1).tolist()),
-            mean_cell(curve.values.mean(axis=1).tolist()),
+            mean_cell(mean_height(curve, start=curve.updates[0], end=curve.updates[-1]).tolist()),
         ]
         for name, curve in curves.items()
     ]

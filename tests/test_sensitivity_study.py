@@ -30,7 +30,7 @@ def test_a_variant_differs_in_what_its_design_says(study, tmp_path):
 
 def test_table_gives_the_last_the_best_and_the_mean(study):
     curve = Curve(np.array([40, 80, 120]), np.array([[30.0, 10.0, 20.0], [30.0, 20.0, 40.0]]), np.zeros(3))
-    assert study.table({"ssl_mse": curve}).rows == [["ssl_mse", "30.0 ± 14.1", "15.0 ± 7.1", "25.0 ± 7.1"]]
+    assert study.table({"ssl_mse": curve}).rows == [["ssl_mse", "30.0 ± 14.1", "15.0 ± 7.1", "22.5 ± 7.1"]]
 
 
 def test_an_experiment_that_is_not_ready_is_named(study, tmp_path, monkeypatch, capsys):
