@@ -24,4 +24,4 @@ fi
 # One thread: the models are tiny, and threads that wait for one another cost minutes on busy cores.
 OMP_NUM_THREADS=1 "${python}" -m pytest -q --durations=10 -m "not recipe"
 "${python}" -m pytest -q --durations=10 -m "recipe and not slurm"
-echo "Not run: tests on a Slurm of their own, half an hour and more: tools/test.sh -m slurm"
+echo "Not run: tests on a Slurm of their own, twenty minutes: tools/test.sh -m slurm"
