@@ -13,23 +13,25 @@ from espnet_plugins.analysis.rotation import join_rotation
 from espnet_plugins.analysis.scores import ScoreError
 from espnet_plugins.analysis.tables import word_error_summary
 
+_FOLD = re.compile(r"_fold\d+$")
+
 
 def read_archives(folder: Path) -> dict[str, Content]:
     """Read the archives of a folder.
 
     Args:
-        folder: Holds NAME.json.xz, and NAME_SPEAKER.json.xz for experiments that differ in the test speakers.
+        folder: Holds NAME.json.xz, or NAME_foldN.json.xz for experiments that differ in the test speakers.
 
     Returns:
-        NAME -> content, by name; those of several speakers are joined.
+        NAME -> content, by name; folds are joined.
 
     Raises:
-        ScoreError: When there are none, or one is broken.
+        ScoreError: When there are none, one is broken, or an experiment stands beside its folds.
     """
     groups: dict[str, dict[str, Content]] = {}
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         name = path.name.removesuffix(SUFFIX)
-        groups.setdefault(name.partition("_")[0], {})[name] = read_archive(path)
+        groups.setdefault(_FOLD.sub("", name), {})[name] = read_archive(path)
     if not groups:
         raise ScoreError(f"no archives of scores in {folder}")
     return dict(_as_one(name, members) for name, members in groups.items())
@@ -38,7 +40,9 @@ def read_archives(folder: Path) -> dict[str, Content]:
 def _as_one(name: str, members: Mapping[str, Content]) -> tuple[str, Content]:
     if len(members) == 1:
         return next(iter(members.items()))
-    title = f"Results of preset {name}, {len(members)} choices of test speakers"
+    if name in members:
+        raise ScoreError(f"{name}{SUFFIX} stands beside its folds ({', '.join(members)}): remove the one or the others")
+    title = f"Results of preset {name}, {len(members)} folds with test speakers of their own"
     return name, join_rotation(members, title=title)
 
 

@@ -85,7 +85,7 @@ def test_delays_are_kept_and_older_archives_have_none(tmp_path, content):
 
 def test_phone_errors_stand_beside_word_errors(tmp_path, content):
     both = dataclasses.replace(content, heads={"pr": content.scores})
-    for name in ("paper_mini", "digits", "digits_george"):
+    for name in ("paper_mini", "digits_fold1", "digits_fold2"):
         write_archive(both, tmp_path / f"{name}.json.xz")
     contents = read_archives(tmp_path)
     assert list(contents) == ["digits", "paper_mini"]
@@ -96,8 +96,8 @@ def test_phone_errors_stand_beside_word_errors(tmp_path, content):
         noisy = next(row for row in rows if row.startswith("|noisy")).split("|")[2:-1]
         assert noisy[::2] == noisy[1::2], "the same scores, as words and as phones"
     assert "Words and phones" not in render_results(content)
-    write_archive(content, tmp_path / "digits_george.json.xz")
-    with pytest.raises(ScoreError, match="digits_george has other systems, test sets or recognisers than digits"):
+    write_archive(content, tmp_path / "digits_fold2.json.xz")
+    with pytest.raises(ScoreError, match="digits_fold2 has other systems, test sets or recognisers than digits_fold1"):
         read_archives(tmp_path)
 
 
@@ -117,10 +117,10 @@ def test_settings_that_differ_are_printed(content):
 
 
 def test_speakers_in_turn_are_one_experiment(tmp_path, content):
-    for name in ("mini", "digits", "digits_george"):
+    for name in ("mini", "paper", "paper_mini", "digits_fold1", "digits_fold2"):
         write_archive(content, tmp_path / f"{name}.json.xz")
     contents = read_archives(tmp_path)
-    assert list(contents) == ["digits", "mini"]
+    assert list(contents) == ["digits", "mini", "paper", "paper_mini"]
     joined = contents["digits"]
     one, both = (c.scores["noisy"]["test_seen"] for c in (content, joined))
     assert len(both.utterances) == 2 * len(one.utterances)
@@ -134,10 +134,17 @@ def test_speakers_in_turn_are_one_experiment(tmp_path, content):
 
 
 def test_speakers_whose_systems_differ_are_not_joined(tmp_path, content):
-    write_archive(content, tmp_path / "digits.json.xz")
+    write_archive(content, tmp_path / "digits_fold1.json.xz")
     fewer = {name: sets for name, sets in content.scores.items() if name != "se"}
-    write_archive(dataclasses.replace(content, scores=fewer), tmp_path / "digits_george.json.xz")
-    with pytest.raises(ScoreError, match="digits_george has other systems, test sets or recognisers than digits"):
+    write_archive(dataclasses.replace(content, scores=fewer), tmp_path / "digits_fold2.json.xz")
+    with pytest.raises(ScoreError, match="digits_fold2 has other systems, test sets or recognisers than digits_fold1"):
+        read_archives(tmp_path)
+
+
+def test_an_experiment_beside_its_folds_is_refused(tmp_path, content):
+    for name in ("digits", "digits_fold1"):
+        write_archive(content, tmp_path / f"{name}.json.xz")
+    with pytest.raises(ScoreError, match=r"digits\.json\.xz stands beside its folds"):
         read_archives(tmp_path)
 
 

@@ -204,7 +204,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(preset, published, t
     expected = {
         "full": ["wham_noise.zip: fetch", "licence CC BY-NC 4.0", "clean_trainset_28spk_wav.zip", "ls960.pth: fetch"],
         "paper": ["SCAFE_48k.zip: fetch", "licence CC BY-SA 3.0", "train-clean-100.tar.gz"],
-        "digits": ["free-spoken-digit-dataset-1.0.9.tar.gz: fetch", "CC BY-SA 4.0"],
+        "digits": ["free-spoken-digit-dataset-1.0.10.tar.gz: fetch", "CC BY-SA 4.0"],
         "mini": ["nothing is fetched", "to fetch: 0 B", "SSL model: pre-trained here"],
         "custom": ["test.csv is not there"],
     }[preset]

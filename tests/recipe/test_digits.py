@@ -10,6 +10,7 @@ from levels import active_snr
 from stages import Stages
 
 from local import corpora, custom, data, digits
+from local.config import load_preset
 from local.kaldi_dir import DataError, read
 from local.mini.grammar import DIGITS
 from local.steps import OptionError
@@ -128,6 +129,13 @@ def test_a_recording_that_is_missing_is_named(tones, tmp_path):
     (root / "recordings" / "7_bob_2.wav").unlink()
     with pytest.raises(DataError, match=r"lacks 1 files of bob: 7_bob_2\.wav"):
         CHECKS["fsdd"](root, {"recordings": 4}, ())
+
+
+def test_the_folds_differ_in_their_speakers_alone():
+    folds = [load_preset(f"digits_fold{number}") for number in (1, 2, 3)]
+    tested = [speaker for fold in folds for speaker in fold["corpora"]["digits"].pop("test_speakers")]
+    assert sorted(tested) == ["george", "jackson", "lucas", "nicolas", "theo", "yweweler"]
+    assert folds[0] == folds[1] == folds[2]
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real recordings are not here")
