@@ -18,20 +18,19 @@ _CONDITION = re.compile(r"^(?:(?P<noise>.+)_|snr)(?P<low>-?\d+(?:\.\d+)?)(?:to(?
 def condition(score: SetScore, utterance: str, *, by: str) -> str:
     """The noise type, SNR or speaker of an utterance; `unknown` where the data did not say.
 
-        Args:
-            score: The score that holds the utterance.
-            utterance: Its id.
-            by: One of GROUPINGS.
+    Args:
+        score: The score that holds the utterance.
+        utterance: Its id.
+        by: One of GROUPINGS.
 
-        Example:
-            >>> from espnet_plugins.analysis.names import label
-    from espnet_plugins.analysis.scores import ErrorCounts, UtteranceScore
-            >>> def conditions(name):
-            ...     one = UtteranceScore("a", "a", ErrorCounts(1), ErrorCounts(1), condition=name)
-            ...     score = SetScore("noisy", "test", {"u": one})
-            ...     return condition(score, "u", by="noise"), condition(score, "u", by="SNR")
-            >>> conditions("street_music_2.5dB"), conditions("snr-5to0dB"), conditions("clean")
-            (('street_music', '2.5 dB'), ('unknown', '-5 to 0 dB'), ('clean', 'clean'))
+    Example:
+        >>> from espnet_plugins.analysis.scores import ErrorCounts, UtteranceScore
+        >>> def conditions(name):
+        ...     one = UtteranceScore("a", "a", ErrorCounts(1), ErrorCounts(1), condition=name)
+        ...     score = SetScore("noisy", "test", {"u": one})
+        ...     return condition(score, "u", by="noise"), condition(score, "u", by="SNR")
+        >>> conditions("street_music_2.5dB"), conditions("snr-5to0dB"), conditions("clean")
+        (('street_music', '2.5 dB'), ('unknown', '-5 to 0 dB'), ('clean', 'clean'))
     """
     fields = score.utterances[utterance]
     if by == "speaker":

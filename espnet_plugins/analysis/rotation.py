@@ -12,8 +12,6 @@ from espnet_plugins.analysis.cost import Cost
 from espnet_plugins.analysis.curves import Curve
 from espnet_plugins.analysis.scores import ScoreError, Scores, SetScore
 
-_PARTS = ("scores", "heads")
-
 
 def join_rotation(contents: Mapping[str, Content], *, title: str) -> Content:
     """Join experiments on the same systems and test sets, each with test speakers of its own.
@@ -33,8 +31,7 @@ def join_rotation(contents: Mapping[str, Content], *, title: str) -> Content:
     """
     first, *others = contents
     for name in others:
-        same = all(getattr(contents[name], part).keys() == getattr(contents[first], part).keys() for part in _PARTS)
-        if not same or any(contents[name].scores[s].keys() != d.keys() for s, d in contents[first].scores.items()):
+        if _parts(contents[name]) != _parts(contents[first]):
             raise ScoreError(
                 f"{name} has other systems, test sets or recognisers than {first}: score the same ones in both"
             )
@@ -51,6 +48,12 @@ def join_rotation(contents: Mapping[str, Content], *, title: str) -> Content:
             head: _join_scores({name: c.heads[head] for name, c in contents.items()}) for head in contents[first].heads
         },
     )
+
+
+def _parts(content: Content) -> dict[str, dict[str, set[str]]]:
+    """Recogniser -> system -> the test sets on which it was scored."""
+    by_head = {"": content.scores, **content.heads}
+    return {head: {name: set(sets) for name, sets in scores.items()} for head, scores in by_head.items()}
 
 
 def _join_scores(parts: Mapping[str, Scores]) -> Scores:

@@ -102,7 +102,7 @@ def frames_between_zeros(
     upstream = criterion.upstream
     padded = zero_pad(waveform, lengths, before, after, hop=upstream.hop)
     frames, padded_lengths = criterion.frames(padded.waveform, padded.lengths)
-    layers = len(frames) // len(padded.offset)
+    layers = len(criterion.layers)
     count = upstream.frame_lengths(torch.tensor(sample_counts(waveform, lengths)))
     index = torch.arange(int(count.max()), device=frames.device)
     position = (padded.offset.repeat(layers)[:, None] + index).clamp(max=frames.shape[1] - 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from espnet_plugins.atomic import atomic_path, write_text
 from espnet_plugins.ssl.checkpoint import instantiate
 
 if TYPE_CHECKING:
@@ -91,18 +91,15 @@ def _download(bundle: Wav2Vec2Bundle, path: Path) -> None:
     with FileLock(f"{path}.lock"):
         if path.is_file():  # another process was faster
             return
-        arriving = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            torch.hub.download_url_to_file(url, str(arriving), hash_prefix=KNOWN_SHA256.get(path.name))
-            _sidecar(path).write_text(f"{_sha256(arriving)}  {path.name}\n", encoding="utf-8")
-            os.replace(arriving, path)
+            with atomic_path(path) as arriving:
+                torch.hub.download_url_to_file(url, str(arriving), hash_prefix=KNOWN_SHA256.get(path.name))
+                write_text(_sidecar(path), f"{_sha256(arriving)}  {path.name}\n")
         except (OSError, RuntimeError) as error:
             raise RuntimeError(
                 f"cannot download {url}: {error}. Fetch it on a machine with a network and give the file as "
                 "`checkpoint`"
             ) from error
-        finally:
-            arriving.unlink(missing_ok=True)
 
 
 def _verify(path: Path) -> None:

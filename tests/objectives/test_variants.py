@@ -8,15 +8,14 @@ from tiny_architectures import LARGE
 from torch.nn.functional import normalize
 
 from espnet_plugins.curriculum import curricula
-from espnet_plugins.objectives import SSL_CRITERIA as CRITERIA
-from espnet_plugins.objectives import SSLMSE, SSLMSEPad, SSLSoftDTW
+from espnet_plugins.objectives import SSL_CRITERIA, SSLMSE, SSLMSEPad, SSLSoftDTW
 from espnet_plugins.soft_dtw import soft_dtw_divergence
 from espnet_plugins.ssl import get_shared_upstream, share_passes
 
 LAYERS = [1, -1, 0]
 GAMMA = {"from": 1.0, "to": 0.01, "updates": 4}
 VARIANTS = [
-    *((name, {"layer": LAYERS}) for name in CRITERIA),
+    *((name, {"layer": LAYERS}) for name in SSL_CRITERIA),
     ("ssl_soft_dtw", {"padding": {"fraction": [0.1, 0.2]}}),
     ("ssl_soft_dtw", {"padding": {"fraction": [0.1, 0.2]}, "layer": LAYERS, "gamma": GAMMA, "bandwidth": 3}),
 ]
@@ -42,12 +41,12 @@ def value_and_gradient(criterion, pair, seed=0):
     return loss.detach(), gradient
 
 
-@pytest.mark.parametrize("name", CRITERIA)
+@pytest.mark.parametrize("name", SSL_CRITERIA)
 def test_several_layers_are_the_mean_over_them_under_the_same_draws(name, options, pair):
     more = {"temporal": {"weight": 0.1}, "normalize_frames": True}
-    several = CRITERIA[name](**options, **more, layer=LAYERS)
+    several = SSL_CRITERIA[name](**options, **more, layer=LAYERS)
     found = value_and_gradient(several, pair)
-    alone = [CRITERIA[name](**options, **more, layer=layer) for layer in LAYERS]
+    alone = [SSL_CRITERIA[name](**options, **more, layer=layer) for layer in LAYERS]
     values, gradients = zip(*(value_and_gradient(criterion, pair) for criterion in alone), strict=True)
     torch.testing.assert_close(found[0], torch.stack(values).mean(0), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(found[1], torch.stack(gradients).mean(0), rtol=1e-4, atol=1e-7)
@@ -59,9 +58,9 @@ def test_several_layers_are_the_mean_over_them_under_the_same_draws(name, option
     torch.testing.assert_close(several.stats[f"{name}_temporal"], temporal)
 
 
-@pytest.mark.parametrize("name", CRITERIA)
+@pytest.mark.parametrize("name", SSL_CRITERIA)
 def test_several_layers_pass_each_signal_once(name, options, pair, passes):
-    CRITERIA[name](**options, layer=LAYERS)(*pair)
+    SSL_CRITERIA[name](**options, layer=LAYERS)(*pair)
     assert sum(passes) == 6
 
 
@@ -153,7 +152,7 @@ def test_factor_1_band_0_and_zeros_give_ssl_mse_pad(options, pair):
 @pytest.mark.parametrize(("name", "variant"), VARIANTS)
 def test_value_and_gradient_in_a_batch_are_those_of_the_utterance_alone(name, variant, options, pair):
     reference, estimate, lengths = pair
-    criterion = CRITERIA[name](**options, **variant, temporal={"weight": 0.1})
+    criterion = SSL_CRITERIA[name](**options, **variant, temporal={"weight": 0.1})
     with torch.no_grad():
         together = criterion(reference, estimate, lengths)
         for row, length in enumerate(lengths):
