@@ -138,33 +138,3 @@ def rate_table(scores: Scores) -> Table:
             cells.append(f"{value} [{interval.low:.1f}, {interval.high:.1f}]")
         rows.append([label(name, len(groups[name])), *cells])
     return Table(["system", *sets], rows)
-
-
-def findings(scores: Scores, candidate: str) -> list[str]:
-    """Say in sentences how a configuration compares with every other fine-tuned one and the references.
-
-    Args:
-        scores: System -> test set -> score.
-        candidate: The configuration the comparison is about.
-
-    Returns:
-        One sentence for each other configuration, the fine-tuned ones first, on all noisy test sets
-        together.
-    """
-    pooled = pool(scores, noisy_sets(scores), called=NOISY_SETS)
-    groups = group_seeds(scores)
-    sentences = []
-    for other in sorted(groups, key=lambda name: name in REFERENCE_SYSTEMS):
-        if other in (candidate, "clean"):
-            continue
-        interval = compare(pooled, other, candidate, NOISY_SETS)
-        base = bootstrap_rate(*stack_errors([pooled[s][NOISY_SETS] for s in groups[other]])).value
-        share = f" ({abs(interval.value) / base:.0%} relative)" if base else ""
-        span = f"95 % interval {interval.low:+.1f} to {interval.high:+.1f}"
-        if not interval.excludes_zero:
-            verdict = f"no difference is shown: {interval.value:+.1f} points, {span}"
-        else:
-            direction = "lower" if interval.value < 0 else "higher"
-            verdict = f"WER is {abs(interval.value):.1f} points{share} {direction}, {span}"
-        sentences.append(f"Against {label(other)}: {verdict}.")
-    return sentences

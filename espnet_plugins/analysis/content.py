@@ -11,7 +11,7 @@ from espnet_plugins.analysis.comparisons import comparison_table, rate_table, wi
 from espnet_plugins.analysis.cost import Cost
 from espnet_plugins.analysis.curves import Curve
 from espnet_plugins.analysis.differences import difference_table
-from espnet_plugins.analysis.names import REFERENCE_SYSTEMS, SUBJECT
+from espnet_plugins.analysis.names import REFERENCE_SYSTEMS, is_subject
 from espnet_plugins.analysis.paper_table import paper_table
 from espnet_plugins.analysis.probe import ProbeResult
 from espnet_plugins.analysis.scores import Scores, group_seeds
@@ -53,7 +53,7 @@ class Content:
     def subject(self) -> str | None:
         """The configuration that the report is about: position-invariant fine-tuning, else the last fine-tuned one."""
         tuned = [name for name in group_seeds(self.scores) if name not in REFERENCE_SYSTEMS]
-        about = [name for name in tuned if name.rpartition("/")[2].startswith(SUBJECT)] or tuned[-1:]
+        about = [name for name in tuned if is_subject(name)] or tuned[-1:]
         return about[0] if about else None
 
     @cached_property

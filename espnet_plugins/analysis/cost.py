@@ -10,6 +10,12 @@ from espnet_plugins.analysis.names import label
 from espnet_plugins.analysis.scores import group_seeds
 from espnet_plugins.analysis.tables import Table, mean_cell, number
 
+# What has to be said beside the table.
+COST_NOTE = (
+    "Wall times as they were, with whatever else ran at the time; real-time factors (s per s) include the start of the "
+    "program. The delay is what has to be heard behind a sample before it is enhanced, however fast the computer."
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Cost:

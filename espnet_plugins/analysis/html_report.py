@@ -9,12 +9,12 @@ from functools import partial
 from importlib import resources
 from typing import Any
 
-from espnet_plugins.analysis.answer import answer, convergence_answer
-from espnet_plugins.analysis.comparisons import NOISY_SETS, findings, noisy_sets, pool
+from espnet_plugins.analysis.answer import Answer, answer, convergence_answer, cost_answer
+from espnet_plugins.analysis.comparisons import NOISY_SETS, noisy_sets, pool
 from espnet_plugins.analysis.conditions import GROUPINGS, condition_table
 from espnet_plugins.analysis.content import Content
 from espnet_plugins.analysis.convergence import convergence_table, evaluation_table
-from espnet_plugins.analysis.cost import cost_table
+from espnet_plugins.analysis.cost import COST_NOTE, cost_table
 from espnet_plugins.analysis.curves import MEASURES, Curve
 from espnet_plugins.analysis.listening import Example
 from espnet_plugins.analysis.names import label
@@ -79,17 +79,20 @@ def render_report(content: Content, *, examples: Sequence[Example] = ()) -> str:
         style=(folder / "report.css").read_text(encoding="utf-8"),
         script=(folder / "report.js").read_text(encoding="utf-8"),
         subject=label(about) if about else None,
-        answer=answer(scores, about) if about else ("", overview(scores)),
+        answer=answer(scores, about) if about else Answer("In short", "", overview(scores), []),
+        cost_answer=cost_answer(content.costs, about) if about else "",
         convergence_answer=(
             convergence_answer(curves, about)
             if about and content.comparable and about in curves and len(curves) > 1
             else ""
         ),
-        findings=findings(scores, about) if about else [],
+        rates=_pooled_first(content.rates),
+        differences=_pooled_first(content.differences),
         curve_figure=_curve_figure(curves, measure) if curves else None,
         convergence=convergence_table(curves, measure) if content.comparable else None,
         evaluations=evaluation_table(curves, measure) if curves else None,
         costs=cost_table(content.costs) if content.costs else None,
+        cost_note=COST_NOTE,
         probe_figure=_probe_figure(content.probe) if content.probe else None,
         figures=_condition_figures(scores),
         conditions={name: [condition_table(scores, name, by=by) for by in GROUPINGS] for name in sets},
@@ -97,6 +100,14 @@ def render_report(content: Content, *, examples: Sequence[Example] = ()) -> str:
         details={name: _details(scores, name) for name in scores},
         examples=examples,
     )
+
+
+def _pooled_first(table: Table) -> Table:
+    """Put the noisy sets together before each of them: the last columns of a wide table are out of sight."""
+    first, *others = range(len(table.header))
+    order = [first, *sorted(others, key=lambda column: table.header[column] != NOISY_SETS)]
+    header, *rows = ([row[column] for column in order] for row in (table.header, *table.rows))
+    return Table(header, rows)
 
 
 def _curve_figure(curves: Mapping[str, Curve], measure: str) -> Figure:

@@ -25,8 +25,7 @@ OBJECTIVES = {
     "ssl_soft_dtw_pad": "SSL-SoftDTW-PAD",
 }
 # What this project compares with the baselines, and the one that a comparison is about.
-OUR_OBJECTIVES = ("ssl_",)
-SUBJECT = "ssl_soft_dtw"
+_OURS, _SUBJECT = "ssl_", "ssl_soft_dtw"
 # These are the recognition loss and nothing else.
 _WITHOUT_OBJECTIVE = ("multi_condition", "asr_only")
 _MODES = {"joint": " + ASR loss", "se": ", front-end alone"}
@@ -72,7 +71,27 @@ def without_front_end(configuration: str) -> bool:
         >>> without_front_end("multi_condition_joint"), without_front_end("asr_only_joint")
         (True, False)
     """
-    return configuration.rpartition("/")[2].startswith("multi_condition_")
+    return _own_name(configuration).startswith("multi_condition_")
+
+
+def is_baseline(configuration: str) -> bool:
+    """Whether a fine-tuned configuration is one that this project's objectives are compared with.
+
+    Example:
+        >>> is_baseline("other/mimic_joint"), is_baseline("ssl_mse_joint")
+        (True, False)
+    """
+    return not _own_name(configuration).startswith(_OURS)
+
+
+def is_subject(configuration: str) -> bool:
+    """Whether a configuration is the position-invariant fine-tuning that comparisons are about, or a variant of it.
+
+    Example:
+        >>> is_subject("ssl_soft_dtw_joint"), is_subject("ssl_mse_joint")
+        (True, False)
+    """
+    return _own_name(configuration).startswith(_SUBJECT)
 
 
 def table_order(system: str) -> tuple[int, str, int]:
@@ -83,11 +102,16 @@ def table_order(system: str) -> tuple[int, str, int]:
         ['noisy', 'si_snr_joint_seed0', 'ssl_mse_joint_seed0', 'ssl_mse_joint_seed1']
     """
     group, seed = split_seed(system)
-    own = group.rpartition("/")[2]
+    own = _own_name(group)
     objective, _ = _split_mode(own)
     known = [*REFERENCE_SYSTEMS, *OBJECTIVES]
     name = objective if objective in OBJECTIVES else own
     return known.index(name) if name in known else len(known), group, -1 if seed is None else seed
+
+
+def _own_name(configuration: str) -> str:
+    """Without the experiment before it."""
+    return configuration.rpartition("/")[2]
 
 
 def _split_mode(configuration: str) -> tuple[str, str]:

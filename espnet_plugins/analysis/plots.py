@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from espnet_plugins.analysis.conditions import rates_by_condition
 from espnet_plugins.analysis.content import Content
 from espnet_plugins.analysis.curves import MEASURES, Curve
-from espnet_plugins.analysis.names import OUR_OBJECTIVES, label
+from espnet_plugins.analysis.names import is_baseline, label
 from espnet_plugins.analysis.scores import ErrorCounts, Scores, group_seeds
 
 if TYPE_CHECKING:
@@ -50,9 +50,8 @@ def styles(configurations: Iterable[str]) -> dict[str, dict[str, Any]]:
         else:
             index = sum(look["color"] != _GREY for look in looks.values())
             colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
-            baseline = not name.rpartition("/")[2].startswith(OUR_OBJECTIVES)
             # Where colours come round again, another line tells the two apart.
-            line = "--" if baseline else "-" if index < len(COLOURS) else "-."
+            line = "--" if is_baseline(name) else "-" if index < len(COLOURS) else "-."
             looks[name] = {"color": colour, "marker": marker, "linestyle": line}
     return looks
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from espnet_plugins.analysis.conditions import GROUPINGS, condition_table
 from espnet_plugins.analysis.content import Content
 from espnet_plugins.analysis.convergence import convergence_table, evaluation_table
-from espnet_plugins.analysis.cost import cost_table
+from espnet_plugins.analysis.cost import COST_NOTE, cost_table
 from espnet_plugins.analysis.scores import SetScore
 from espnet_plugins.analysis.tables import RATES, datasets, error_table, quality_table, word_error_summary
 
@@ -71,9 +71,7 @@ def render_results(content: Content, *, picture: str = "curves.png", probe_pictu
         parts += [
             "## Cost",
             cost_table(content.costs).markdown(),
-            "Wall times as they were, with whatever else ran at the time; real-time factors (s per s) include the "
-            "start of the program. The delay is what has to be heard behind a sample before it is enhanced, however "
-            "fast the computer.",
+            COST_NOTE,
         ]
     if content.probe:
         figure = f"![Position in the SSL model, layer by layer]({probe_picture})"

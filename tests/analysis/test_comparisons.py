@@ -1,4 +1,4 @@
-"""Comparisons between systems, and what is said of them."""
+"""Comparisons between systems."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from espnet_plugins.analysis.comparisons import (
     NOISY_SETS,
     compare,
     comparison_table,
-    findings,
     noisy_sets,
     pool,
     rate_table,
@@ -67,21 +66,3 @@ def test_rate_table_marks_the_lowest_but_for_clean_speech(scores):
     value, low, high = (float(part.strip("[],*")) for part in table.rows[1][1].split())
     assert value == pytest.approx(rate, abs=0.05)
     assert low < rate < high
-
-
-def test_findings_say_what_the_interval_says(scores):
-    sentences = findings(scores, "ssl_soft_dtw_joint")
-    assert len(sentences) == 3
-    assert all("lower" in sentence and "relative" in sentence for sentence in sentences)
-    pooled = pool(scores, noisy_sets(scores), called=NOISY_SETS)
-    interval = compare(pooled, "noisy", "ssl_soft_dtw_joint", NOISY_SETS)
-    assert [sentence.split(":")[0] for sentence in sentences] == [
-        "Against SSL-MSE + ASR loss",
-        "Against noisy, no front-end",
-        "Against SE front-end, not fine-tuned",
-    ]
-    assert f"WER is {abs(interval.value):.1f} points" in sentences[1]
-    reverse = findings(scores, "noisy")
-    assert any("higher" in sentence for sentence in reverse)
-    twin = {**scores, "twin_seed0": scores["se"], "twin_seed1": scores["se"]}
-    assert "no difference is shown: +0.0 points" in findings(twin, "twin")[-1]

@@ -78,9 +78,12 @@ def test_theme_follows_the_system_and_the_button(visit):
 def test_page_fits_the_screen_and_answers_on_the_first(visit, width):
     tab = visit(width=width)
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
-    answer = tab.get_by_role("heading", name="Does SSL-SoftDTW + ASR loss recognise noisy speech better?")
+    answer = tab.get_by_role("heading", name="Does position-invariant fine-tuning beat the other fine-tuned systems?")
     assert answer.bounding_box()["y"] < 300
+    assert tab.locator(".answer p", has_text="Cost:").bounding_box()["y"] < 700
     assert tab.locator(".answer li").first.bounding_box()["y"] < 900
+    together = tab.get_by_role("columnheader", name="noisy sets together").first.bounding_box()
+    assert together["x"] + together["width"] <= width
 
 
 def test_details_open_and_links_lead_to_their_parts(visit):
