@@ -1,36 +1,54 @@
 #!/usr/bin/env python3
-"""Write RESULTS.md, the table of README.md and docs/images/*_curves.png from the scores in results/.
+"""Write RESULTS.md, the table of README.md and the pictures of results in docs/images from the scores in results/.
 
-    benchmarks/results.py                  everything, from the scores in the repository
-    benchmarks/results.py --adopt EXP...   take over the scores of experiments first, e.g. after
-                                           egs/voicebank_librimix/run.sh --seeds "0 1 2"
+    benchmarks/results.py                   everything, from the scores in the repository
+    benchmarks/results.py --adopt FROM...   take over scores first: of experiments (egs/voicebank_librimix/exp/PRESET)
+                                            and of studies (DIR/positions.json, DIR/sensitivity.json)
 
-What a person says about the results stands in results/reading.md.
+benchmarks/from_scratch.sh makes all of these again. What a person says about the results stands in results/reading.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+
+from matplotlib.figure import Figure
 
 from espnet_plugins.analysis.archive import SUFFIX, read_archive
 from espnet_plugins.analysis.plots import save_curves
 from espnet_plugins.analysis.probe.figure import plot_probe
-from espnet_plugins.analysis.publication import picture_name, read_archives, results_document, with_table
+from espnet_plugins.analysis.publication import (
+    picture_name,
+    read_archives,
+    read_studies,
+    results_document,
+    with_table,
+)
 from espnet_plugins.analysis.scores import ScoreError
+from espnet_plugins.analysis.studies import POSITIONS, Study, plot_positions
 from espnet_plugins.atomic import atomic_path, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results"
+STUDIES = RESULTS / "studies"
 # The table of this experiment stands in README.md.
 FRONT_PAGE = "mini"
 
 
-def adopt(experiment: Path) -> None:
-    """Copy the archive of an experiment into results/, under the experiment's name."""
-    source = experiment / f"results{SUFFIX}"
-    read_archive(source)
-    target = ROOT / "results" / f"{experiment.resolve().name}{SUFFIX}"
+def adopt(source: Path) -> None:
+    """Copy the archive of an experiment into results/, under the experiment's name, or a study into results/studies."""
+    if source.suffix == ".json":
+        Study.read(source)
+        target = STUDIES / source.name
+    else:
+        target = RESULTS / f"{source.resolve().name}{SUFFIX}"
+        source /= f"results{SUFFIX}"
+        read_archive(source)
+    target.parent.mkdir(exist_ok=True)
     with atomic_path(target) as temporary:
         shutil.copyfile(source, temporary)
     print(f"{target}: {target.stat().st_size / 1e6:.2f} MB")
@@ -38,32 +56,47 @@ def adopt(experiment: Path) -> None:
 
 def pages() -> dict[Path, str]:
     """The text of every page that is made from scores."""
-    contents = read_archives(ROOT / "results")
-    made = {ROOT / "RESULTS.md": results_document((ROOT / "results" / "reading.md").read_text("utf-8"), contents)}
+    contents, reading = read_archives(RESULTS), (RESULTS / "reading.md").read_text("utf-8")
+    made = {ROOT / "RESULTS.md": results_document(reading, contents, read_studies(STUDIES))}
     if FRONT_PAGE in contents:
         path = ROOT / "README.md"
         made[path] = with_table(path.read_text("utf-8"), FRONT_PAGE, contents[FRONT_PAGE])
     return made
 
 
+def pictures() -> dict[Path, Callable[[Path], None]]:
+    """What draws every picture that is made from scores."""
+    made: dict[Path, Callable[[Path], None]] = {}
+    for name, content in read_archives(RESULTS).items():
+        if content.curves:
+            made[ROOT / picture_name(name)] = partial(save_curves, content)
+        if content.probe:
+            made[ROOT / picture_name(name, "probe")] = partial(_save, plot_probe(content.probe))
+    for name, study in read_studies(STUDIES).items():
+        if study.kind == POSITIONS:
+            made[ROOT / "docs" / "images" / f"{name}.png"] = partial(_save, plot_positions(study.variants))
+    return made
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, format="png", dpi=150)
+
+
 def main() -> None:
     """Write the pages and pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--adopt", nargs="+", type=Path, default=[], metavar="EXP", help="experiment directories")
+    parser.add_argument("--adopt", nargs="+", type=Path, default=[], metavar="FROM", help="experiments and studies")
     args = parser.parse_args()
     try:
-        for experiment in args.adopt:
-            adopt(experiment)
+        for source in args.adopt:
+            adopt(source)
         for path, text in pages().items():
             write_text(path, text)
             print(path)
-        for name, content in read_archives(ROOT / "results").items():
-            if content.curves:
-                save_curves(content, ROOT / picture_name(name))
-                print(ROOT / picture_name(name))
-            if content.probe:
-                plot_probe(content.probe).savefig(ROOT / picture_name(name, "probe"), format="png", dpi=150)
-                print(ROOT / picture_name(name, "probe"))
+        for path, draw in pictures().items():
+            with atomic_path(path) as temporary:
+                draw(temporary)
+            print(path)
     except (ScoreError, OSError) as error:
         parser.exit(1, f"{parser.prog}: error: {error}\n")
 

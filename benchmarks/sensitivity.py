@@ -11,7 +11,6 @@ where it was; finished, it only writes its table again.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import subprocess
@@ -23,9 +22,9 @@ from typing import Any
 
 import yaml
 
-from espnet_plugins.analysis.curves import Curve, mean_height, merge_seeds, read_curve
+from espnet_plugins.analysis.curves import Curve, merge_seeds, read_curve
 from espnet_plugins.analysis.environment import describe_environment
-from espnet_plugins.analysis.tables import Table, mean_cell
+from espnet_plugins.analysis.studies import OPTIONS, Study
 from espnet_plugins.atomic import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,31 +91,12 @@ def run_variant(args: argparse.Namespace, name: str, design: Mapping[str, Any], 
     return [expdir / "runs" / run / "curve.csv" for run in runs]
 
 
-def table(curves: Mapping[str, Curve]) -> Table:
-    """One row for each variant: development WER (%) after the last and the best evaluation, and over all of them."""
-    rows = [
-        [
-            name,
-            mean_cell(curve.values[:, -1].tolist()),
-            mean_cell(curve.values.min(axis=1).tolist()),
-            mean_cell(mean_height(curve, start=curve.updates[0], end=curve.updates[-1]).tolist()),
-        ]
-        for name, curve in curves.items()
-    ]
-    return Table(["variant", "last", "best", "mean over updates"], rows)
-
-
-def write(curves: Mapping[str, Curve], out: Path, *, command: str) -> None:
+def write(curves: Mapping[str, Curve], out: Path, *, command: str) -> Study:
     """Write the table and the numbers."""
-    environment = describe_environment(command, date=time.strftime("%F %T %Z"))
-    variants = {
-        name: {"updates": curve.updates.tolist(), MEASURE: curve.values.tolist()} for name, curve in curves.items()
-    }
-    write_text(
-        out / "sensitivity.json", json.dumps({"environment": environment, "variants": variants}, indent=1) + "\n"
-    )
-    lines = [table(curves).markdown(), "", *(f"- {key}: `{value}`" for key, value in environment.items())]
-    write_text(out / "sensitivity.md", "\n".join(lines) + "\n")
+    study = Study(OPTIONS, describe_environment(command, date=time.strftime("%F %T %Z")), curves)
+    study.write(out / "sensitivity.json")
+    write_text(out / "sensitivity.md", study.markdown() + "\n")
+    return study
 
 
 def get_parser(names: Sequence[str]) -> argparse.ArgumentParser:
@@ -148,8 +128,9 @@ def main() -> None:
         except subprocess.CalledProcessError as error:
             parser.exit(1, f"{parser.prog}: error: variant {name}: run.sh failed with exit code {error.returncode}\n")
         curves[name] = merge_seeds([read_curve(path) for path in found], MEASURE)
-        write(curves, args.out, command=f"benchmarks/sensitivity.py --preset {args.preset} --seeds '{args.seeds}'")
-    print("\nDevelopment WER (%)\n" + table(curves).plain())
+        command = f"benchmarks/sensitivity.py --preset {args.preset} --seeds '{args.seeds}' --finetune {args.finetune}"
+        study = write(curves, args.out, command=command)
+    print("\nDevelopment WER (%)\n" + study.table().plain())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The controlled study: its presets differ in positions alone, its table says what the scores say."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from espnet_plugins.analysis.errors import score_transcripts
 from espnet_plugins.analysis.probe import Layer, ProbeResult, Shares
 from espnet_plugins.analysis.scores import SetScore
 from espnet_plugins.analysis.statistics import Interval
+from espnet_plugins.analysis.studies import Study, plot_positions
 from local.config import load_preset
 
 
@@ -41,7 +41,8 @@ def write_variant(study, out, name, *, share, better):
             path.parent.mkdir(parents=True, exist_ok=True)
             score(system, dataset, rates[system.partition("_seed")[0]], number).write(path)
     interval = Interval(share, share - 0.01, share + 0.01, 0.0)
-    layers = {0: Layer(Shares(interval, interval)), 1: Layer(Shares(interval, interval), {"ssl_mse": interval})}
+    gradients = {"ssl_mse": interval, "ssl_soft_dtw": Interval(0.0, -0.01, 0.01, 0.5), "si_snr": interval}
+    layers = {0: Layer(Shares(interval, interval)), 1: Layer(Shares(interval, interval), gradients)}
     result = ProbeResult("tiny", 8, 50, 1.0, 4, 5.0, True, 0, layers)
     (out / name / "probe").mkdir()
     result.write(out / name / "probe" / "probe.json")
@@ -89,26 +90,25 @@ def test_the_recipe_is_called_once_for_each_variant_with_what_it_needs(study, tm
 
 
 def test_table_figure_and_numbers_say_what_the_scores_say(study, tmp_path):
-    variants = [
-        write_variant(study, tmp_path, "none", share=0.0, better=0.0),
-        write_variant(study, tmp_path, "conv_sinusoidal", share=0.2, better=0.15),
-    ]
-    low, high = (variant.difference() for variant in variants)
+    variants = {
+        "none": write_variant(study, tmp_path, "none", share=0.0, better=0.0),
+        "conv_sinusoidal": write_variant(study, tmp_path, "conv_sinusoidal", share=0.2, better=0.15),
+    }
+    low, high = (variant.difference for variant in variants.values())
     assert low.low < 0 < low.high
     assert high.high < 0
-    pooled = variants[1].pooled()
-    runs = [f"ssl_{objective}_se_seed{k}" for objective in ("soft_dtw", "mse") for k in (0, 1)]
-    soft0, soft1, mse0, mse1 = (pooled[run][study.NOISY_SETS].total("words").rate for run in runs)
+    rates = variants["conv_sinusoidal"].rates
+    (soft0, soft1), (mse0, mse1) = rates["ssl_soft_dtw_se"], rates["ssl_mse_se"]
     assert high.value == pytest.approx((soft0 + soft1 - mse0 - mse1) / 2)
-    rows = study.table(variants).rows
+    made = study.write(variants, tmp_path, command="positions.py")
+    rows = made.table().rows
     assert [row[0] for row in rows] == ["none", "conv_sinusoidal"]
     assert rows[1][1] == "20.0 [19.0, 21.0]"
-    assert rows[1][3:5] == ["20.0 [19.0, 21.0]", "-"]
+    assert rows[1][3:5] == ["20.0 [19.0, 21.0]", "0.0 [-1.0, 1.0]"]
     assert rows[1][-1].startswith("**-")
-    study.write(variants, tmp_path, command="positions.py")
-    numbers = json.loads((tmp_path / "positions.json").read_text())["variants"]
-    assert numbers["conv_sinusoidal"]["difference"]["value"] == high.value
-    assert "|conv_sinusoidal|20.0 [19.0, 21.0]|" in (tmp_path / "positions.md").read_text()
+    stored = Study.read(tmp_path / "positions.json")
+    assert stored == made
+    assert stored.markdown() + "\n" == (tmp_path / "positions.md").read_text()
     assert (tmp_path / "positions.png").read_bytes().startswith(b"\x89PNG")
-    points = [container.lines[0].get_xydata()[0].tolist() for container in study.plot(variants).axes[0].containers]
+    points = [c.lines[0].get_xydata()[0].tolist() for c in plot_positions(stored.variants).axes[0].containers]
     assert points == [[0.0, low.value], [20.0, high.value]]

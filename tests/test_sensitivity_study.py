@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from espnet_plugins.analysis.curves import Curve
+from espnet_plugins.analysis.scores import ScoreError
+from espnet_plugins.analysis.studies import Study
 from local.config import load_preset, read_yaml
 
 
@@ -28,9 +30,23 @@ def test_a_variant_differs_in_what_its_design_says(study, tmp_path):
         assert (criterion["name"], criterion["wrapper"]) == (usual["name"], usual["wrapper"])
 
 
-def test_table_gives_the_last_the_best_and_the_mean(study):
+def test_table_gives_the_last_the_best_and_the_mean(study, tmp_path):
     curve = Curve(np.array([40, 80, 120]), np.array([[30.0, 10.0, 20.0], [30.0, 20.0, 40.0]]), np.zeros(3))
-    assert study.table({"ssl_mse": curve}).rows == [["ssl_mse", "30.0 ± 14.1", "15.0 ± 7.1", "22.5 ± 7.1"]]
+    table = study.write({"ssl_mse": curve}, tmp_path, command="sensitivity.py").table()
+    assert table.header == ["variant", "after 120 updates", "best", "mean over updates 40 to 120"]
+    assert table.rows == [["ssl_mse", "30.0 ± 14.1", "15.0 ± 7.1", "22.5 ± 7.1"]]
+    stored = Study.read(tmp_path / "sensitivity.json")
+    assert stored.table() == table
+    assert "`sensitivity.py`" in stored.markdown()
+
+
+@pytest.mark.parametrize("broken", ["", "{}", '{"kind": "other", "environment": {}, "variants": {}}', None])
+def test_a_broken_study_is_named(tmp_path, broken):
+    path = tmp_path / "sensitivity.json"
+    if broken is not None:
+        path.write_text(broken)
+    with pytest.raises(ScoreError, match=r"sensitivity\.json"):
+        Study.read(path)
 
 
 def test_an_experiment_that_is_not_ready_is_named(study, tmp_path, monkeypatch, capsys):

@@ -11,9 +11,11 @@ from espnet_plugins.analysis.content import Content
 from espnet_plugins.analysis.results import render_results
 from espnet_plugins.analysis.rotation import join_rotation
 from espnet_plugins.analysis.scores import ScoreError
+from espnet_plugins.analysis.studies import Study
 from espnet_plugins.analysis.tables import word_error_summary
 
 _FOLD = re.compile(r"_fold\d+$")
+_STUDY = re.compile(r"^<!-- study (\w+) -->$", re.MULTILINE)
 
 
 def read_archives(folder: Path) -> dict[str, Content]:
@@ -51,17 +53,52 @@ def picture_name(name: str, what: str = "curves") -> str:
     return f"docs/images/{name}_{what}.png"
 
 
-def results_document(reading: str, contents: Mapping[str, Content]) -> str:
+def read_studies(folder: Path) -> dict[str, Study]:
+    """Read NAME.json of a folder.
+
+    Returns:
+        NAME -> study, by name.
+
+    Raises:
+        ScoreError: When one is broken.
+    """
+    return {path.stem: Study.read(path) for path in sorted(folder.glob("*.json"))}
+
+
+def with_studies(text: str, studies: Mapping[str, Study]) -> str:
+    """Put the tables of studies into a text.
+
+    Args:
+        text: Markdown in which `<!-- study NAME -->` stands on a line of its own.
+        studies: Name -> study.
+
+    Returns:
+        The text, a table in the place of each mark.
+
+    Raises:
+        ScoreError: When a mark names no study, or a study has no mark.
+    """
+    wanted = _STUDY.findall(text)
+    if odd := set(wanted) ^ set(studies):
+        raise ScoreError(f"marks `<!-- study NAME -->` and studies differ in: {', '.join(sorted(odd))}")
+    return _STUDY.sub(lambda mark: studies[mark[1]].markdown(), text)
+
+
+def results_document(reading: str, contents: Mapping[str, Content], studies: Mapping[str, Study]) -> str:
     """Write the repository's RESULTS.md.
 
     Args:
-        reading: What a person says about the results, as Markdown; stands first.
+        reading: What a person says about the results, as Markdown; stands first, with marks for the studies.
         contents: Name -> content.
+        studies: Name -> study.
 
     Returns:
         The text: the reading, then every experiment one heading level lower than alone.
+
+    Raises:
+        ScoreError: When marks and studies differ.
     """
-    parts = [reading.strip()]
+    parts = [with_studies(reading.strip(), studies)]
     for name, content in contents.items():
         text = render_results(content, picture=picture_name(name), probe_picture=picture_name(name, "probe"))
         parts.append(re.sub(r"^#", "##", text, flags=re.MULTILINE).strip())

@@ -13,11 +13,13 @@ import pytest
 from espnet_plugins.analysis.archive import read_archive, write_archive
 from espnet_plugins.analysis.content import Content
 from espnet_plugins.analysis.cost import cost_table
+from espnet_plugins.analysis.curves import Curve
 from espnet_plugins.analysis.names import split_seed
 from espnet_plugins.analysis.plots import curve_fingerprint, save_curves
 from espnet_plugins.analysis.publication import read_archives, results_document, with_table
 from espnet_plugins.analysis.results import render_results
 from espnet_plugins.analysis.scores import ScoreError, SetScore, group_seeds
+from espnet_plugins.analysis.studies import OPTIONS, Study
 
 SETTINGS = {
     "ssl_mse_joint": {"enh_criterions": [{"name": "ssl_mse", "conf": {}}], "lr": 0.001},
@@ -149,11 +151,24 @@ def test_an_experiment_beside_its_folds_is_refused(tmp_path, content):
 
 
 def test_the_document_has_the_reading_first_and_every_experiment(content):
-    text = results_document("# Results\n\nIt helps.\n", {"mini": content})
+    text = results_document("# Results\n\nIt helps.\n", {"mini": content}, {})
     assert text.startswith("# Results\n\nIt helps.\n\n## Results of preset mini\n")
     assert "\n### Word error rate (%)\n" in text
     assert "(docs/images/mini_curves.png)" in text
     assert not re.search(r"^# (?!Results$)", text, flags=re.MULTILINE)
+
+
+def test_a_study_stands_where_its_mark_is(content):
+    curve = Curve(np.array([40, 80]), np.array([[30.0, 10.0]]), np.zeros(2))
+    environment = {"date": "2026", "git commit": "abc", "machine": "two cores", "command": "study.py"}
+    study = Study(OPTIONS, environment, {"ssl_mse": curve})
+    reading = "# Results\n\nWhy:\n\n<!-- study why -->\n\nSo."
+    text = results_document(reading, {"mini": content}, {"why": study})
+    assert "Why:\n\n|variant|" in text
+    assert "|ssl_mse|10.0|10.0|20.0|\n\n2026, commit abc, two cores: `study.py`\n\nSo." in text
+    for studies in ({}, {"why": study, "other": study}):
+        with pytest.raises(ScoreError, match=r"marks `<!-- study NAME -->` and studies differ in: (why|other)$"):
+            results_document(reading, {"mini": content}, studies)
 
 
 def test_the_table_of_a_page_is_replaced_and_nothing_else(content):
