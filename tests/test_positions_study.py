@@ -54,12 +54,12 @@ def test_variants_differ_in_nothing_but_positions(study, tmp_path):
     for name in yaml.safe_load(study.DESIGN.read_text())["variants"]:
         study.make_preset("mini", name, tmp_path / f"{name}.yaml")
         presets[name] = load_preset(str(tmp_path / f"{name}.yaml"))
-    assert list(presets) == ["none", "conv", "conv_sinusoidal"]
+    assert list(presets) == ["none", "conv", "conv_sinusoidal", "conv_sinusoidal_strong"]
     for name, preset in presets.items():
         conf = preset["config"]["train_ssl"]["encoder_conf"]
-        assert conf.pop("positions") == name
+        assert conf.pop("positions") == name.removesuffix("_strong")
         conf.pop("position_scale", None)
-    assert presets["none"] == presets["conv"] == presets["conv_sinusoidal"]
+    assert all(preset == presets["none"] for preset in presets.values())
     assert presets["none"]["test"] == ["test_seen", "test_unseen"]
 
 
@@ -79,7 +79,7 @@ def test_the_recipe_is_called_once_for_each_variant_with_what_it_needs(study, tm
     args = study.get_parser().parse_args(["--out", str(tmp_path), "--preset", "smoke", "--seeds", "0 1"])
     for name in args.variants:
         study.run_variant(args, name, tmp_path)
-    assert len(commands) == 3
+    assert len(commands) == len(args.variants) == 4
     for command, name in zip(commands, args.variants, strict=True):
         assert Path(command[0]).is_file()
         options = dict(zip(command[1::2], command[2::2], strict=True))
