@@ -46,6 +46,26 @@ def test_a_change_travels_down_the_chain(tmp_path):
     assert not second.is_done()
 
 
+def test_what_was_made_again_is_news_only_where_content_counts(tmp_path):
+    """A setting that changes nothing, and the same settings that give something else: other code, say."""
+    for by_content in (True, False):
+        out = tmp_path / str(by_content)
+
+        def first(word="a", out=out, by_content=by_content):
+            return make_step(out, word=word, outputs=("result.txt",), by_content=by_content)
+
+        first().run(lambda: write(first()))
+        second = Step("use", stage=4, out=out / "second", inputs={"first": (first().done, 3)})
+        second.run(lambda: None)
+        first("b").run(lambda: write(first()))
+        assert second.is_done() == by_content
+        first().run(lambda: write(first()))
+        assert second.is_done()
+        first().done.unlink()
+        first().run(lambda: write(first(), "y"))
+        assert second.is_done() != by_content
+
+
 def test_a_changed_input_file_runs_again(tmp_path):
     (tmp_path / "in.txt").write_text("1")
     step = make_step(tmp_path, inputs={"list": (tmp_path / "in.txt", 1)})

@@ -28,6 +28,7 @@ def probe_step(recipe: Recipe) -> Step:
         inputs={"ssl": (upstream_step(recipe).done, 2), _SET: (recipe.dump_done(_SET), 2)},
         settings=_SETTINGS,
         outputs=("probe.json", "probe.md", "probe.png"),
+        by_content=True,
     )
 
 

@@ -47,21 +47,16 @@ def log(message: str) -> None:
 
 @contextmanager
 def atomic_path(path: Path):
-    """Give a temporary path beside `path`; rename it to `path` on success, remove it on failure.
+    """The library's atomic_path(), with an error for the user.
 
-    Args:
-        path: Where the finished file or directory shall stand; an old one is replaced.
-
-    Yields:
-        The temporary path, in the same directory (a rename within one file system is atomic).
+    Raises:
+        RecipeError: When it cannot be written, a full disk among the reasons.
 
     Example:
-        >>> import tempfile
-        >>> target = Path(tempfile.mkdtemp()) / "list.txt"
-        >>> with atomic_path(target) as tmp:
-        ...     _ = tmp.write_text("one line")
-        >>> target.read_text()
-        'one line'
+        >>> with atomic_path(Path("/dev/null/list.txt")) as tmp:
+        ...     pass
+        Traceback (most recent call last):
+        local.steps.RecipeError: cannot write /dev/null/list.txt: File exists
     """
     try:
         with atomic.atomic_path(path) as tmp:
@@ -75,9 +70,10 @@ def _digest(value: Any) -> str:
 
 
 def _fingerprint_of(path: Path) -> str:
-    """The fingerprint of an input: a step's own for its `.done`, else the file's content."""
+    """The fingerprint of an input: for a step's `.done` what it says of the step, else the file's content."""
     if path.name.endswith(".done"):
-        return json.loads(path.read_text())["fingerprint"]
+        record = json.loads(path.read_text())
+        return record.get("content", record["fingerprint"])
     stat = path.stat()
     if path.is_dir() or stat.st_size > _HASHED_BYTES:
         return _digest([stat.st_size, stat.st_mtime_ns])
@@ -121,6 +117,8 @@ class Step:
             afterwards. Default: the whole of `out`.
         keep_previous: Rename superseded outputs to `<name>.previous` instead of removing them.
         extends: Settings (`a.b`) whose growth, and nothing else, continues the step where it ended.
+        by_content: What the outputs hold, small files all of them, goes to the steps that build on this one, instead
+            of what they were made from: a result that came out otherwise when it was made again is news to them.
 
     Example:
         >>> import tempfile
@@ -145,6 +143,7 @@ class Step:
         outputs: tuple[str, ...] = (),
         keep_previous: bool = False,
         extends: tuple[str, ...] = (),
+        by_content: bool = False,
     ):
         self.name, self.stage, self.out = name, stage, Path(out)
         self.inputs = dict(inputs or {})
@@ -152,6 +151,7 @@ class Step:
         self.outputs = outputs
         self.keep_previous = keep_previous
         self.extends = extends
+        self.by_content = by_content
 
     @property
     def label(self) -> str:
@@ -251,7 +251,10 @@ class Step:
         missing = [name for name in self.outputs if not (self.out / name).exists()]
         if missing:
             raise RecipeError(f"{self.name} ended without {self.out / missing[0]}")
-        self._write(self.done, {**record, "seconds": round(time.monotonic() - start, 1)})
+        finished = {**record, "seconds": round(time.monotonic() - start, 1)}
+        if self.by_content:
+            finished["content"] = _digest([_fingerprint_of(self.out / name) for name in self.outputs])
+        self._write(self.done, finished)
         self._started.unlink()
         log(f"[stage {self.stage}] {self.label}: done in {time.monotonic() - start:.0f} s")
 
