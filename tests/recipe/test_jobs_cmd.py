@@ -1,6 +1,7 @@
 """Kaldi's calling convention, the local backend, what jobs ask for, and what the stages consist of."""
 
 import argparse
+import dataclasses
 import os
 import re
 import signal
@@ -152,6 +153,24 @@ def test_when_waiting_for_a_place_in_the_queue_helps(monkeypatch, complaint, que
     """A limit of one's own with nothing of one's own in the queue: the array alone is above it."""
     monkeypatch.setattr(slurm, "slurm", lambda *command: subprocess.CompletedProcess(command, 0, queue, ""))
     assert slurm._waiting_helps("\n".join(f"sbatch: error: {line}" for line in complaint.splitlines())) == helps
+
+
+@pytest.mark.parametrize("said", [None, b"sbatch: 17 of your 20 hours are left"])
+def test_an_sbatch_that_hangs_is_started_again(monkeypatch, tmp_path, capsys, said):
+    """Whatever it said before it did: no real Slurm can be asked to hang."""
+    answers = [subprocess.TimeoutExpired("sbatch", 30, stderr=said), subprocess.CompletedProcess("", 0, "77\n", "")]
+
+    def sbatch(*_, seconds):
+        answer = answers.pop(0)
+        if isinstance(answer, subprocess.TimeoutExpired):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(slurm, "_sbatch", sbatch)
+    config = dataclasses.replace(load_cluster_config(), poll_seconds=0)
+    one = array(str(tmp_path / "a.log"), "true")
+    assert slurm.submit(one, Resources(), kind="cpu", config=config).job == "77"
+    assert "Slurm does not answer, waiting for it: sbatch did not answer" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -139,11 +139,11 @@ def load_cluster_config(path: Path | None = None) -> ClusterConfig:
     environment = content.get("environment") or []
     if not isinstance(environment, list) or not all(re.fullmatch(r"[A-Za-z_]\w*", str(name)) for name in environment):
         raise OptionError(f"{path}: environment must be a list of names of variables, not {environment!r}")
-    seconds = {}
+    waits = {}
     for name, default in (("poll_seconds", 10), ("patience_minutes", 60)):
-        seconds[name] = content.get(name, default)
-        if not isinstance(seconds[name], (int, float)) or seconds[name] < 0:
-            raise OptionError(f"{path}: {name} must be a number from 0 on, not {seconds[name]!r}")
+        waits[name] = content.get(name, default)
+        if not isinstance(waits[name], (int, float)) or waits[name] < 0:
+            raise OptionError(f"{path}: {name} must be a number from 0 on, not {waits[name]!r}")
     fields = {field.name for field in dataclasses.fields(Resources)}
     resources = {}
     for kind in KINDS:
@@ -157,7 +157,7 @@ def load_cluster_config(path: Path | None = None) -> ClusterConfig:
     return ClusterConfig(
         kinds=resources,
         environment=tuple(environment),
-        **seconds,
+        **waits,
     )
 
 

@@ -298,7 +298,10 @@ def submit(
             complaint = result.stderr.strip()
         except subprocess.TimeoutExpired as error:
             # sbatch itself waits and tries again when the controller takes no more jobs.
-            result, complaint = None, (error.stderr or b"sbatch did not answer").decode("utf-8", "replace").strip()
+            result, complaint = None, (error.stderr or b"").decode("utf-8", "replace").strip()
+            if not _waiting_helps(complaint):
+                # What it said, if anything, is not why it hangs.
+                complaint = f"{complaint}\nsbatch did not answer".strip()
         if result is not None and result.returncode == 0:
             submission = Submission(_number(result.stdout), array, folder)
             _write_record(submission)

@@ -53,18 +53,18 @@ def wait(submission: Submission, config: ClusterConfig) -> None:
     """Wait until every task has ended; the others go on when one fails.
 
     Args:
-        submission: What submit() gave. It is cancelled when this process is interrupted.
+        submission: What submit() gave. It is cancelled when this process is interrupted; by signals other than
+            Ctrl-C, within ends_by_signal().
         config: Its poll_seconds.
 
     Raises:
         RecipeError: When tasks failed, naming each with its job, its log and the log's last lines.
     """
-    with ends_by_signal():
-        try:
-            failures = _wait(submission, config)
-        except BaseException:
-            cancel(submission.job)
-            raise
+    try:
+        failures = _wait(submission, config)
+    except BaseException:
+        cancel(submission.job)
+        raise
     if failures:
         raise RecipeError("\n".join(failures.values()))
 
