@@ -19,9 +19,10 @@ from espnet_plugins.analysis.convergence import convergence_table
 from espnet_plugins.analysis.environment import describe_environment
 from espnet_plugins.analysis.experiments import merge_curves, read_experiments
 from espnet_plugins.analysis.html_report import render_report
-from espnet_plugins.analysis.plots import plot_curves
+from espnet_plugins.analysis.plots import save_curves
 from espnet_plugins.analysis.results import render_results
 from espnet_plugins.analysis.scores import ScoreError
+from espnet_plugins.atomic import atomic_path, write_text
 
 
 def read_content(folders: list[Path]) -> Content:
@@ -39,11 +40,11 @@ def read_content(folders: list[Path]) -> Content:
 
 def write(content: Content, out: Path) -> None:
     """Write RESULTS.md, report.html and, where there are curves, curves.png."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "RESULTS.md").write_text(render_results(content), encoding="utf-8")
-    (out / "report.html").write_text(render_report(content), encoding="utf-8")
+    write_text(out / "RESULTS.md", render_results(content))
+    write_text(out / "report.html", render_report(content))
     if content.curves:
-        plot_curves(content.curves, content.measure).savefig(out / "curves.png", dpi=150)
+        with atomic_path(out / "curves.png") as temporary:
+            save_curves(content, temporary)
 
 
 def main() -> None:

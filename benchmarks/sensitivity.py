@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "egs" / "voicebank_librimix"
 sys.path.insert(0, str(RECIPE))
 
-from local.config import deep_merge, read_yaml  # noqa: E402
+from local.config import Run, deep_merge, load_preset, read_yaml  # noqa: E402
 
 DESIGN = Path(__file__).with_suffix(".yaml")
 MEASURE = "valid_wer_ctc"
@@ -57,7 +57,8 @@ def make_preset(base: str, design: Mapping[str, Any]) -> dict[str, Any]:
         design: The variant: `objective`, and what its criterion has otherwise: `conf`, `weight`.
     """
     objective = design["objective"]
-    (criterion,) = read_yaml(RECIPE / "conf" / "objectives" / f"{objective}.yaml")["enh_criterions"]
+    stock = read_yaml(RECIPE / "conf" / "objectives" / f"{objective}.yaml")
+    (criterion,) = deep_merge(stock, load_preset(base)["config"].get(objective, {}))["enh_criterions"]
     over: dict[str, Any] = {"conf": design.get("conf", {})}
     if "weight" in design:
         over["wrapper_conf"] = {"weight": design["weight"]}
@@ -84,11 +85,11 @@ def run_variant(args: argparse.Namespace, name: str, design: Mapping[str, Any], 
     command += ["--expdir", str(expdir), "--nj", str(args.nj), "--finetune", args.finetune]
     command += ["--objectives", design["objective"], "--seeds", args.seeds]
     for option, folder in (("datadir", "data"), ("dumpdir", "dump"), ("downloads", "downloads")):
-        place = getattr(args, option) or RECIPE / folder / args.preset
+        place = getattr(args, option) or RECIPE / folder / Path(args.preset).stem
         command += [f"--{option}", str(Path(place).absolute())]
     subprocess.run(command, check=True)
-    runs = [f"{design['objective']}_{args.finetune}_seed{seed}" for seed in args.seeds.split()]
-    return [expdir / "runs" / run / "curve.csv" for run in runs]
+    runs = [Run(design["objective"], args.finetune, int(seed)) for seed in args.seeds.split()]
+    return [expdir / "runs" / run.name / "curve.csv" for run in runs]
 
 
 def write(curves: Mapping[str, Curve], out: Path, *, command: str) -> Study:

@@ -30,6 +30,13 @@ def test_a_variant_differs_in_what_its_design_says(study, tmp_path):
         assert (criterion["name"], criterion["wrapper"]) == (usual["name"], usual["wrapper"])
 
 
+def test_a_variant_keeps_what_the_preset_says_of_its_objective(study):
+    base, design = "paper", {"objective": "ssl_mse_pad", "weight": 3.0}
+    (usual,) = load_preset(base)["config"]["ssl_mse_pad"]["enh_criterions"]
+    (criterion,) = study.make_preset(base, design)["config"]["ssl_mse_pad"]["enh_criterions"]
+    assert criterion == {**usual, "wrapper_conf": {"weight": 3.0}}
+
+
 def test_table_gives_the_last_the_best_and_the_mean(study, tmp_path):
     curve = Curve(np.array([40, 80, 120]), np.array([[30.0, 10.0, 20.0], [30.0, 20.0, 40.0]]), np.zeros(3))
     table = study.write({"ssl_mse": curve}, tmp_path, command="sensitivity.py").table()
