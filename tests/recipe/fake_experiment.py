@@ -37,7 +37,7 @@ class Experiment:
         self.options += ["--objectives", "si_snr ssl_mse", "--seeds", "0 1", *options]
         self.args = add_run_arguments(add_common_arguments(argparse.ArgumentParser())).parse_args(self.options)
         self.recipe = Recipe.from_args(self.args)
-        self.runs = runs_from_args(self.args)
+        self.runs = runs_from_args(self.recipe, self.args)
         self.systems = {system.name: system for system in systems(self.recipe, self.runs)}
         generator = np.random.default_rng(0)
         for name in SETS:

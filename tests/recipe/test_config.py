@@ -20,6 +20,11 @@ def parse(*options):
     return add_run_arguments(add_common_arguments(argparse.ArgumentParser())).parse_args(options)
 
 
+def runs_of(*options):
+    args = parse(*options)
+    return runs_from_args(Recipe.from_args(args), args)
+
+
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_loads(name):
     preset = load_preset(name)
@@ -47,7 +52,7 @@ def test_directories_default_to_the_presets_name():
 
 
 def test_runs_are_objectives_times_seeds():
-    runs = runs_from_args(parse("--objectives", "ssl_mse si_snr", "--seeds", "0,1", "--finetune", "se"))
+    runs = runs_of("--objectives", "ssl_mse si_snr", "--seeds", "0,1", "--finetune", "se")
     assert [run.name for run in runs] == [
         "si_snr_se_seed0",
         "si_snr_se_seed1",
@@ -73,4 +78,4 @@ def test_runs_are_objectives_times_seeds():
 )
 def test_wrong_runs(options, message):
     with pytest.raises(OptionError, match=message):
-        runs_from_args(parse(*options))
+        runs_of(*options)

@@ -22,6 +22,11 @@ def parse(tmp_path, *options, preset="paper_mini"):
     return parser.parse_args(["--preset", preset, *places, *options])
 
 
+def runs_of(*options, **changes):
+    args = parse(*options, **changes)
+    return runs_from_args(Recipe.from_args(args), args)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
@@ -75,17 +80,16 @@ def test_characters(tmp_path):
 
 
 def test_what_the_preset_runs_unless_told_otherwise(tmp_path):
-    names = [run.name for run in runs_from_args(parse(tmp_path))]
+    names = [run.name for run in runs_of(tmp_path)]
     objectives = ("ssl_mse", "ssl_mse_pad", "ssl_soft_dtw")
     assert names == [f"{objective}_se_seed{seed}" for objective in objectives for seed in (0, 1)]
-    assert runs_from_args(parse(tmp_path, "--seeds", "7"))[0].name == "ssl_mse_se_seed7"
-    assert runs_from_args(parse(tmp_path, preset="mini"))[0] == Run("si_snr", "joint", 0)
+    assert runs_of(tmp_path, "--seeds", "7")[0].name == "ssl_mse_se_seed7"
+    assert runs_of(tmp_path, preset="mini")[0] == Run("si_snr", "joint", 0)
 
 
 def test_phones_are_decoded_from_the_enhanced_audio_of_every_system(tmp_path):
-    args = parse(tmp_path)
-    recipe = Recipe.from_args(args)
-    for system in systems(recipe, runs_from_args(args)):
+    recipe = Recipe.from_args(parse(tmp_path))
+    for system in systems(recipe, runs_of(tmp_path)):
         words, phones = (recognise_step(recipe, system, "test_seen", head) for head in ("asr", "pr"))
         assert (words.out.parents[1].name, phones.out.parents[1].name) == ("decode", "decode_pr")
         assert phones.inputs["model0"] == (head_steps(recipe)["pr"].done, 4)

@@ -182,32 +182,35 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParse
     return parser
 
 
-def runs_from_args(args: argparse.Namespace) -> list[Run]:
+def runs_from_args(recipe: Recipe, args: argparse.Namespace) -> list[Run]:
     """The runs that the options of add_run_arguments() ask for, objective by objective in the order of tables.
+
+    Args:
+        recipe: Its preset's `runs` stand for options that are not given.
+        args: The options.
 
     Raises:
         OptionError: For an unknown objective or mode, or a seed that is no whole number.
     """
-    for name, value in load_preset(args.preset)["runs"].items():
-        if not getattr(args, name, None):
-            setattr(args, name, str(value))
-    objectives = args.objectives.replace(",", " ").split()
+    defaults = recipe.preset["runs"]
+    finetune = args.finetune or defaults["finetune"]
+    objectives = (args.objectives or defaults["objectives"]).replace(",", " ").split()
+    seeds = (args.seeds or str(defaults["seeds"])).replace(",", " ").split()
     for objective in objectives:
         if objective not in ALL_OBJECTIVES:
             raise OptionError(f"unknown objective '{objective}': choose from {', '.join(ALL_OBJECTIVES)}")
-    if args.finetune not in FINETUNE_MODES:
-        raise OptionError(f"unknown --finetune '{args.finetune}': choose from {', '.join(FINETUNE_MODES)}")
+    if finetune not in FINETUNE_MODES:
+        raise OptionError(f"unknown --finetune '{finetune}': choose from {', '.join(FINETUNE_MODES)}")
     alone = [objective for objective in objectives if objective in RECOGNITION_LOSS]
-    if alone and args.finetune != "joint":
+    if alone and finetune != "joint":
         raise OptionError(f"'{alone[0]}' is the recognition loss alone, which --finetune joint has")
-    seeds = args.seeds.replace(",", " ").split()
     for seed in seeds:
         if not seed.isdecimal():
             raise OptionError(f"--seeds takes whole numbers, not '{seed}'")
     if not objectives or not seeds:
         raise OptionError("--objectives and --seeds need at least one value each")
     ordered = sorted(objectives, key=ALL_OBJECTIVES.index)
-    return [Run(objective, args.finetune, int(seed)) for objective in ordered for seed in seeds]
+    return [Run(objective, finetune, int(seed)) for objective in ordered for seed in seeds]
 
 
 def add_resume_argument(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:

@@ -26,18 +26,15 @@ def delay_step(recipe: Recipe) -> Step:
     Fine-tuning moves its weights, not what a sample waits for.
     """
     inputs = {"se": (se_step(recipe).done, 3)}
-    return Step("delay", stage=STAGE, out=recipe.expdir / "delay", inputs=inputs, outputs=(_DELAY,))
+    out = recipe.expdir / "delay"
+    return Step("delay", stage=STAGE, out=out, inputs=inputs, outputs=(_DELAY,), by_content=True)
 
 
-def measure_delay(recipe: Recipe) -> bool:
-    """Measure the front-end's delay unless that is done.
-
-    Returns:
-        Whether it is known: not where the front-end is gone.
-    """
+def measure_delay(recipe: Recipe) -> None:
+    """Measure the front-end's delay unless that is done, or the front-end is gone."""
     step, front_end = delay_step(recipe), se_step(recipe).out
     if not (front_end / "espnet" / "config.yaml").exists():
-        return False
+        return
 
     def measure() -> None:
         from espnet_plugins.enh.delay import algorithmic_delay
@@ -50,7 +47,6 @@ def measure_delay(recipe: Recipe) -> bool:
             tmp.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
     step.run(measure)
-    return True
 
 
 def _delay(recipe: Recipe) -> float:

@@ -264,7 +264,7 @@ def main() -> None:
     parser.add_argument("--share", help=argparse.SUPPRESS)
     args = add_run_arguments(add_common_arguments(parser)).parse_args()
     recipe = Recipe.from_args(args)
-    pairs = tasks(recipe, runs_from_args(args))
+    pairs = tasks(recipe, runs_from_args(recipe, args))
     twins = {(system.name, name): same_audio(recipe, system, name) for system, name in pairs}
     own = [pair for pair in pairs if twins[pair[0].name, pair[1]] is None]
     waiting = [pair for pair in own if not is_done(recipe, *pair)]

@@ -199,7 +199,7 @@ def main() -> None:
     args = parser.parse_args()
     corpora = from_args(args)
     print(forecast(corpora))
-    print(work_ahead(corpora, runs_from_args(args)))
+    print(work_ahead(corpora, runs_from_args(corpora.recipe, args)))
 
 
 if __name__ == "__main__":

@@ -6,16 +6,16 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any
 
 from local.config import Recipe, Run, runs_from_args
 from local.corpora import from_args as corpora_from_args
 from local.data import final_steps, set_steps
-from local.decode import System, is_done, same_audio, shares
-from local.finished import all_done, corpora_steps, is_decoded, report_steps, score_steps
+from local.decode import System, is_done, same_audio, shares, tasks
 from local.pretrain import upstream_step
+from local.report import report_step
 from local.resources import ClusterConfig
+from local.score import scorings_from_args
 from local.steps import MissingInput, Step
 from local.train import head_steps, joint_step, se_step
 
@@ -81,22 +81,20 @@ def phases(args: argparse.Namespace, config: ClusterConfig) -> list[Phase]:
         The phases, in order. Front-end and recogniser share one: neither needs the other. What decoding takes over
         from the same audio in another set follows when all of it has been decoded.
     """
-    recipe, runs = Recipe.from_args(args), runs_from_args(args)
+    recipe = Recipe.from_args(args)
+    runs, corpora = runs_from_args(recipe, args), corpora_from_args(args)
     shared = ("preset", "front_end", "ngpu", "downloads", "datadir", "dumpdir", "expdir", "nj")
     common = _options(args, shared, nj=config.kinds["cpu"].cpus)
     decoding = _options(args, shared, nj=1, ngpu=config.kinds["decode"].gpus)
     resume = ["--resume", args.resume]
-    chosen = ["--objectives", args.objectives, "--finetune", args.finetune, "--seeds", args.seeds]
-
-    corpora = corpora_from_args(args)
+    chosen = _options(args, ("objectives", "finetune", "seeds"))
     acquisition = ["--accept_licenses", args.accept_licenses, *(["--fsdd", args.fsdd] if args.fsdd else [])]
 
     def unit(name: str, module: str, *more: str, done: Callable[[], bool]) -> Unit:
         return Unit(name, (sys.executable, "-m", f"local.{module}", *more), done)
 
     def dump(name: str) -> Unit:
-        done = _done(set_steps, corpora, name)
-        return unit(f"dump {name}", "data", *common, "--only", name, done=done)
+        return unit(f"dump {name}", "data", *common, "--only", name, done=lambda: _all_done(set_steps(corpora, name)))
 
     def training(step: Step, *words: str) -> Unit:
         return unit(step.out.name, "train", *words, *common, *resume, done=step.is_done)
@@ -104,6 +102,12 @@ def phases(args: argparse.Namespace, config: ClusterConfig) -> list[Phase]:
     def joint(run: Run) -> Unit:
         only = ["--objectives", run.objective, "--finetune", run.finetune, "--seeds", str(run.seed)]
         return training(joint_step(recipe, run), "joint", *only)
+
+    def scored() -> bool:
+        return _all_done(scoring.step() for scoring in scorings_from_args(recipe, args))
+
+    def reported() -> bool:
+        return report_step(recipe, scorings_from_args(recipe, args), runs).is_done()
 
     def single(stage: int, name: str, module: str, *more: str, done: Callable[[], bool], **options: Any) -> Phase:
         only = unit(name, module, *common, *more, done=done)
@@ -115,28 +119,32 @@ def phases(args: argparse.Namespace, config: ClusterConfig) -> list[Phase]:
     decoding_shares = _decoding(recipe, runs, [*decoding, *chosen], nj=args.nj)
     typed = ["--command", args.command]
     found = [
-        single(1, "corpora", "corpora", *acquisition, done=_done(corpora_steps, corpora)),
+        single(1, "corpora", "corpora", *acquisition, done=lambda: _all_done(step for step, _ in corpora.work())),
         Phase("dump", (2,), tuple(dump(name) for name in corpora.sets)),
-        single(2, "data", "data", done=_done(final_steps, recipe)),
+        single(2, "data", "data", done=lambda: _all_done(final_steps(recipe))),
         single(2, "ssl", "pretrain", *resume, done=upstream_step(recipe).is_done, kind="train"),
         Phase("train", (3, 4), tuple(one for stage, one in trainings if stage in wanted), kind="train"),
         Phase("joint", (5,), tuple(joint(run) for run in runs), kind="train"),
         Phase("decode", (6,), decoding_shares, kind="decode"),
-        single(6, "transcripts", "decode", *chosen, done=partial(is_decoded, recipe, runs)),
-        single(7, "score", "score", *chosen, done=_done(score_steps, recipe, args)),
-        single(8, "report", "report", *chosen, *typed, done=_done(report_steps, recipe, args), show=True),
+        single(6, "transcripts", "decode", *chosen, done=lambda: _decoded(recipe, tasks(recipe, runs))),
+        single(7, "score", "score", *chosen, done=scored),
+        single(8, "report", "report", *chosen, *typed, done=reported, show=True),
     ]
     return [phase for phase in found if phase.units and any(stage in wanted for stage in phase.stages)]
 
 
-def _done(find: Callable[..., Iterable[Step]], *arguments: object) -> Callable[[], bool]:
-    return partial(all_done, find, *arguments)
+def _all_done(steps: Iterable[Step]) -> bool:
+    return all(step.is_done() for step in steps)
+
+
+def _decoded(recipe: Recipe, pairs: Iterable[tuple[System, str]]) -> bool:
+    return all(is_done(recipe, *pair) for pair in pairs)
 
 
 def _decoding(recipe: Recipe, runs: Sequence[Run], options: Sequence[str], *, nj: int) -> tuple[Unit, ...]:
     def unit(number: int, share: Sequence[tuple[System, str]]) -> Unit:
         def done() -> bool:
-            return all(is_done(recipe, *pair) for pair in share if same_audio(recipe, *pair) is None)
+            return _decoded(recipe, [pair for pair in share if same_audio(recipe, *pair) is None])
 
         names = " ".join(f"{system.name}/{name}" for system, name in share)
         return Unit(f"decoding {number}", (sys.executable, "-m", "local.decode", *options, "--share", names), done)

@@ -21,7 +21,7 @@ def main() -> None:
     args = add_resume_argument(add_run_arguments(add_common_arguments(parser))).parse_args()
     recipe = Recipe.from_args(args)
     resume_from_args(args)
-    names = " ".join(run.name for run in runs_from_args(args))
+    names = " ".join(run.name for run in runs_from_args(recipe, args))
     log(f"preset {recipe.name}, {recipe.nj} processes, {recipe.ngpu} GPUs; runs: {names}")
 
 

@@ -46,9 +46,7 @@ _EXAMPLES = 6
 _INPUTS = {"clean": "spk1.scp", "noisy": "wav.scp"}
 
 
-def report_step(
-    recipe: Recipe, scorings: Sequence[SetScoring], runs: Sequence[Run], *, measured: Sequence[Step] = ()
-) -> Step:
+def report_step(recipe: Recipe, scorings: Sequence[SetScoring], runs: Sequence[Run]) -> Step:
     """The step that writes the report, with every score, every training and what else was measured as its input."""
     inputs = {}
     for scoring in scorings:
@@ -57,7 +55,8 @@ def report_step(
     for run in runs:
         training = joint_step(recipe, run)
         inputs[f"curve.{run.name}"] = (training.done, training.stage)
-    inputs |= {step.name: (step.done, step.stage) for step in measured}
+    measured = (probe_step(recipe), delay_step(recipe))
+    inputs |= {step.name: (step.done, step.stage) for step in measured if step.done.exists()}
     outputs = OUTPUTS if len(recipe.preset["heads"]) == 1 else (*OUTPUTS, PAPER_TABLE)
     return Step("report", stage=STAGE, out=recipe.expdir, inputs=inputs, outputs=outputs)
 
@@ -151,13 +150,13 @@ def main() -> None:
     add_run_arguments(add_common_arguments(parser))
     parser.add_argument("--command", default=shlex.join(sys.argv), help="the command line that the report names")
     args = parser.parse_args()
-    recipe, runs = Recipe.from_args(args), runs_from_args(args)
+    recipe = Recipe.from_args(args)
+    runs = runs_from_args(recipe, args)
     scorings = scorings_from_args(recipe, args)
     report_step(recipe, scorings, runs).check_inputs()
     probe = run_probe(recipe)
-    measured = [probe_step(recipe)] if probe else []
-    measured += [delay_step(recipe)] if measure_delay(recipe) else []
-    step = report_step(recipe, scorings, runs, measured=measured)
+    measure_delay(recipe)
+    step = report_step(recipe, scorings, runs)
     names = dict.fromkeys(scoring.system.name for scoring in scorings)
     try:
         by_head = {

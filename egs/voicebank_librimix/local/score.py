@@ -7,7 +7,7 @@ import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 
@@ -33,12 +33,11 @@ _CLEAN = "spk1.scp"
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """Where two signals to compare are, clean speech and its estimate, and the networks of DNSMOS; None for none."""
+    """Where two signals to compare are: clean speech and its estimate; None where there is none."""
 
     utterance: str
     reference: str | None
     estimate: str | None
-    dnsmos: Path | None = None
 
 
 # Of one pair: utterance, metric -> value, and why metrics are missing (empty when none is).
@@ -82,8 +81,8 @@ def load_audio(location: str) -> tuple[np.ndarray, int]:
     return samples, rate
 
 
-def measure_pair(pair: Pair, *, metrics: Sequence[str] = METRICS) -> Measurement:
-    """Measure the quality of one utterance; whatever goes wrong is said, never raised."""
+def measure_pair(pair: Pair, *, metrics: Sequence[str] = METRICS, dnsmos: Path | None = None) -> Measurement:
+    """Measure the quality of one utterance; whatever goes wrong with its signals is said, never raised."""
     if pair.reference is None or pair.estimate is None:
         return pair.utterance, {}, f"no {'clean' if pair.reference is None else 'enhanced'} signal"
     try:
@@ -93,7 +92,7 @@ def measure_pair(pair: Pair, *, metrics: Sequence[str] = METRICS) -> Measurement
         return pair.utterance, {}, str(error)
     if rate != estimate_rate:
         return pair.utterance, {}, f"the reference has {rate} Hz, the estimate {estimate_rate} Hz"
-    values, reasons = measure_quality(reference, estimate, rate, metrics=metrics, dnsmos=pair.dnsmos)
+    values, reasons = measure_quality(reference, estimate, rate, metrics=metrics, dnsmos=dnsmos)
     return pair.utterance, values, "; ".join(f"{metric}: {reason}" for metric, reason in reasons.items())
 
 
@@ -148,6 +147,7 @@ class SetScoring:
                 **({"dnsmos": self.recipe.preset["dnsmos"]} if self.recipe.preset["dnsmos"] else {}),
             },
             outputs=(f"{self.dataset}.json",),
+            by_content=True,
         )
 
     @property
@@ -162,8 +162,7 @@ class SetScoring:
             return []
         references, estimates = read_table(self.data / _CLEAN), read_table(self.estimates)
         chosen = spread(list(read_table(self.data / "text_spk1")), self.recipe.preset["quality_utterances"])
-        networks = dnsmos_folder(self.recipe)
-        return [Pair(utt, references.get(utt), estimates.get(utt), networks) for utt in chosen]
+        return [Pair(utt, references.get(utt), estimates.get(utt)) for utt in chosen]
 
     def score(self, measured: Iterator[Measurement]) -> None:
         """Count the errors, take the next measurements, and write the score.
@@ -208,7 +207,7 @@ def scorings_from_args(recipe: Recipe, args: argparse.Namespace) -> list[SetScor
     """
     if not recipe.preset["test"]:
         raise OptionError(f"preset '{recipe.name}' names no test sets: list them under `test`")
-    compared = systems(recipe, runs_from_args(args))
+    compared = systems(recipe, runs_from_args(recipe, args))
     return [
         SetScoring(recipe, system, name, head)
         for head in recipe.preset["heads"]
@@ -228,9 +227,10 @@ def main() -> None:
     for scoring in scorings:
         scoring.step().check_inputs()
     todo = [scoring for scoring in scorings if not scoring.step().is_done()]
+    measure = partial(measure_pair, dnsmos=dnsmos_folder(recipe) if todo else None)
     pairs = [pair for scoring in todo for pair in scoring.pairs]
     # One pool for all sets: starting a process and importing the libraries takes longer than a set.
-    measurements = parallel_map(measure_pair, pairs, nj=recipe.nj, description="signal quality", batch=4)
+    measurements = parallel_map(measure, pairs, nj=recipe.nj, description="signal quality", batch=4)
     with closing(measurements) as measured:
         for scoring in scorings:
             scoring.step().run(lambda scoring=scoring: scoring.score(measured))

@@ -325,7 +325,7 @@ def main() -> None:
     args = add_resume_argument(add_run_arguments(add_common_arguments(parser))).parse_args()
     recipe = Recipe.from_args(args)
     if args.what == "joint":
-        steps = [joint_step(recipe, run) for run in runs_from_args(args)]
+        steps = [joint_step(recipe, run) for run in runs_from_args(recipe, args)]
     elif args.what == "se":
         steps = [se_step(recipe)]
     else:
