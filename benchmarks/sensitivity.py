@@ -58,7 +58,7 @@ def make_preset(base: str, design: Mapping[str, Any]) -> dict[str, Any]:
     """
     objective = design["objective"]
     stock = read_yaml(RECIPE / "conf" / "objectives" / f"{objective}.yaml")
-    (criterion,) = deep_merge(stock, load_preset(base)["config"].get(objective, {}))["enh_criterions"]
+    (criterion,) = deep_merge(stock, load_preset(base).get("config", {}).get(objective, {}))["enh_criterions"]
     over: dict[str, Any] = {"conf": design.get("conf", {})}
     if "weight" in design:
         over["wrapper_conf"] = {"weight": design["weight"]}
