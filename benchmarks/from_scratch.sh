@@ -82,7 +82,7 @@ made() {
 }
 
 cd "${recipe}"
-# shellcheck source=egs/voicebank_librimix/path.sh
+# shellcheck source=../egs/voicebank_librimix/path.sh
 . ./path.sh
 cd "${root}"
 sources=()
