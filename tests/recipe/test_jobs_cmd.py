@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -183,13 +184,18 @@ def test_interrupted_while_it_submits_it_cancels_what_was_submitted(tmp_path, nu
         program.chmod(0o755)
     command = [sys.executable, "-m", "local.cmd", "--backend", "slurm", f"{tmp_path}/a.log", "true"]
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=RECIPE_DIR, env=environment, **pipes, start_new_session=True) as process:
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    # Tests that a shell runs in the background ignore SIGINT, and so would what they start.
+    options["preexec_fn"] = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, cwd=RECIPE_DIR, env=environment, **options) as process:
         while not (tmp_path / "asked").exists():
             assert process.poll() is None
             time.sleep(0.05)
         os.killpg(process.pid, number)
-        _, err = process.communicate(timeout=60)
+        try:
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 128 + number
     assert err == "cancelling job 77\n"
     assert (tmp_path / "cancelled").read_text() == "77\n"
