@@ -104,7 +104,8 @@ def read_variant(name: str, out: Path, *, seeds: Sequence[str], mode: str) -> Up
 def write(variants: Mapping[str, UpstreamResult], out: Path, *, command: str) -> Study:
     """Write the table, the numbers and the figure."""
     study = Study(POSITIONS, describe_environment(command, date=time.strftime("%F %T %Z")), variants)
-    study.write(out / "positions.json")
+    with atomic_path(out / "positions.json") as temporary:
+        study.write(temporary)
     write_text(out / "positions.md", study.markdown() + "\n")
     with atomic_path(out / "positions.png") as temporary:
         plot_positions(variants).savefig(temporary, format="png", dpi=150)

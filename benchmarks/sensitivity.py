@@ -25,7 +25,7 @@ import yaml
 from espnet_plugins.analysis.curves import Curve, merge_seeds, read_curve
 from espnet_plugins.analysis.environment import describe_environment
 from espnet_plugins.analysis.studies import OPTIONS, Study
-from espnet_plugins.atomic import write_text
+from espnet_plugins.atomic import atomic_path, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "egs" / "voicebank_librimix"
@@ -95,7 +95,8 @@ def run_variant(args: argparse.Namespace, name: str, design: Mapping[str, Any], 
 def write(curves: Mapping[str, Curve], out: Path, *, command: str) -> Study:
     """Write the table and the numbers."""
     study = Study(OPTIONS, describe_environment(command, date=time.strftime("%F %T %Z")), curves)
-    study.write(out / "sensitivity.json")
+    with atomic_path(out / "sensitivity.json") as temporary:
+        study.write(temporary)
     write_text(out / "sensitivity.md", study.markdown() + "\n")
     return study
 

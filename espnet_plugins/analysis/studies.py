@@ -16,7 +16,6 @@ from espnet_plugins.analysis.plots import COLOURS, MARKERS
 from espnet_plugins.analysis.scores import ScoreError
 from espnet_plugins.analysis.statistics import Interval
 from espnet_plugins.analysis.tables import Table, mean_cell
-from espnet_plugins.atomic import write_text
 
 POSITIONS, OPTIONS = "positions", "options"
 
@@ -46,10 +45,10 @@ class Study:
         return f"{self.table().markdown()}\n\n{note}"
 
     def write(self, path: Path) -> None:
-        """Write as JSON, whole or not at all."""
+        """Write as JSON."""
         variants = {name: _KINDS[self.kind].pack(variant) for name, variant in self.variants.items()}
         content = {"kind": self.kind, "environment": dict(self.environment), "variants": variants}
-        write_text(path, json.dumps(content, indent=1) + "\n")
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> Study:
