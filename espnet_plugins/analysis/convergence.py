@@ -20,13 +20,13 @@ def convergence_table(curves: Mapping[str, Curve], measure: str) -> Table:
 
     Returns:
         A table with the area under each curve over the updates that all curves cover, and the updates and
-        the time that the mean over seeds takes down to common thresholds.
+        the time that the mean over runs takes down to common thresholds.
     """
     start = max(float(curve.updates[0]) for curve in curves.values())
     end = min(float(curve.updates[-1]) for curve in curves.values())
     thresholds = common_thresholds(list(curves.values()))
     name = MEASURES[measure]
-    header = ["system", "seeds", f"mean {name} over updates {start:g} to {end:g}", "first", "last"]
+    header = ["system", "runs", f"mean {name} over updates {start:g} to {end:g}", "first", "last"]
     for threshold in thresholds:
         header += [f"updates to {number(threshold)}", "seconds"]
     rows = []

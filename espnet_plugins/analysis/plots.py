@@ -64,16 +64,18 @@ def plot_curves(curves: Mapping[str, Curve], measure: str) -> Figure:
         measure: The measure the curves hold, one of MEASURES.
 
     Returns:
-        The figure; a band shows one standard deviation over seeds to either side.
+        The figure; a band shows one standard deviation over runs to either side.
     """
     figure, axes = _axes("Updates of fine-tuning", MEASURES[measure].replace("d", "D", 1))
     # Many bands on top of each other would hide the lines.
     shade = 0.18 if len(curves) <= _FEW else 0.06
     for name, look in styles(curves).items():
         curve = curves[name]
-        seeds = len(curve.values)
-        axes.plot(curve.updates, curve.mean, label=label(name, seeds), markersize=4, linewidth=1.5, **look)
-        if seeds > 1:
+        # A run for each seed, and for each fold where there are several.
+        runs = len(curve.values)
+        text = label(name) + (f" ({runs} runs)" if runs > 1 else "")
+        axes.plot(curve.updates, curve.mean, label=text, markersize=4, linewidth=1.5, **look)
+        if runs > 1:
             low, high = curve.mean - curve.deviation, curve.mean + curve.deviation
             axes.fill_between(curve.updates, low, high, color=look["color"], alpha=shade, linewidth=0)
     _legend_above(axes)

@@ -17,7 +17,7 @@ from espnet_plugins.analysis.scores import SetScore
 def test_figure_has_one_line_for_each_objective_and_a_band_for_several_seeds(curves):
     figure = plot_curves(curves, "valid_wer_ctc")
     axes = figure.axes[0]
-    assert [line.get_label() for line in axes.lines] == ["SSL-MSE + ASR loss (2 seeds)", "SSL-SoftDTW + ASR loss"]
+    assert [line.get_label() for line in axes.lines] == ["SSL-MSE + ASR loss (2 runs)", "SSL-SoftDTW + ASR loss"]
     assert axes.lines[0].get_ydata().tolist() == [50, 42, 22]
     assert len(axes.collections) == 1
     assert axes.get_ylabel() == "Development WER (%)"
