@@ -3,7 +3,8 @@
 
     benchmarks/compare.py EXP... [--out DIR]
 
-EXP is an experiment directory of the recipe after stage 7, e.g. egs/voicebank_librimix/exp/mini.
+EXP is an experiment directory of the recipe after stage 7, e.g. egs/voicebank_librimix/exp/mini. Experiments side by
+side share their test sets, front-end and recogniser; folds (NAME_fold1, NAME_fold2, ...) are joined to one.
 """
 
 from __future__ import annotations
@@ -20,17 +21,29 @@ from espnet_plugins.analysis.environment import describe_environment
 from espnet_plugins.analysis.experiments import merge_curves, read_experiments
 from espnet_plugins.analysis.html_report import render_report
 from espnet_plugins.analysis.plots import save_curves
+from espnet_plugins.analysis.publication import without_fold
 from espnet_plugins.analysis.results import render_results
+from espnet_plugins.analysis.rotation import join_rotation
 from espnet_plugins.analysis.scores import ScoreError
 from espnet_plugins.atomic import atomic_path, write_text
 
 
 def read_content(folders: list[Path]) -> Content:
-    """Read the experiments."""
+    """Read the experiments; folds are joined."""
+    names = [folder.resolve().name for folder in folders]
+    whole = {without_fold(name) for name in names}
+    if len(folders) > 1 and len(whole) == 1 and not whole & set(names):
+        folds = {name: read_one(name, [folder]) for name, folder in zip(names, folders, strict=True)}
+        return join_rotation(folds, title=f"Results of {whole.pop()}, {len(folds)} folds")
+    return read_one(f"Comparison of {', '.join(names)}", folders)
+
+
+def read_one(title: str, folders: list[Path]) -> Content:
+    """Read experiments on the same test sets."""
     scores, tables = read_experiments(folders)
     curves, measure = merge_curves(tables)
     return Content(
-        title=f"Comparison of {', '.join(folder.resolve().name for folder in folders)}",
+        title=title,
         scores=scores,
         environment=describe_environment(shlex.join(sys.argv), date=time.strftime("%F %T %Z")),
         curves=curves,

@@ -18,6 +18,16 @@ _FOLD = re.compile(r"_fold\d+$")
 _STUDY = re.compile(r"^<!-- study (\w+) -->$", re.MULTILINE)
 
 
+def without_fold(name: str) -> str:
+    """The name that the folds of an experiment share.
+
+    Example:
+        >>> without_fold("digits_fold2"), without_fold("mini")
+        ('digits', 'mini')
+    """
+    return _FOLD.sub("", name)
+
+
 def read_archives(folder: Path) -> dict[str, Content]:
     """Read the archives of a folder.
 
@@ -33,7 +43,7 @@ def read_archives(folder: Path) -> dict[str, Content]:
     groups: dict[str, dict[str, Content]] = {}
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         name = path.name.removesuffix(SUFFIX)
-        groups.setdefault(_FOLD.sub("", name), {})[name] = read_archive(path)
+        groups.setdefault(without_fold(name), {})[name] = read_archive(path)
     if not groups:
         raise ScoreError(f"no archives of scores in {folder}")
     return dict(_as_one(name, members) for name, members in groups.items())

@@ -87,3 +87,15 @@ def test_script_says_in_one_line_what_is_missing(tmp_path):
     done = subprocess.run([sys.executable, str(SCRIPT), str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == f"compare.py: error: no scores in {tmp_path}/score\n"
+
+
+def test_script_joins_folds(tmp_path, scores):
+    """Speakers differ between folds, so that references do, too; the words of all are counted together."""
+    folds = [write_experiment(tmp_path / f"digits_fold{number}", scores) for number in (1, 2)]
+    command = [sys.executable, str(SCRIPT), *map(str, folds), "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "SSL-MSE + ASR loss (2 seeds)" in done.stdout
+    text = (tmp_path / "out" / "RESULTS.md").read_text()
+    assert text.startswith("# Results of digits, 2 folds\n")
+    words = scores["noisy"]["test_seen"].total("words").reference
+    assert f"Words in the references: test_seen {2 * words}" in text
