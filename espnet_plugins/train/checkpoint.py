@@ -6,6 +6,7 @@ import datetime
 import logging
 import os
 import pickle
+import threading
 import zipfile
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ _SAFE = [
     np.dtypes.Int64DType,
     datetime.timedelta,
 ]
+_LOADING = threading.Lock()
 
 
 def is_intact(path: Path) -> bool:
@@ -65,7 +67,8 @@ def is_intact(path: Path) -> bool:
 
 
 def _load(path: Path, *, mmap: bool = False) -> dict[str, Any]:
-    with torch.serialization.safe_globals(_SAFE):
+    # torch's list of safe types is one for all threads: the first to leave would empty it for the others.
+    with _LOADING, torch.serialization.safe_globals(_SAFE):
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
 
 

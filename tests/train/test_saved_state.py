@@ -1,7 +1,9 @@
 """A checkpoint that any byte of has changed is known; neither intact is one clear error."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 
@@ -77,3 +79,12 @@ def test_code_in_a_checkpoint_is_refused(tmp_path):
     torch.save({"model": print}, tmp_path / "evil.pth")
     with pytest.raises(Exception, match="Weights only load failed"):
         checkpoint.read(tmp_path / "evil.pth")
+
+
+def test_checkpoints_are_read_in_threads(tmp_path):
+    """As the recipe does when trainings end together; torch's list of safe types is one for all threads."""
+    path = tmp_path / checkpoint.LATEST
+    torch.save({"reporter": {"wer": np.float64(12.5)}}, path)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: checkpoint.read(path)["reporter"]["wer"], range(200)))
+    assert found == [12.5] * 200
