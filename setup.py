@@ -12,7 +12,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["espnet_plugins", "espnet_plugins.*"]),
-    package_data={"espnet_plugins.analysis": ["templates/*"]},
+    package_data={"espnet_plugins.analysis.report": ["templates/*"]},
     python_requires=">=3.10",
     install_requires=["torch>=2.6", "numpy"],
     extras_require={

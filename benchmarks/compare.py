@@ -15,17 +15,17 @@ import sys
 import time
 from pathlib import Path
 
-from espnet_plugins.analysis.content import Content
-from espnet_plugins.analysis.convergence import convergence_table
-from espnet_plugins.analysis.environment import describe_environment
-from espnet_plugins.analysis.experiments import merge_curves, read_experiments
-from espnet_plugins.analysis.html_report import render_report
-from espnet_plugins.analysis.plots import save_curves
-from espnet_plugins.analysis.publication import without_fold
-from espnet_plugins.analysis.results import render_results
-from espnet_plugins.analysis.rotation import join_rotation
-from espnet_plugins.analysis.scores import ScoreError
+from espnet_plugins.analysis.comparison.convergence import convergence_table
+from espnet_plugins.analysis.comparison.experiments import merge_curves, read_experiments
+from espnet_plugins.analysis.comparison.plots import save_curves
+from espnet_plugins.analysis.report.content import Content
+from espnet_plugins.analysis.report.environment import describe_environment
+from espnet_plugins.analysis.report.html_report import render_report
+from espnet_plugins.analysis.report.results import render_results
+from espnet_plugins.analysis.scoring.scores import ScoreError
 from espnet_plugins.atomic import atomic_path, write_text
+from pages.publication import without_fold
+from pages.rotation import join_rotation
 
 
 def read_content(folders: list[Path]) -> Content:

@@ -19,8 +19,8 @@ import time
 
 import torch
 
-from espnet_plugins.analysis.environment import describe_environment
-from espnet_plugins.analysis.tables import Table
+from espnet_plugins.analysis.comparison.tables import Table
+from espnet_plugins.analysis.report.environment import describe_environment
 from espnet_plugins.enh.demucs import Demucs
 from espnet_plugins.enh.demucs_stream import DemucsStream
 

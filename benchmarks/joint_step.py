@@ -37,7 +37,7 @@ import torch
 import yaml
 
 import espnet_plugins.tasks as tasks
-from espnet_plugins.analysis.environment import describe_environment
+from espnet_plugins.analysis.report.environment import describe_environment
 from espnet_plugins.atomic import write_text
 from espnet_plugins.objectives import SSLSoftDTW
 from espnet_plugins.ssl import get_shared_upstream
@@ -45,8 +45,8 @@ from espnet_plugins.ssl import get_shared_upstream
 RECIPE = Path(__file__).resolve().parents[1] / "egs" / "voicebank_librimix"
 sys.path.insert(0, str(RECIPE))
 
-from local.config import deep_merge, read_yaml  # noqa: E402
-from local.train import joint_modules  # noqa: E402
+from local.common.recipe import deep_merge, read_yaml  # noqa: E402
+from local.stages.train import joint_modules  # noqa: E402
 
 CONF = RECIPE / "conf"
 OBJECTIVES = ("si_snr", "ssl_mse", "ssl_mse_pad", "ssl_soft_dtw")

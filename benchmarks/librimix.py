@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT / "egs" / "voicebank_librimix"), str(ROOT / "tests" / "
 import soundfile  # noqa: E402
 from librimix_oracle import Corpus, oracle, plain_sum  # noqa: E402
 
-from local.librimix_generator import generate  # noqa: E402
+from local.corpora.librimix_mixing import generate  # noqa: E402
 
 _ROUNDS = 3
 

@@ -23,19 +23,19 @@ from pathlib import Path
 
 import yaml
 
-from espnet_plugins.analysis.comparisons import NOISY_SETS, compare, pool
-from espnet_plugins.analysis.environment import describe_environment
+from espnet_plugins.analysis.comparison.comparisons import NOISY_SETS, compare, pool
+from espnet_plugins.analysis.comparison.tables import datasets
 from espnet_plugins.analysis.probe import ProbeResult
-from espnet_plugins.analysis.scores import group_seeds, read_scores
-from espnet_plugins.analysis.studies import POSITIONS, Study, UpstreamResult, plot_positions
-from espnet_plugins.analysis.tables import datasets
+from espnet_plugins.analysis.report.environment import describe_environment
+from espnet_plugins.analysis.scoring.scores import group_seeds, read_scores
 from espnet_plugins.atomic import atomic_path, write_text
+from pages.studies import POSITIONS, Study, UpstreamResult, plot_positions
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "egs" / "voicebank_librimix"
 sys.path.insert(0, str(RECIPE))
 
-from local.config import deep_merge  # noqa: E402
+from local.common.recipe import deep_merge  # noqa: E402
 
 DESIGN = Path(__file__).with_suffix(".yaml")
 BASELINE, SUBJECT = "ssl_mse", "ssl_soft_dtw"

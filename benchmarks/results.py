@@ -18,19 +18,19 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from espnet_plugins.analysis.archive import SUFFIX, read_archive
-from espnet_plugins.analysis.plots import save_curves
+from espnet_plugins.analysis.comparison.plots import save_curves
 from espnet_plugins.analysis.probe.figure import plot_probe
-from espnet_plugins.analysis.publication import (
+from espnet_plugins.analysis.report.archive import SUFFIX, read_archive
+from espnet_plugins.analysis.scoring.scores import ScoreError
+from espnet_plugins.atomic import atomic_path, write_text
+from pages.publication import (
     picture_name,
     read_archives,
     read_studies,
     results_document,
     with_table,
 )
-from espnet_plugins.analysis.scores import ScoreError
-from espnet_plugins.analysis.studies import POSITIONS, Study, plot_positions
-from espnet_plugins.atomic import atomic_path, write_text
+from pages.studies import POSITIONS, Study, plot_positions
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"

@@ -35,8 +35,8 @@ import numpy as np
 import torch
 from joint_step import RATE, build, make_batch, make_step
 
-from espnet_plugins.analysis.environment import describe_environment
-from local.config import load_preset
+from espnet_plugins.analysis.report.environment import describe_environment
+from local.common.recipe import load_preset
 
 UTTERANCES = (1, 2, 3)
 GPUS = (1, 8, 64)

@@ -23,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "egs" / "voicebank_
 import numpy as np
 import soundfile
 
-from espnet_plugins.analysis.environment import describe_environment
-from espnet_plugins.analysis.errors import score_transcripts
-from espnet_plugins.analysis.quality import METRICS
-from local.parallel import parallel_map
-from local.score import Pair, measure_pair
+from espnet_plugins.analysis.report.environment import describe_environment
+from espnet_plugins.analysis.scoring.errors import score_transcripts
+from espnet_plugins.analysis.scoring.quality import METRICS
+from local.common.parallel import parallel_map
+from local.stages.score import Pair, measure_pair
 
 RATE = 16000
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -22,16 +22,16 @@ from typing import Any
 
 import yaml
 
-from espnet_plugins.analysis.curves import Curve, merge_seeds, read_curve
-from espnet_plugins.analysis.environment import describe_environment
-from espnet_plugins.analysis.studies import OPTIONS, Study
+from espnet_plugins.analysis.comparison.curves import Curve, merge_seeds, read_curve
+from espnet_plugins.analysis.report.environment import describe_environment
 from espnet_plugins.atomic import atomic_path, write_text
+from pages.studies import OPTIONS, Study
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "egs" / "voicebank_librimix"
 sys.path.insert(0, str(RECIPE))
 
-from local.config import Run, deep_merge, load_preset, read_yaml  # noqa: E402
+from local.common.recipe import Run, deep_merge, load_preset, read_yaml  # noqa: E402
 
 DESIGN = Path(__file__).with_suffix(".yaml")
 MEASURE = "valid_wer_ctc"

@@ -24,7 +24,7 @@ import soundfile
 import torch
 from torch.nn.functional import normalize
 
-from espnet_plugins.analysis.tables import Table
+from espnet_plugins.analysis.comparison.tables import Table
 from espnet_plugins.perturb import speed
 from espnet_plugins.soft_dtw import soft_alignment
 from espnet_plugins.ssl import build_upstream

@@ -36,8 +36,8 @@ import torch
 from peak_memory import peak_memory
 from soft_dtw_systems import Problem, make_problem, make_recursion, make_systems, make_uniform
 
-from espnet_plugins.analysis.environment import describe_environment
-from espnet_plugins.analysis.tables import Table
+from espnet_plugins.analysis.comparison.tables import Table
+from espnet_plugins.analysis.report.environment import describe_environment
 from espnet_plugins.atomic import write_text
 
 FULL, MIXED = "8x750x768", "8x750x768:mixed"

@@ -2,10 +2,10 @@
 
 import importlib.util
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from places import ROOT
 from slurm_testbed import start_testbed
 from tiny_architectures import TINY
 
@@ -51,7 +51,7 @@ def load_benchmark():
     """Give a function that loads a script of benchmarks/ as a module: load_benchmark("positions")."""
 
     def load(name):
-        path = Path(__file__).resolve().parents[1] / "benchmarks" / f"{name}.py"
+        path = ROOT / "benchmarks" / f"{name}.py"
         spec = importlib.util.spec_from_file_location(f"benchmark_{name}", path)
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module

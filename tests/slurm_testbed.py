@@ -13,12 +13,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from places import RECIPE, ROOT
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-RECIPE = REPOSITORY / "egs" / "voicebank_librimix"
 # How long anything may take on a busy machine; nothing waits so long where it need not.
 SECONDS = 2000
-TESTBED = REPOSITORY / "tools" / "slurm_testbed.sh"
+TESTBED = ROOT / "tools" / "slurm_testbed.sh"
 
 
 class NotInstallable(Exception):
@@ -58,8 +57,8 @@ class Testbed:
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60).stdout
 
     def start(self, *words: str, config: Path, **variables: str) -> subprocess.Popen:
-        """Start a module of the recipe: start("local.cmd", "--backend", "slurm", ...)."""
-        variables["PYTHONPATH"] = f"{RECIPE}{os.pathsep}{REPOSITORY}"
+        """Start a module of the recipe: start("local.jobs.cmd", "--backend", "slurm", ...)."""
+        variables["PYTHONPATH"] = f"{RECIPE}{os.pathsep}{ROOT}"
         variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return self._start([sys.executable, "-m", *words], config, variables)
 
@@ -74,8 +73,8 @@ class Testbed:
         return subprocess.Popen(command, env=environment, text=True, **pipes, **options)
 
     def cmd(self, *words: str, config: Path, kind: str = "cpu") -> tuple[int, str, str]:
-        """Run local.cmd on this Slurm; give its exit code and what it printed."""
-        process = self.start("local.cmd", "--backend", "slurm", "--kind", kind, *words, config=config)
+        """Run local.jobs.cmd on this Slurm; give its exit code and what it printed."""
+        process = self.start("local.jobs.cmd", "--backend", "slurm", "--kind", kind, *words, config=config)
         out, err = process.communicate(timeout=SECONDS)
         return process.returncode, out, err
 

@@ -1,11 +1,11 @@
 """A room of the library imports only from the floors below it (docs/architecture.md)."""
 
 import ast
-from pathlib import Path
 
 import pytest
+from places import ROOT
 
-PACKAGE = Path(__file__).resolve().parents[1] / "espnet_plugins"
+PACKAGE = ROOT / "espnet_plugins"
 # Room -> the rooms of this package it may import.
 ALLOWED = {
     "soft_dtw": set(),

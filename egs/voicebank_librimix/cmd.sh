@@ -8,9 +8,9 @@
 #   PROGRAM     your site's own queue.pl, slurm.pl or pbs.pl, with the options below
 case "${cmd_backend}" in
     local | slurm)
-        train_cmd="python3 -m local.cmd --backend ${cmd_backend} --kind train"
-        decode_cmd="python3 -m local.cmd --backend ${cmd_backend} --kind decode"
-        cpu_cmd="python3 -m local.cmd --backend ${cmd_backend} --kind cpu"
+        train_cmd="python3 -m local.jobs.cmd --backend ${cmd_backend} --kind train"
+        decode_cmd="python3 -m local.jobs.cmd --backend ${cmd_backend} --kind decode"
+        cpu_cmd="python3 -m local.jobs.cmd --backend ${cmd_backend} --kind cpu"
         ;;
     *)
         command -v "${cmd_backend}" > /dev/null || {

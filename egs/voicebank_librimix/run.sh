@@ -107,27 +107,27 @@ runs=(--objectives "${objectives}" --finetune "${finetune}" --seeds "${seeds}")
 in_stage() { [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ]; }
 
 # Every option is checked before any work starts.
-python3 -m local.plan "${common[@]}" "${runs[@]}" --resume "${resume}"
+python3 -m local.pipeline.check_options "${common[@]}" "${runs[@]}" --resume "${resume}"
 
 jobs=("${common[@]}" "${runs[@]}" --resume "${resume}" --stage "${stage}" --stop_stage "${stop_stage}")
-if [ "${status}" = true ]; then exec python3 -m local.status "${jobs[@]}"; fi
+if [ "${status}" = true ]; then exec python3 -m local.pipeline.status "${jobs[@]}"; fi
 if [ "${cmd_backend}" != local ] && [ "${dry_run}" = false ]; then
     jobs+=(--accept_licenses "${accept_licenses}" --detach "${detach}" --command "${invocation}")
     [ -z "${fsdd}" ] || jobs+=(--fsdd "${fsdd}")
-    exec python3 -m local.cluster "${jobs[@]}"
+    exec python3 -m local.pipeline.submit "${jobs[@]}"
 fi
 
 corpora=("${common[@]}" --accept_licenses "${accept_licenses}")
 [ -z "${fsdd}" ] || corpora+=(--fsdd "${fsdd}")
-if [ "${dry_run}" = true ]; then exec python3 -m local.forecast "${corpora[@]}" "${runs[@]}"; fi
-if in_stage 1; then python3 -m local.corpora "${corpora[@]}"; fi
+if [ "${dry_run}" = true ]; then exec python3 -m local.pipeline.dry_run "${corpora[@]}" "${runs[@]}"; fi
+if in_stage 1; then python3 -m local.corpora.catalogue "${corpora[@]}"; fi
 if in_stage 2; then
-    python3 -m local.data "${common[@]}"
-    python3 -m local.pretrain "${common[@]}" --resume "${resume}"
+    python3 -m local.stages.data "${common[@]}"
+    python3 -m local.stages.ssl_model "${common[@]}" --resume "${resume}"
 fi
-if in_stage 3; then python3 -m local.train se "${common[@]}" --resume "${resume}"; fi
-if in_stage 4; then python3 -m local.train heads "${common[@]}" --resume "${resume}"; fi
-if in_stage 5; then python3 -m local.train joint "${common[@]}" "${runs[@]}" --resume "${resume}"; fi
-if in_stage 6; then python3 -m local.decode "${common[@]}" "${runs[@]}"; fi
-if in_stage 7; then python3 -m local.score "${common[@]}" "${runs[@]}"; fi
-if in_stage 8; then python3 -m local.report "${common[@]}" "${runs[@]}" --command "${invocation}"; fi
+if in_stage 3; then python3 -m local.stages.train se "${common[@]}" --resume "${resume}"; fi
+if in_stage 4; then python3 -m local.stages.train heads "${common[@]}" --resume "${resume}"; fi
+if in_stage 5; then python3 -m local.stages.train joint "${common[@]}" "${runs[@]}" --resume "${resume}"; fi
+if in_stage 6; then python3 -m local.stages.decode "${common[@]}" "${runs[@]}"; fi
+if in_stage 7; then python3 -m local.stages.score "${common[@]}" "${runs[@]}"; fi
+if in_stage 8; then python3 -m local.stages.report "${common[@]}" "${runs[@]}" --command "${invocation}"; fi

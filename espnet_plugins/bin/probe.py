@@ -22,7 +22,7 @@ from torch.nn.functional import normalize
 from espnet_plugins.analysis.probe import ProbeResult
 from espnet_plugins.analysis.probe.figure import plot_probe
 from espnet_plugins.analysis.probe.measure import Objective, probe
-from espnet_plugins.analysis.quality import spread
+from espnet_plugins.analysis.scoring.quality import spread
 from espnet_plugins.atomic import atomic_path
 from espnet_plugins.inference.audio import duration, read, resample
 from espnet_plugins.inference.files import find_audio

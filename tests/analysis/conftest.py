@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from espnet_plugins.analysis.alignment import alignment_picture
-from espnet_plugins.analysis.content import Content
-from espnet_plugins.analysis.cost import Cost
-from espnet_plugins.analysis.curves import Curve
-from espnet_plugins.analysis.errors import score_transcripts
-from espnet_plugins.analysis.html_report import render_report
-from espnet_plugins.analysis.listening import Example, make_version
+from espnet_plugins.analysis.comparison.cost import Cost
+from espnet_plugins.analysis.comparison.curves import Curve
+from espnet_plugins.analysis.comparison.statistics import Interval
 from espnet_plugins.analysis.probe import Layer, ProbeResult, Shares
-from espnet_plugins.analysis.scores import SetScore
-from espnet_plugins.analysis.statistics import Interval
+from espnet_plugins.analysis.report.alignment import alignment_picture
+from espnet_plugins.analysis.report.content import Content
+from espnet_plugins.analysis.report.html_report import render_report
+from espnet_plugins.analysis.report.listening import Example, make_version
+from espnet_plugins.analysis.scoring.errors import score_transcripts
+from espnet_plugins.analysis.scoring.scores import SetScore
 
 WORDS = ("zero", "one", "two", "three", "four", "five")
 

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import soundfile
 import torch
 import yaml
 from joint_configuration import joint_settings, save_experiment
+from places import ROOT
 from tiny_architectures import TINY
 
 from espnet_plugins.bin import export
@@ -105,7 +105,7 @@ def test_espnet_still_has_no_front_end_for_it():
     from espnet2.tasks.asr import frontend_choices
     from espnet2.tasks.ssl import encoder_choices
 
-    page = (Path(__file__).parents[2] / "docs" / "objectives.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "objectives.md").read_text(encoding="utf-8")
     stock = {name: kind for name, kind in frontend_choices.classes.items() if name not in FRONTENDS}
     assert set(stock) == {"default", "sliding_window", "s3prl", "espnet_ssl", "fused", "whisper", "huggingface"} | {
         "wav2vec_cnn"

@@ -1,15 +1,15 @@
 """The worked example of docs/objectives.md runs and does what the text says."""
 
 import re
-from pathlib import Path
 
 import pytest
 import torch
+from places import ROOT
 
 from espnet_plugins.objectives import CRITERIA
 from espnet_plugins.ssl import sources
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "objectives.md"
+DOCUMENT = ROOT / "docs" / "objectives.md"
 
 
 @pytest.fixture

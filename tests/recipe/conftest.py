@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from stages import Stages
 
-from local import corpora
+from local.corpora import catalogue
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +15,7 @@ def tiny_recipe(tmp_path_factory):
     """The recipe's stages after stage 1 on a tiny preset; tests must leave its preset as it was."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         stages = Stages(tmp_path_factory.mktemp("recipe"), monkeypatch)
-        stages(corpora)
+        stages(catalogue)
         yield stages
 
 

@@ -10,9 +10,9 @@ import kaldiio
 import numpy as np
 import soundfile
 
-from local.config import Recipe, add_common_arguments, add_run_arguments, runs_from_args
-from local.decode import enhance_step, recognise_step, systems
-from local.train import MODEL, joint_step
+from local.common.recipe import Recipe, add_common_arguments, add_run_arguments, runs_from_args
+from local.stages.decode import enhance_step, recognise_step, systems
+from local.stages.train import MODEL, joint_step
 
 RATE = 16000
 SETS = ("test_seen", "test_unseen")

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
-from local.librimix_generator import Plan
+from local.corpora.librimix_mixing import Plan
 
 SPEAKERS = ("60", "61", "84")
 

@@ -12,8 +12,8 @@ import numpy as np
 import soundfile
 import yaml
 
-from local.config import RECIPE_DIR
-from local.demand import ENVIRONMENTS
+from local.common.recipe import RECIPE_DIR
+from local.corpora.demand import ENVIRONMENTS
 
 RNG = np.random.default_rng(0)
 

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from slurm_testbed import RECIPE, REPOSITORY, SECONDS, start_testbed, write_small_config
+from places import RECIPE, ROOT
+from slurm_testbed import SECONDS, start_testbed, write_small_config
 
 pytestmark = [pytest.mark.recipe, pytest.mark.slurm]
 
@@ -43,7 +44,7 @@ def test_a_task_that_fails_is_named_with_its_log_and_the_others_finish(testbed, 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupting_the_caller_cancels_the_jobs(testbed, config, tmp_path, number):
     words = ["--backend", "slurm", "JOB=1:2", f"{tmp_path}/sleep.JOB.txt", "sleep", "300"]
-    process = testbed.start("local.cmd", *words, config=config)
+    process = testbed.start("local.jobs.cmd", *words, config=config)
     testbed.wait_for(lambda: "RUNNING" in testbed.slurm("squeue", "--noheader", "--name=sleep", "--format=%T"))
     process.send_signal(number)
     _, err = process.communicate(timeout=SECONDS)
@@ -123,8 +124,8 @@ def test_jobs_are_submitted_from_within_a_job(testbed, tmp_path):
     config = write_small_config(tmp_path / "slurm.yaml")
     outer = ["sbatch", "--wait", "--mem-per-cpu=90M", "--ntasks=2", f"--output={tmp_path}/outer.txt", "--wrap"]
     words = ["--backend", "slurm", "--kind", "train", f"{tmp_path}/inner.txt"]
-    command = [sys.executable, "-m", "local.cmd", *words, "bash", "-c", "$TRAINING_LAUNCHER printenv SLURM_NTASKS"]
-    variables = {"PYTHONPATH": f"{RECIPE}{os.pathsep}{REPOSITORY}", "CLUSTER_CONFIG": str(config)}
+    command = [sys.executable, "-m", "local.jobs.cmd", *words, "bash", "-c", "$TRAINING_LAUNCHER printenv SLURM_NTASKS"]
+    variables = {"PYTHONPATH": f"{RECIPE}{os.pathsep}{ROOT}", "CLUSTER_CONFIG": str(config)}
     environment = {**testbed.environment, **variables}
     result = subprocess.run([*outer, shlex.join(command)], env=environment, timeout=SECONDS)
     assert result.returncode == 0, (tmp_path / "outer.txt").read_text()
@@ -145,8 +146,8 @@ def test_a_dying_node_is_named_and_the_work_goes_on_elsewhere(testbed, tmp_path)
     once = write_small_config(tmp_path / "once.yaml", sbatch=["--no-requeue", "--nodelist=node1"])
     final = ["--backend", "slurm", f"{tmp_path}/once.txt", "bash", "-c", "echo started; sleep 300"]
     processes = [
-        testbed.start("local.cmd", *words, config=config),
-        testbed.start("local.cmd", *final, config=once),
+        testbed.start("local.jobs.cmd", *words, config=config),
+        testbed.start("local.jobs.cmd", *final, config=once),
     ]
     testbed.wait_for(lambda: all((tmp_path / name).exists() for name in ("again.txt", "once.txt")))
     testbed.control("stop_node", "1")
@@ -167,7 +168,14 @@ def test_a_full_queue_is_named(tmp_path):
     try:
         config = write_small_config(tmp_path / "slurm.yaml")
         first = bed.start(
-            "local.cmd", "--backend", "slurm", "JOB=1:2", f"{tmp_path}/first.JOB.txt", "sleep", "300", config=config
+            "local.jobs.cmd",
+            "--backend",
+            "slurm",
+            "JOB=1:2",
+            f"{tmp_path}/first.JOB.txt",
+            "sleep",
+            "300",
+            config=config,
         )
         bed.wait_for(lambda: bed.slurm("squeue", "--noheader", "--array", "--name=first").count("\n") == 2)
         impatient = tmp_path / "impatient.yaml"

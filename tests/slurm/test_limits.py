@@ -46,7 +46,7 @@ def test_a_full_queue_is_named(limited, full, tmp_path):
 
 def test_with_patience_it_waits_for_a_place(limited, full, tmp_path):
     config = write_small_config(tmp_path / "slurm.yaml")
-    process = limited.start("local.cmd", "--backend", "slurm", f"{tmp_path}/a.txt", "echo", "here", config=config)
+    process = limited.start("local.jobs.cmd", "--backend", "slurm", f"{tmp_path}/a.txt", "echo", "here", config=config)
     line = process.stdout.readline()
     assert "a: the queue takes no more jobs, waiting for a place" in line
     full()

@@ -14,10 +14,11 @@ import soundfile
 import tiny_training
 import torch
 import yaml
-from slurm_testbed import RECIPE, REPOSITORY, SECONDS, write_small_config
+from places import RECIPE, ROOT
+from slurm_testbed import SECONDS, write_small_config
 
 from espnet_plugins.train import checkpoint
-from local.kaldi_dir import read_table
+from local.common.kaldi_dir import read_table
 
 pytestmark = [pytest.mark.recipe, pytest.mark.slurm]
 SCRIPT = Path(__file__).with_name("train_in_job.py")
@@ -42,7 +43,7 @@ class Training:
         self.config = folder / "training.yaml"
         self.config.write_text(yaml.safe_dump({**config, "log_interval": 1}))
         self.reference = folder / "reference"
-        path = f"{RECIPE}{os.pathsep}{REPOSITORY}"
+        path = f"{RECIPE}{os.pathsep}{ROOT}"
         environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
         subprocess.run(self.words("reference"), check=True, env=environment, timeout=SECONDS)
 
@@ -53,7 +54,7 @@ class Training:
         """Train as a job."""
         config = write_small_config(self.folder / f"{name}.yaml", **{"memory": "3G", "time": "120", **resources})
         words = ["--backend", "slurm", "--kind", "train", f"{self.folder}/{name}.txt", *self.words(name)]
-        return self.testbed.start("local.cmd", *words, config=config, **variables)
+        return self.testbed.start("local.jobs.cmd", *words, config=config, **variables)
 
     def log(self, name):
         """What ESPnet has said so far."""

@@ -1,13 +1,13 @@
-"""What local.train does inside a job, on a test's data and configuration: train_in_job.py DATA CONFIG OUT"""
+"""What local.stages.train does inside a job, on a test's data and configuration: train_in_job.py DATA CONFIG OUT"""
 
 import sys
 from pathlib import Path
 
 import yaml
 
-from local.espnet import JOINT_DATA, training_command
-from local.jobs import Job, run_jobs
-from local.steps import run_main
+from local.common.steps import run_main
+from local.jobs.processes import Job, run_jobs
+from local.stages.espnet_commands import JOINT_DATA, training_command
 
 
 def main() -> None:

@@ -3,11 +3,11 @@
 import doctest
 import importlib
 import re
-from pathlib import Path
 
 import pytest
+from places import ROOT
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+README = ROOT / "README.md"
 pytest.importorskip("numba", reason="the examples use the default backend")
 
 

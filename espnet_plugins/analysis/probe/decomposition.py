@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from espnet_plugins.analysis.comparison.statistics import Interval
 from espnet_plugins.analysis.probe.result import Shares
-from espnet_plugins.analysis.statistics import Interval
 
 # Below this share of the power there is no variance left but rounding.
 _ROUNDING = 1e-9

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from espnet_plugins.analysis.plots import COLOURS, MARKERS
+from espnet_plugins.analysis.comparison.plots import COLOURS, MARKERS
+from espnet_plugins.analysis.comparison.statistics import Interval
 from espnet_plugins.analysis.probe.result import ProbeResult
-from espnet_plugins.analysis.statistics import Interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

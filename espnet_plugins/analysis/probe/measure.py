@@ -8,10 +8,10 @@ from functools import partial
 import torch
 from torch.nn.functional import normalize
 
+from espnet_plugins.analysis.comparison.statistics import Interval
 from espnet_plugins.analysis.probe.decomposition import Vectors
 from espnet_plugins.analysis.probe.result import Layer, ProbeResult
 from espnet_plugins.analysis.probe.rings import disturb, draw_turns, make_rings, turn
-from espnet_plugins.analysis.statistics import Interval
 from espnet_plugins.ssl import Upstream
 
 # (reference waveforms (B, T), frames of the estimates (B, N, D), frame lengths (B,)) -> (B,) losses

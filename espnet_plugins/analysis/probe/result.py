@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from espnet_plugins.analysis.statistics import Interval
-from espnet_plugins.analysis.tables import Table
+from espnet_plugins.analysis.comparison.statistics import Interval
+from espnet_plugins.analysis.comparison.tables import Table
 
 FORMAT = "espnet_plugins.probe/1"
 

@@ -1,0 +1,172 @@
+"""Reading and resampling audio; whatever is wrong with a file is said in one line that names it."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from local.common.steps import RecipeError, atomic_path
+
+# The rate of all models of the recipe.
+RATE = 16000
+
+
+class AudioError(RecipeError):
+    """A file that cannot be used as audio."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AudioInfo:
+    """What a header says: samples per channel, samples per second, channels."""
+
+    frames: int
+    rate: int
+    channels: int
+
+
+def _promised_wav_bytes(path: Path) -> int | None:
+    """How many bytes of samples a WAV header promises; None where it does not say.
+
+    libsndfile silently shortens a truncated file, so that the header has to be read apart.
+    """
+    with path.open("rb") as file:
+        header = file.read(12)
+        if header[:4] != b"RIFF" or header[8:] != b"WAVE":
+            return None
+        while len(chunk := file.read(8)) == 8:
+            name, size = struct.unpack("<4sI", chunk)
+            if name == b"data":
+                # Both values are written by programs that stream and never come back to the header.
+                return None if size in (0, 0xFFFFFFFF) else size + file.tell()
+            file.seek(size + size % 2, 1)
+    return None
+
+
+def inspect(path: str | Path, *, rate: int | None = None, channels: int | None = 1) -> AudioInfo:
+    """Check an audio file by its header and its size.
+
+    Args:
+        path: A file that soundfile reads.
+        rate: The rate it must have, in Hz; None takes any.
+        channels: The channels it must have; None takes any number.
+
+    Returns:
+        Its length, rate and channels.
+
+    Raises:
+        AudioError: When it is missing, empty, truncated, not audio, or of another rate or channel count.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise AudioError(f"{path}: no such audio file")
+    if path.stat().st_size == 0:
+        raise AudioError(f"{path}: the file is empty (0 bytes); copy it again from the corpus")
+    try:
+        info = soundfile.info(str(path))
+    except soundfile.LibsndfileError:
+        raise AudioError(f"{path}: not an audio file, or its header is damaged") from None
+    promised = _promised_wav_bytes(path)
+    if promised is not None and promised > path.stat().st_size:
+        raise AudioError(f"{path}: truncated, {path.stat().st_size} bytes of {promised}; copy it again from the corpus")
+    if info.frames == 0:
+        raise AudioError(f"{path}: holds no samples")
+    if channels is not None and info.channels != channels:
+        raise AudioError(f"{path}: has {info.channels} channels where {channels} is expected; mix it down first")
+    if rate is not None and info.samplerate != rate:
+        raise AudioError(
+            f"{path}: sampled at {info.samplerate} Hz where {rate} Hz is expected; "
+            "resample it, or set the corpus's `rate` in the preset"
+        )
+    return AudioInfo(info.frames, info.samplerate, info.channels)
+
+
+def read(
+    path: str | Path, *, rate: int | None = None, channel: int | None = None, frames: int = -1
+) -> tuple[np.ndarray, int]:
+    """Read one channel of an audio file.
+
+    Args:
+        path: A file that soundfile reads.
+        rate: The rate it must have, in Hz; None takes any.
+        channel: Which channel to take of a file with several; None insists on a single one.
+        frames: How many samples to read at most, from the start; -1 reads all.
+
+    Returns:
+        Samples as float32 in [-1, 1), shape (T,), and the rate in Hz.
+
+    Raises:
+        AudioError: See `inspect`; also when fewer samples can be decoded than the header promises.
+    """
+    info = inspect(path, rate=rate, channels=1 if channel is None else None)
+    try:
+        signal, file_rate = soundfile.read(str(path), frames=frames, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError:
+        raise AudioError(f"{path}: cannot be decoded, it is damaged or truncated") from None
+    expected = info.frames if frames < 0 else min(frames, info.frames)
+    if len(signal) < expected:
+        raise AudioError(f"{path}: truncated, {len(signal)} samples of {expected}")
+    return signal[:, channel or 0], file_rate
+
+
+def resample(signal: np.ndarray, source: int, target: int = RATE) -> np.ndarray:
+    """Resample with soxr in high quality.
+
+    Args:
+        signal: Shape (T,).
+        source: Its rate in Hz.
+        target: The wanted rate in Hz.
+
+    Returns:
+        Shape (about T * target / source,), the same dtype.
+    """
+    return signal if source == target else soxr.resample(signal, source, target, quality="HQ")
+
+
+def to_pcm16(signal: np.ndarray) -> np.ndarray:
+    """Round to the nearest 16-bit samples, half to even, and clip.
+
+    (soundfile itself rounds so for FLAC, but downwards for WAV.)
+
+    Example:
+        >>> to_pcm16(np.array([0.5, -1.0, 1.0], dtype=np.float32))
+        array([ 16384, -32768,  32767], dtype=int16)
+    """
+    return np.clip(np.rint(signal * 32768.0), -32768, 32767).astype(np.int16)
+
+
+def write(path: Path, signal: np.ndarray, rate: int = RATE) -> None:
+    """Write 16-bit audio, all or nothing, in the format that the name ends in.
+
+    The file is put together in memory: soundfile, given a path, waits for the disk at the end of every file,
+    which for thousands of short ones takes longer than making them.
+
+    Args:
+        path: Ends in .wav or .flac.
+        signal: Shape (T,), int16, or floating point in [-1, 1).
+        rate: In Hz.
+
+    Raises:
+        RecipeError: When the file cannot be written; nothing is left of it.
+
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "silence.wav"
+        >>> write(target, np.zeros(160, dtype=np.int16))
+        >>> inspect(target)
+        AudioInfo(frames=160, rate=16000, channels=1)
+    """
+    content = io.BytesIO()
+    soundfile.write(content, signal, rate, format=path.suffix[1:], subtype="PCM_16")
+    with atomic_path(path) as tmp:
+        tmp.write_bytes(content.getbuffer())
+
+
+def rms(signal: np.ndarray) -> float:
+    """Root of the mean square, of whatever scale the samples have."""
+    return float(np.sqrt(np.mean(np.square(signal, dtype=np.float64))))

@@ -1,0 +1,268 @@
+"""Kaldi-style data directories: read, write, validate, combine."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from local.common.steps import RecipeError, atomic_path
+
+# ESPnet's joint task takes these endings of an utterance id as an instruction.
+_RESERVED_ENDINGS = ("CLEAN", "REAL")
+
+
+class DataError(RecipeError):
+    """A data directory that cannot be used."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Utterance:
+    """One utterance of a set.
+
+    Args:
+        id: Unique in the set, starting with the speaker for Kaldi's sake.
+        speaker: Who speaks (the first speaker of a mixture).
+        wav: The input signal: an audio file, or `archive:offset` in a dump.
+        references: The clean signal of each speaker.
+        texts: What each speaker says.
+        noise: The noise alone, where there is such a file.
+        category: The condition, for results by condition.
+        samples: Length of the input, in samples of `rate`.
+        rate: Of the audio files, in Hz.
+        details: More columns for the manifest, e.g. noise and SNR.
+    """
+
+    id: str
+    speaker: str
+    wav: str
+    references: tuple[str, ...]
+    texts: tuple[str, ...]
+    category: str
+    samples: int
+    rate: int
+    noise: str | None = None
+    details: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """Duration."""
+        return self.samples / self.rate
+
+
+def read_table(path: Path) -> dict[str, str]:
+    """Read a file of `key value` lines.
+
+    Args:
+        path: Like wav.scp or utt2spk; the value is everything after the first white space.
+
+    Returns:
+        Values by key, in the file's order.
+
+    Raises:
+        DataError: For a missing file, a line without a value or a key that comes twice, with its line.
+    """
+    table: dict[str, str] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing") from None
+    for number, line in enumerate(lines, start=1):
+        fields = line.split(maxsplit=1)
+        if len(fields) != 2:
+            raise DataError(f"{path}, line {number}: '{line}' has no value")
+        if fields[0] in table:
+            raise DataError(f"{path}, line {number}: '{fields[0]}' comes twice")
+        table[fields[0]] = fields[1]
+    return table
+
+
+def write_table(path: Path, table: Mapping[str, str]) -> None:
+    """Write `key value` lines, sorted by key, all or nothing."""
+    with atomic_path(path) as tmp:
+        tmp.write_text("".join(f"{key} {table[key]}\n" for key in sorted(table)), encoding="utf-8")
+
+
+def _columns(utterances: Sequence[Utterance]) -> dict[str, Callable[[Utterance], str]]:
+    """The files of a directory, each with what it says of an utterance."""
+    columns: dict[str, Callable[[Utterance], str]] = {
+        "wav.scp": lambda u: u.wav,
+        "utt2spk": lambda u: u.speaker,
+        "utt2category": lambda u: u.category,
+        "utt2num_samples": lambda u: str(u.samples),
+    }
+    for i in range(len(utterances[0].references)):
+        columns[f"spk{i + 1}.scp"] = lambda u, i=i: u.references[i]
+        columns[f"text_spk{i + 1}"] = lambda u, i=i: u.texts[i]
+    if utterances[0].noise is not None:
+        columns["noise1.scp"] = lambda u: u.noise or ""
+    return columns
+
+
+def check(utterances: Sequence[Utterance], *, name: str) -> None:
+    """Insist on what training and scoring rely on.
+
+    Args:
+        utterances: Of one set.
+        name: The set's name, for the messages.
+
+    Raises:
+        DataError: For the first fault, naming the utterance.
+    """
+    if not utterances:
+        raise DataError(f"set '{name}' has no utterances")
+    seen: set[str] = set()
+    first = utterances[0]
+    for u in utterances:
+        where = f"set '{name}', utterance '{u.id}'"
+        if u.id in seen:
+            raise DataError(f"{where}: the id comes twice")
+        seen.add(u.id)
+        if not u.id or len(u.id.split()) != 1:
+            raise DataError(f"{where}: an id must be one word")
+        if u.id.endswith(_RESERVED_ENDINGS):
+            raise DataError(f"{where}: an id must not end in {' or '.join(_RESERVED_ENDINGS)} (ESPnet reads it)")
+        if len(u.speaker.split()) != 1 or not u.id.startswith(u.speaker):
+            raise DataError(f"{where}: the id must begin with its speaker, '{u.speaker}'")
+        if len(u.texts) != len(u.references) or len(u.references) != len(first.references):
+            raise DataError(f"{where}: {len(u.texts)} texts and {len(u.references)} references")
+        if any(not text.strip() for text in u.texts):
+            raise DataError(f"{where}: the transcript is empty")
+        if (u.noise is None) != (first.noise is None):
+            raise DataError(f"{where}: some utterances have a noise signal and some have not")
+        if u.samples <= 0:
+            raise DataError(f"{where}: it has no samples")
+        if len(u.category.split()) != 1:
+            raise DataError(f"{where}: the category '{u.category}' must be one word")
+
+
+def write(directory: Path, utterances: Iterable[Utterance], *, categories: bool = True) -> list[Utterance]:
+    """Check a set and write its directory.
+
+    Args:
+        directory: Where wav.scp, spk1.scp, text_spk1, utt2spk, spk2utt, utt2category, utt2num_samples and
+            manifest.csv shall stand. Each file is replaced as a whole; nothing is written when the set does
+            not pass.
+        utterances: In any order.
+        categories: Whether utt2category is written. ESPnet's trainers, where they find it beside the data,
+            keep every batch within one category, which with many conditions makes batches small.
+
+    Returns:
+        The utterances as written, sorted.
+
+    Raises:
+        DataError: When the set does not pass `check`.
+    """
+    ordered = sorted(utterances, key=lambda u: u.id)
+    check(ordered, name=directory.name)
+    columns = _columns(ordered)
+    if not categories:
+        del columns["utt2category"]
+    for name, value in columns.items():
+        write_table(directory / name, {u.id: value(u) for u in ordered})
+    write_table(directory / "spk2utt", _by_speaker({u.id: u.speaker for u in ordered}))
+    with atomic_path(directory / "manifest.csv") as tmp:
+        _write_manifest(tmp, ordered)
+    return ordered
+
+
+def _by_speaker(utt2spk: Mapping[str, str]) -> dict[str, str]:
+    spk2utt: dict[str, list[str]] = {}
+    for utterance, speaker in utt2spk.items():
+        spk2utt.setdefault(speaker, []).append(utterance)
+    return {speaker: " ".join(sorted(ids)) for speaker, ids in spk2utt.items()}
+
+
+def _write_manifest(path: Path, utterances: Sequence[Utterance]) -> None:
+    extra = sorted({key for u in utterances for key in u.details})
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["utterance", "speaker", "category", "samples", "rate", *extra])
+        for u in utterances:
+            details = [u.details.get(key, "") for key in extra]
+            writer.writerow([u.id, u.speaker, u.category, u.samples, u.rate, *details])
+
+
+def read(directory: Path) -> list[Utterance]:
+    """Read a directory that `write` made.
+
+    Args:
+        directory: With wav.scp and its companions.
+
+    Returns:
+        Its utterances, sorted by id.
+
+    Raises:
+        DataError: When a file is missing, or two files do not hold the same utterances.
+    """
+    wav = read_table(directory / "wav.scp")
+    names = ["utt2spk", "utt2num_samples"]
+    speakers = sorted(path.stem for path in directory.glob("spk[0-9].scp"))
+    names += [f"{s}.scp" for s in speakers] + [f"text_{s}" for s in speakers]
+    names += [name for name in ("noise1.scp", "utt2category") if (directory / name).exists()]
+    tables = {name: read_table(directory / name) for name in names}
+    for name, table in tables.items():
+        for missing in sorted(wav.keys() ^ table.keys())[:1]:
+            raise DataError(f"{directory}: '{missing}' stands in only one of wav.scp and {name}")
+    manifest = directory / "manifest.csv"
+    if not manifest.is_file():
+        raise DataError(f"{manifest} is missing")
+    with manifest.open(newline="", encoding="utf-8") as file:
+        rows = {row.pop("utterance"): row for row in csv.DictReader(file)}
+    fixed = ("speaker", "category", "samples", "rate")
+    return [
+        Utterance(
+            id=key,
+            speaker=tables["utt2spk"][key],
+            wav=wav[key],
+            references=tuple(tables[f"{s}.scp"][key] for s in speakers),
+            texts=tuple(tables[f"text_{s}"][key] for s in speakers),
+            noise=tables["noise1.scp"][key] if "noise1.scp" in tables else None,
+            category=rows[key]["category"],
+            samples=int(tables["utt2num_samples"][key]),
+            rate=int(rows[key]["rate"]),
+            details={k: v for k, v in rows[key].items() if k not in fixed and v},
+        )
+        for key in sorted(wav)
+    ]
+
+
+def combine(parts: Mapping[str, Sequence[Utterance]]) -> list[Utterance]:
+    """Put sets together.
+
+    Args:
+        parts: Utterances by the set's name.
+
+    Returns:
+        All of them, sorted. Where an id occurs in two sets, or speakers of two sets bear one name, all
+        ids and speakers get the set's name as a prefix. What only some sets have (a noise signal, further
+        speakers) is left out.
+
+    Example:
+        >>> one = Utterance("a-1", "a", "1.wav", ("c.wav",), ("HI",), "quiet", 16000, 16000)
+        >>> [u.id for u in combine({"x": [one], "y": [one]})]
+        ['x-a-1', 'y-a-1']
+    """
+    ids = [u.id for utterances in parts.values() for u in utterances]
+    speakers = [s for utterances in parts.values() for s in {u.speaker for u in utterances}]
+    prefixed = len(set(ids)) < len(ids) or len(set(speakers)) < len(speakers)
+    everyone = [u for utterances in parts.values() for u in utterances]
+    with_noise = all(u.noise is not None for u in everyone)
+    count = min((len(u.references) for u in everyone), default=0)
+    combined = []
+    for name, utterances in parts.items():
+        prefix = f"{name}-" if prefixed else ""
+        for u in utterances:
+            combined.append(
+                dataclasses.replace(
+                    u,
+                    id=prefix + u.id,
+                    speaker=prefix + u.speaker,
+                    references=u.references[:count],
+                    texts=u.texts[:count],
+                    noise=u.noise if with_noise else None,
+                    details={**u.details, "set": name},
+                )
+            )
+    return sorted(combined, key=lambda u: u.id)

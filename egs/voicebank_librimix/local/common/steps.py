@@ -1,0 +1,303 @@
+"""Steps that run once: checked inputs, a fingerprint, a `.done` file, a clean start after a change."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from espnet_plugins import atomic
+
+# Files up to this size are compared by content, larger ones by size and time of change.
+_HASHED_BYTES = 64 * 2**20
+
+
+class RecipeError(Exception):
+    """Something the user can mend; shown as one line, exit code 1."""
+
+    exit_code = 1
+
+
+class MissingInput(RecipeError):
+    """A file that an earlier stage makes is not there; exit code 2."""
+
+    exit_code = 2
+
+    def __init__(self, path: Path, stage: int, *, why: str = "is missing"):
+        super().__init__(f"{path} {why}: stage {stage} makes it. Run with --stage {stage} first.")
+
+
+class OptionError(RecipeError):
+    """A wrong option or setting; exit code 2."""
+
+    exit_code = 2
+
+
+def log(message: str) -> None:
+    """Print a line with the time, at once."""
+    print(f"{time.strftime('%FT%T')} {message}", flush=True)
+
+
+@contextmanager
+def atomic_path(path: Path):
+    """The library's atomic_path(), with an error for the user.
+
+    Raises:
+        RecipeError: When it cannot be written, a full disk among the reasons.
+
+    Example:
+        >>> with atomic_path(Path("/dev/null/list.txt")) as tmp:
+        ...     pass
+        Traceback (most recent call last):
+        local.common.steps.RecipeError: cannot write /dev/null/list.txt: File exists
+    """
+    try:
+        with atomic.atomic_path(path) as tmp:
+            yield tmp
+    except OSError as error:
+        raise RecipeError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _fingerprint_of(path: Path) -> str:
+    """The fingerprint of an input: for a step's `.done` what it says of the step, else the file's content."""
+    if path.name.endswith(".done"):
+        record = json.loads(path.read_text())
+        return record.get("content", record["fingerprint"])
+    stat = path.stat()
+    if path.is_dir() or stat.st_size > _HASHED_BYTES:
+        return _digest([stat.st_size, stat.st_mtime_ns])
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Name the leaves in which two settings differ."""
+    found = []
+    for key in sorted({*old, *new}):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += _changes(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key}: {a} -> {b}")
+    return found
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The leaves of nested settings by their dotted names."""
+    leaves: dict[str, Any] = {}
+    for key, value in settings.items():
+        leaves.update(_flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value})
+    return leaves
+
+
+class Step:
+    """One unit of work that is skipped while its inputs and settings stay as they were.
+
+    The step leaves `<out>/.<name>.done`, a JSON file with the fingerprint of its settings and inputs. A
+    later step names that file as its own input, so that a change travels down the chain. A step that was
+    interrupted is resumed when its fingerprint is unchanged, and starts clean when it is not.
+
+    Args:
+        name: What the step is called in messages and in the name of its `.done`.
+        stage: The stage of run.sh it belongs to.
+        out: The directory it writes into.
+        inputs: Role -> (path, stage that makes it). A path ending in `.done` stands for that whole step.
+        settings: Whatever else the result depends on; must survive JSON.
+        outputs: Names below `out` that the step makes, removed before a clean start and required to exist
+            afterwards. Default: the whole of `out`.
+        keep_previous: Rename superseded outputs to `<name>.previous` instead of removing them.
+        extends: Settings (`a.b`) whose growth, and nothing else, continues the step where it ended.
+        by_content: What the outputs hold, small files all of them, goes to the steps that build on this one, instead
+            of what they were made from: a result that came out otherwise when it was made again is news to them.
+
+    Example:
+        >>> import tempfile
+        >>> step = Step("greet", stage=1, out=Path(tempfile.mkdtemp()) / "greet", settings={"word": "hi"})
+        >>> step.run(lambda: (step.out / "a.txt").write_text("hi"))  # doctest: +ELLIPSIS
+        20...[stage 1] greet (...)
+        20...[stage 1] greet (...): done in 0 s
+        True
+        >>> step.run(lambda: 1 / 0)  # doctest: +ELLIPSIS
+        20...[stage 1] greet (...): nothing to do
+        False
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        stage: int,
+        out: Path,
+        inputs: Mapping[str, tuple[Path, int]] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        outputs: tuple[str, ...] = (),
+        keep_previous: bool = False,
+        extends: tuple[str, ...] = (),
+        by_content: bool = False,
+    ):
+        self.name, self.stage, self.out = name, stage, Path(out)
+        self.inputs = dict(inputs or {})
+        self.settings = json.loads(json.dumps(settings or {}, default=str))
+        self.outputs = outputs
+        self.keep_previous = keep_previous
+        self.extends = extends
+        self.by_content = by_content
+
+    @property
+    def label(self) -> str:
+        """What the step is called in messages: its name and the directory it works in."""
+        return f"{self.name} ({self.out.parent.name}/{self.out.name})"
+
+    @property
+    def done(self) -> Path:
+        """The file that says the step is finished; the input of steps that build on it."""
+        return self.out / f".{self.name}.done"
+
+    @property
+    def _started(self) -> Path:
+        return self.out / f".{self.name}.started"
+
+    def check_inputs(self) -> dict[str, str]:
+        """Give the fingerprint of every input.
+
+        Raises:
+            MissingInput: For the first one that is not there, naming the stage that makes it.
+        """
+        for path, stage in self.inputs.values():
+            if not path.exists():
+                raise MissingInput(path, stage)
+        return {role: _fingerprint_of(path) for role, (path, _) in self.inputs.items()}
+
+    def record(self) -> dict[str, Any]:
+        """What identifies this run of the step."""
+        inputs = self.check_inputs()
+        return {
+            "fingerprint": _digest([self.name, self.settings, inputs]),
+            "inputs": inputs,
+            "settings": self.settings,
+        }
+
+    def is_done(self) -> bool:
+        """Whether the step finished with the inputs and settings of now."""
+        old = self._read(self.done)
+        complete = all((self.out / name).exists() for name in self.outputs)
+        return old is not None and complete and old["fingerprint"] == self.record()["fingerprint"]
+
+    def run(self, action: Callable[[], Any]) -> bool:
+        """Run `action` unless the step is done.
+
+        Args:
+            action: Does the work. It finds its earlier, partial outputs when it was interrupted.
+
+        Returns:
+            Whether the action ran.
+
+        Raises:
+            MissingInput: When an input is not there.
+            RecipeError: When the action ends without one of the promised outputs.
+        """
+        record = self.record()
+        if self.is_done():
+            log(f"[stage {self.stage}] {self.label}: nothing to do")
+            return False
+        self.out.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            self._run(record, action)
+        return True
+
+    @contextmanager
+    def _locked(self):
+        """Keep a second process out: two that write into one directory would spoil each other's work."""
+        with (self.out / f".{self.name}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RecipeError(f"{self.out}: another process is running this step; wait for it or end it") from None
+            yield
+
+    def _run(self, record: Mapping[str, Any], action: Callable[[], Any]) -> None:
+        old = self._read(self.done) or self._read(self._started)
+        if old is not None and self._grew(old, record):
+            grown = "; ".join(_changes(old["settings"], record["settings"]))
+            log(f"[stage {self.stage}] {self.label}: {grown}: continuing")
+            self.done.unlink(missing_ok=True)
+        elif old is not None and old["fingerprint"] != record["fingerprint"]:
+            changed = _changes(old["settings"], record["settings"])
+            roles = [role for role in record["inputs"] if old["inputs"].get(role) != record["inputs"][role]]
+            changed += [f"input '{role}'" for role in roles]
+            shown = "; ".join(changed[:4]) + (f"; and {len(changed) - 4} more" if len(changed) > 4 else "")
+            log(f"[stage {self.stage}] {self.label}: changed since the last run ({shown}), running again")
+            self._clear()
+        elif old is not None:
+            log(f"[stage {self.stage}] {self.label}: resuming")
+            self.done.unlink(missing_ok=True)
+        else:
+            log(f"[stage {self.stage}] {self.label}")
+            # Whatever lies here without a record belongs to no known settings.
+            self._clear()
+        self._write(self._started, record)
+        start = time.monotonic()
+        action()
+        missing = [name for name in self.outputs if not (self.out / name).exists()]
+        if missing:
+            raise RecipeError(f"{self.name} ended without {self.out / missing[0]}")
+        finished = {**record, "seconds": round(time.monotonic() - start, 1)}
+        if self.by_content:
+            finished["content"] = _digest([_fingerprint_of(self.out / name) for name in self.outputs])
+        self._write(self.done, finished)
+        self._started.unlink()
+        log(f"[stage {self.stage}] {self.label}: done in {time.monotonic() - start:.0f} s")
+
+    def _grew(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+        """Whether nothing changed but settings of `extends`, to larger values."""
+        if old["inputs"] != new["inputs"] or old["fingerprint"] == new["fingerprint"]:
+            return False
+        allowed, grown = _flat(old["settings"]), _flat(new["settings"])
+        differing = {key for key in {*allowed, *grown} if allowed.get(key) != grown.get(key)}
+        return differing <= set(self.extends) and all(
+            key in allowed and key in grown and grown[key] > allowed[key] for key in differing
+        )
+
+    def _clear(self) -> None:
+        everything = [path for path in self.out.iterdir() if path.name != f".{self.name}.lock"]
+        targets = [self.out / name for name in self.outputs] or everything
+        for target in [*targets, self.done, self._started]:
+            if self.keep_previous and target in targets and target.exists():
+                previous = target.with_name(target.name + ".previous")
+                atomic.remove(previous)
+                target.rename(previous)
+            else:
+                atomic.remove(target)
+
+    @staticmethod
+    def _read(path: Path) -> dict[str, Any] | None:
+        try:
+            return json.loads(path.read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+
+    @staticmethod
+    def _write(path: Path, record: Mapping[str, Any]) -> None:
+        with atomic_path(path) as tmp:
+            tmp.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def run_main(main: Callable[[], None]) -> None:
+    """Call a module's main; turn a RecipeError into one clear line and its exit code, Ctrl-C into 130."""
+    try:
+        main()
+    except RecipeError as error:
+        print(f"{sys.argv[0].rsplit('/', 1)[-1]}: error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

@@ -1,0 +1,144 @@
+"""Make a corpus be there: find what is missing, download it, unpack it, see that it is complete."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Collection
+from pathlib import Path
+
+from local.common.steps import OptionError, RecipeError, atomic_path, log
+from local.corpora.download import archive_fault, check_space, fetch_all, human
+from local.corpora.registry import Archive, Entry
+from local.corpora.unpack import unpack
+
+_PARALLEL = 4
+_ACCEPTED = ".licences_accepted"
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a corpus is looked for, and where it is put.
+
+    Args:
+        shared: Its folder below --downloads, or what the site says in db.sh.
+        own: The folder that is used when `shared` is incomplete and cannot be written.
+        archives: Where its archives are looked for and downloaded to.
+        fixed: Whether `shared` is the site's: then nothing is downloaded.
+    """
+
+    shared: Path
+    own: Path
+    archives: Path
+    fixed: bool
+
+    @property
+    def folder(self) -> Path:
+        """The folder to read the corpus from."""
+        return self.own if self.own.exists() else self.shared
+
+
+def _writable(folder: Path) -> bool:
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    return os.access(existing, os.W_OK)
+
+
+def missing_archives(entry: Entry, folder: Path, parts: Collection[str]) -> list[Archive]:
+    """The archives whose contents are not in a corpus's folder."""
+    needed = entry.needed(parts) if parts else list(entry.archives)
+    return [a for a in needed if not all((folder / path).exists() for path in a.provides)]
+
+
+def local_archive(archive: Archive, place: Place) -> Path | None:
+    """An archive that somebody has downloaded already."""
+    candidates = (place.archives / archive.name, place.shared / archive.name, place.shared.parent / archive.name)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def accept_licence(entry: Entry, folder: Path, *, accepted: bool) -> None:
+    """Have the user accept a corpus's licence, once per folder.
+
+    Args:
+        entry: The corpus.
+        folder: Where it is downloaded to; remembers what was accepted.
+        accepted: Whether --accept_licenses was given.
+
+    Raises:
+        OptionError: When it is not accepted, or nobody is there to ask.
+    """
+    record, line = folder / _ACCEPTED, f"{entry.name}: {entry.licence}"
+    known = record.read_text().splitlines() if record.exists() else []
+    if line in known:
+        return
+    print(f"{entry.title} is under the licence {entry.licence} (see {entry.homepage}).", flush=True)
+    if not accepted:
+        if not sys.stdin.isatty():
+            raise OptionError(f"the licence of {entry.name}, {entry.licence}, must be accepted: --accept_licenses true")
+        if input("Accept it and download? [y/N] ").strip().lower() not in ("y", "yes"):
+            raise OptionError(f"the licence of {entry.name} was not accepted; nothing is downloaded")
+    with atomic_path(record) as tmp:
+        tmp.write_text("".join(f"{text}\n" for text in [*known, line]))
+
+
+def _target(entry: Entry, place: Place, parts: Collection[str]) -> Path:
+    """The folder to put what is missing into; one that cannot be written is linked from one that can."""
+    if place.own.exists() or _writable(place.shared):
+        return place.folder
+    log(f"{entry.name}: {place.shared} cannot be written, what is missing goes to {place.own}")
+    for archive in entry.needed(parts) if parts else entry.archives:
+        for path in archive.provides:
+            if (place.shared / path).exists():
+                (place.own / path).parent.mkdir(parents=True, exist_ok=True)
+                (place.own / path).symlink_to(place.shared / path)
+    return place.own
+
+
+def acquire(entry: Entry, place: Place, parts: Collection[str], *, accepted: bool) -> Path:
+    """Download and unpack what is missing of a corpus.
+
+    Args:
+        entry: What the registry says.
+        place: Where it is, or goes.
+        parts: The parts that are needed; none means all.
+        accepted: Whether --accept_licenses was given.
+
+    Returns:
+        The corpus's folder.
+
+    Raises:
+        RecipeError: When something cannot be had, or the site's own folder is incomplete.
+    """
+    missing = missing_archives(entry, place.folder, parts)
+    if not missing:
+        return place.folder
+    if place.fixed:
+        lacking = ", ".join(path for a in missing for path in a.provides)
+        raise RecipeError(f"{place.shared}, set for {entry.name.upper()} in db.sh, lacks {lacking}")
+    target = _target(entry, place, parts)
+    missing = missing_archives(entry, target, parts)
+    there = {a.name: path for a in missing if (path := local_archive(a, place))}
+    for archive in missing:
+        if archive.name in there and (fault := archive_fault(there[archive.name], archive)):
+            raise RecipeError(f"{there[archive.name]} is damaged: {fault}. Remove it and run again")
+    wanted = [a for a in missing if a.name not in there]
+    archives = place.archives if _writable(place.archives) else target.parent
+    if wanted:
+        accept_licence(entry, archives, accepted=accepted)
+        size = sum(a.about for a in wanted)
+        log(f"{entry.name}: downloading {len(wanted)} archives, about {human(size)}")
+    check_space(target, sum(a.about for a in wanted) + sum(a.unpacked for a in missing), what=entry.name)
+    fetched = dict(zip((a.name for a in wanted), fetch_all(wanted, archives, parallel=_PARALLEL), strict=True))
+    for archive in missing:
+        unpack(
+            fetched.get(archive.name) or there[archive.name],
+            target / archive.into,
+            take=archive.take,
+            only=archive.only,
+        )
+        if lacking := [path for path in archive.provides if not (target / path).exists()]:
+            raise RecipeError(f"{archive.name} was unpacked into {target}, but {lacking[0]} is not there")
+        # What was downloaded here is not needed any more; what the user had stays.
+        if archive.name in fetched:
+            fetched[archive.name].unlink()
+    return target

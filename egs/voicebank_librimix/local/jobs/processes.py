@@ -1,0 +1,159 @@
+"""Running programs as logged jobs: bounded in number, with progress, and with the log's tail on failure."""
+
+from __future__ import annotations
+
+import collections
+import ctypes
+import dataclasses
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from local.common.steps import RecipeError, log
+
+# The exit code of a training that was told to stop and has saved (EX_TEMPFAIL of sysexits.h).
+REQUEUE = 75
+_TAIL_LINES = 15
+_POLL_SECONDS = 0.2
+_REPORT_SECONDS = 10.0
+_PR_SET_PDEATHSIG = 1
+# What ESPnet's trainer logs at the start of each epoch.
+_EPOCH = re.compile(r"(\d+)/(\d+)epoch started(?:\. Estimated time to finish: (.+))?$")
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A program to run.
+
+    Args:
+        name: What it is called in messages.
+        command: The program and its arguments; no shell sees them.
+        log: Where its output goes, appended.
+        threads: Threads its numerical libraries may use. The result of a training depends on it in the last
+            digits, so it is a setting and not derived from the machine.
+    """
+
+    name: str
+    command: Sequence[str]
+    log: Path
+    threads: int = 1
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to end this process when its parent dies, so that a killed recipe leaves nothing behind."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _environment(threads: int) -> Mapping[str, str]:
+    limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    return {**os.environ, **limits, "NUMBA_NUM_THREADS": str(threads)}
+
+
+class StoppedToContinue(RecipeError):
+    """A program that saved its work when it was told to stop; the exit code asks for another start."""
+
+    exit_code = REQUEUE
+
+
+def log_tail(path: Path, lines: int = _TAIL_LINES) -> list[str]:
+    """The last lines of a log; none where there is no log yet."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+    except OSError:
+        return []
+
+
+class _Running:
+    def __init__(self, job: Job):
+        self.job = job
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        with job.log.open("ab") as out:
+            self.position = out.tell()
+            self.process = subprocess.Popen(
+                list(job.command),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=_environment(job.threads),
+                preexec_fn=_die_with_parent,
+            )
+        self.progress = "started"
+
+    def read_progress(self) -> str:
+        """Follow the log from where it was read last; give the newest sign of progress in words."""
+        with self.job.log.open("rb") as stream:
+            stream.seek(self.position)
+            chunk = stream.read()
+        complete = chunk[: chunk.rfind(b"\n") + 1]
+        self.position += len(complete)
+        for line in complete.decode("utf-8", "replace").splitlines():
+            if match := _EPOCH.search(line):
+                epoch, last, left = match.groups()
+                self.progress = f"epoch {epoch} of {last}" + (f", {left} left" if left else "")
+            elif line.startswith("PROGRESS "):
+                self.progress = line.removeprefix("PROGRESS ")
+        return self.progress
+
+
+def run_jobs(jobs: Sequence[Job], *, nj: int, keep_going: bool = False) -> None:
+    """Run every job, at most `nj` at a time, with a line of progress every ten seconds.
+
+    Args:
+        jobs: What to run, in order.
+        nj: How many may run at once.
+        keep_going: Let the others finish when one fails.
+
+    Raises:
+        RecipeError: When a job fails, after the others were ended, with its log's last lines.
+        StoppedToContinue: When a training was told to stop and has saved.
+
+    Example:
+        >>> import tempfile
+        >>> log_file = Path(tempfile.mkdtemp()) / "echo.log"
+        >>> run_jobs([Job("echo", ["echo", "done"], log_file)], nj=1)
+        >>> log_file.read_text()
+        'done\\n'
+    """
+    waiting = collections.deque(jobs)
+    running: list[_Running] = []
+    failures: list[RecipeError] = []
+    reported = time.monotonic()
+    try:
+        while waiting or running:
+            while waiting and len(running) < nj:
+                running.append(_Running(waiting.popleft()))
+            time.sleep(_POLL_SECONDS)
+            for current in list(running):
+                code = current.process.poll()
+                if code is None:
+                    continue
+                running.remove(current)
+                if code != 0:
+                    failures.append(_failure(current.job, code))
+                    if not keep_going:
+                        raise failures[0]
+            if running and time.monotonic() - reported > _REPORT_SECONDS:
+                reported = time.monotonic()
+                states = [f"{current.job.name}: {current.read_progress()}" for current in running]
+                log("  " + "; ".join(states) + (f"; {len(waiting)} waiting" if waiting else ""))
+    finally:
+        for current in running:
+            current.process.kill()
+            current.process.wait()
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise RecipeError("\n".join(map(str, failures)))
+
+
+def _failure(job: Job, code: int) -> RecipeError:
+    if code == REQUEUE:
+        return StoppedToContinue(f"{job.name} was told to stop and has saved. Run the same command again to continue")
+    how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
+    return RecipeError("\n  ".join([f"{job.name} {how}. The last lines of {job.log}:", *log_tail(job.log)]))

@@ -1,0 +1,101 @@
+"""Stage 8: what each system cost, from what the earlier stages left, and how long its front-end waits."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from espnet_plugins.analysis.comparison.cost import Cost
+from espnet_plugins.analysis.comparison.curves import read_curve
+from local.common.audio import RATE
+from local.common.kaldi_dir import read_table
+from local.common.recipe import Recipe
+from local.common.steps import Step, atomic_path
+from local.stages.decode import System, enhance_step, recognise_step
+from local.stages.train import MODEL, se_step
+
+STAGE = 8
+_DELAY = "delay.json"
+
+
+def delay_step(recipe: Recipe) -> Step:
+    """The step that leaves `<expdir>/delay/delay.json`, about the front-end of all systems.
+
+    Fine-tuning moves its weights, not what a sample waits for.
+    """
+    inputs = {"se": (se_step(recipe).done, 3)}
+    out = recipe.expdir / "delay"
+    return Step("delay", stage=STAGE, out=out, inputs=inputs, outputs=(_DELAY,), by_content=True)
+
+
+def measure_delay(recipe: Recipe) -> None:
+    """Measure the front-end's delay unless that is done, or the front-end is gone."""
+    step, front_end = delay_step(recipe), se_step(recipe).out
+    if not (front_end / "espnet" / "config.yaml").exists():
+        return
+
+    def measure() -> None:
+        from espnet_plugins.enh.delay import algorithmic_delay
+        from espnet_plugins.inference.experiment import find_experiment, load_front_end
+
+        samples = algorithmic_delay(load_front_end(find_experiment(front_end)))
+        # null: the whole utterance
+        content = {"seconds": None if samples == math.inf else samples / RATE}
+        with atomic_path(step.out / _DELAY) as tmp:
+            tmp.write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+    step.run(measure)
+
+
+def _delay(recipe: Recipe) -> float:
+    """Seconds; nan where it was not measured."""
+    path = delay_step(recipe).out / _DELAY
+    if not path.exists():
+        return math.nan
+    seconds = json.loads(path.read_text(encoding="utf-8"))["seconds"]
+    return math.inf if seconds is None else seconds
+
+
+def measure_cost(recipe: Recipe, system: System) -> Cost:
+    """Gather the cost of a system: sizes from its models, times from its curve and the records of its steps."""
+    sizes = [(step.out / MODEL).stat().st_size for step in system.trained]
+    updates = seconds = math.nan
+    if system.is_joint:
+        curve = read_curve(system.trained[-1].out / "curve.csv")
+        updates, seconds = float(curve["updates"][-1]), float(curve["seconds"][-1])
+    peaks = _peaks(system.trained[-1]) if system.is_joint else {}
+    names = recipe.preset["test"]
+    enhancements: list[Step] = []
+    if system.front_end != "none":
+        enhancements = [enhance_step(recipe, system, name) for name in names]
+    decodings = [recognise_step(recipe, system, name) for name in names]
+    enhanced = [read_table(step.out / "spk1.scp") for step in enhancements]
+    decoded = [read_table(recipe.dumpdir / name / system.input) for name in names]
+    return Cost(
+        updates=updates,
+        training_seconds=seconds,
+        host_bytes=peaks.get("host_bytes") or math.nan,
+        gpu_bytes=peaks.get("gpu_bytes") or math.nan,
+        model_bytes=float(sum(sizes)),
+        enhancement_factor=_factor(recipe, enhancements, enhanced),
+        delay_seconds=_delay(recipe) if enhancements else math.nan,
+        decoding_factor=_factor(recipe, decodings, decoded),
+    )
+
+
+def _peaks(step: Step) -> dict[str, float]:
+    """Peak memory of a training; nothing where it was trained before that was recorded."""
+    path = step.out / "espnet" / "peak_memory.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _factor(recipe: Recipe, steps: Sequence[Step], utterances: Iterable[Iterable[str]]) -> float:
+    """Seconds that the steps took per second of the audio they went through; nan when unknown."""
+    took, length = 0.0, 0.0
+    for step, name, ids in zip(steps, recipe.preset["test"], utterances, strict=False):
+        took += json.loads(step.done.read_text()).get("seconds", math.nan)
+        samples = read_table(Path(recipe.dumpdir / name / "utt2num_samples"))
+        length += sum(int(samples[utt]) for utt in ids) / RATE
+    return took / length if length else math.nan

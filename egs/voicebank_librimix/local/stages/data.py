@@ -1,0 +1,249 @@
+"""Stage 2: data directories, audio archives and the token list."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from local.common import kaldi_dir
+from local.common.kaldi_dir import Utterance
+from local.common.recipe import Recipe, add_common_arguments
+from local.common.sets import COMBINED
+from local.common.steps import OptionError, Step, log, run_main
+from local.corpora import csv_corpus, librimix, librispeech, noisy_librispeech, voicebank_demand
+from local.corpora.catalogue import Corpora
+from local.stages import dump
+from local.stages.phones import phones_step, prepare_phones
+from local.stages.summary import write_summary
+from local.stages.tokens import CHARACTERS, character_tokens, train_tokens
+
+STAGE = 2
+
+
+def _voicebank_demand(corpora: Corpora) -> Callable[..., list[Utterance]]:
+    options = corpora.options("voicebank_demand")
+
+    def find(*, part: str, input: str = "noisy") -> list[Utterance]:
+        root = corpora.root("voicebank_demand")
+        return voicebank_demand.utterances(root, part, input=input, nj=corpora.recipe.nj, **options)
+
+    return find
+
+
+def _librimix(corpora: Corpora) -> Callable[..., list[Utterance]]:
+    def find(
+        *, split: str, type: str = "mix_single", mode: str = "max", rate: int = 16000, input: str = "noisy"
+    ) -> list[Utterance]:
+        return librimix.utterances(
+            corpora.root("librimix"),
+            split,
+            librispeech=corpora.root("librispeech"),
+            type=type,
+            mode=mode,
+            rate=rate,
+            input=input,
+            nj=corpora.recipe.nj,
+        )
+
+    return find
+
+
+def _librispeech(corpora: Corpora) -> Callable[..., list[Utterance]]:
+    def find(*, part: str) -> list[Utterance]:
+        return librispeech.utterances(corpora.root("librispeech"), part, nj=corpora.recipe.nj)
+
+    return find
+
+
+def _noisy_librispeech(corpora: Corpora) -> Callable[..., list[Utterance]]:
+    def find(*, part: str, kind: str) -> list[Utterance]:
+        root, librispeech_root = corpora.root("noisy_librispeech"), corpora.root("librispeech")
+        return noisy_librispeech.utterances(root, librispeech_root, part=part, kind=kind, nj=corpora.recipe.nj)
+
+    return find
+
+
+def _tables(corpus: str) -> Callable[[Corpora], Callable[..., list[Utterance]]]:
+    """A corpus that is described by a CSV per part."""
+
+    def source(corpora: Corpora) -> Callable[..., list[Utterance]]:
+        def find(*, part: str, input: str = "noisy") -> list[Utterance]:
+            return csv_corpus.utterances(corpora.root(corpus) / f"{part}.csv", input=input, nj=corpora.recipe.nj)
+
+        return find
+
+    return source
+
+
+# How the sets of a corpus are listed; the options of a set are the keyword arguments of what is given here.
+SOURCES = {
+    "voicebank_demand": _voicebank_demand,
+    "librimix": _librimix,
+    "librispeech": _librispeech,
+    "noisy_librispeech": _noisy_librispeech,
+    "digits": _tables("digits"),
+    "custom": _tables("custom"),
+}
+
+
+def finder(corpora: Corpora, name: str, spec: Mapping[str, Any]) -> Callable[[], list[Utterance]]:
+    """Give what lists the utterances of a set.
+
+    Args:
+        corpora: Where the corpora are.
+        name: The set's name, for messages.
+        spec: Its entry in the preset's `sets`: `corpus` and options of that corpus.
+
+    Returns:
+        A function without arguments.
+
+    Raises:
+        OptionError: When an option is unknown, or a needed one is missing.
+    """
+    options = dict(spec)
+    corpus = options.pop("corpus")
+    find = SOURCES[corpus](corpora)
+    try:
+        inspect.signature(find).bind(**options)
+    except TypeError as error:
+        known = ", ".join(inspect.signature(find).parameters)
+        raise OptionError(f"set '{name}' of {corpus}: {error} (options: {known})") from None
+    return lambda: find(**options)
+
+
+def set_steps(corpora: Corpora, name: str) -> tuple[Step, Step]:
+    """The steps that leave `<data>/<name>` and `<dump>/<name>`.
+
+    Args:
+        corpora: Where the corpora are.
+        name: One of the sets in use.
+    """
+    recipe, spec = corpora.recipe, corpora.sets[name]
+    directory = Step(
+        "directory",
+        stage=STAGE,
+        out=recipe.datadir / name,
+        inputs=corpora.inputs(spec),
+        settings={"set": spec, "corpus": corpora.options(spec["corpus"])},
+    )
+    archives = Step("dump", stage=STAGE, out=recipe.dumpdir / name, inputs={"directory": (directory.done, STAGE)})
+    return directory, archives
+
+
+def prepare_set(corpora: Corpora, name: str) -> None:
+    """Write the data directory of a set and its archives.
+
+    Args:
+        corpora: Where the corpora are.
+        name: One of the sets in use.
+    """
+    find = finder(corpora, name, corpora.sets[name])
+    directory, archives = set_steps(corpora, name)
+    directory.run(lambda: write_summary(directory.out, kaldi_dir.write(directory.out, find())))
+
+    def write_archives() -> None:
+        dumped = dump.dump(
+            kaldi_dir.read(directory.out), archives.out / "archives", nj=corpora.recipe.nj, description=f"dump {name}"
+        )
+        kaldi_dir.write(archives.out, dumped)
+
+    archives.run(write_archives)
+
+
+def _within(utterances: list[Utterance], limits: Mapping[str, float], name: str) -> list[Utterance]:
+    """Leave out what is too short or too long for training."""
+    least, most = limits.get("min_seconds", 0.0), limits.get("max_seconds", float("inf"))
+    kept = [u for u in utterances if least <= u.seconds <= most]
+    if len(kept) < len(utterances):
+        log(f"{name}: {len(utterances) - len(kept)} of {len(utterances)} utterances are not within {least} to {most} s")
+    return kept
+
+
+def combined_step(recipe: Recipe, name: str) -> Step:
+    """The step that leaves `<dump>/train` or `<dump>/dev`."""
+    parts: list[str] = recipe.preset[name]
+    return Step(
+        "dump",
+        stage=STAGE,
+        out=recipe.dumpdir / name,
+        inputs={part: (recipe.dump_done(part), STAGE) for part in parts},
+        settings={"parts": parts, "limits": recipe.preset.get("limits", {})},
+    )
+
+
+def combine_sets(recipe: Recipe, name: str) -> None:
+    """Put the dumped sets of `train` or `dev` together; the archives stay where they are.
+
+    Args:
+        recipe: The invocation.
+        name: One of COMBINED.
+    """
+    step = combined_step(recipe, name)
+    parts, limits = step.settings["parts"], step.settings["limits"]
+
+    def combine() -> None:
+        utterances = kaldi_dir.combine({part: kaldi_dir.read(recipe.dumpdir / part) for part in parts})
+        kaldi_dir.write(step.out, _within(utterances, limits, name), categories=False)
+
+    step.run(combine)
+
+
+def tokens_step(recipe: Recipe) -> Step:
+    """The step that leaves `<dump>/tokens`."""
+    return Step(
+        "tokens",
+        stage=STAGE,
+        out=recipe.dumpdir / "tokens",
+        inputs={"train": (recipe.dump_done("train"), STAGE)},
+        settings={"vocabulary": recipe.preset["vocabulary"]},
+    )
+
+
+def prepare_tokens(recipe: Recipe) -> None:
+    """Train the token list on the transcripts of the training set."""
+    step = tokens_step(recipe)
+
+    def train() -> None:
+        texts: list[str] = []
+        for path in sorted((recipe.dumpdir / "train").glob("text_spk[0-9]")):
+            texts += kaldi_dir.read_table(path).values()
+        vocabulary = recipe.preset["vocabulary"]
+        if vocabulary == CHARACTERS:
+            tokens = character_tokens(texts, step.out)
+        else:
+            tokens = train_tokens(texts, step.out, vocabulary=vocabulary)
+        log(f"tokens: {len(tokens)}")
+
+    step.run(train)
+
+
+def final_steps(recipe: Recipe) -> list[Step]:
+    """What follows the sets themselves."""
+    phones = [phones_step(recipe)] if "pr" in recipe.preset["heads"] else []
+    return [*(combined_step(recipe, name) for name in COMBINED), tokens_step(recipe), *phones]
+
+
+def main() -> None:
+    """Run the data part of stage 2 from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", help=argparse.SUPPRESS)
+    args = add_common_arguments(parser).parse_args()
+    recipe = Recipe.from_args(args)
+    corpora = Corpora(recipe)
+    for name, spec in corpora.sets.items():
+        finder(corpora, name, spec)
+    for name in [args.only] if args.only else corpora.sets:
+        prepare_set(corpora, name)
+    if args.only:
+        return
+    for name in COMBINED:
+        combine_sets(recipe, name)
+    prepare_tokens(recipe)
+    if "pr" in recipe.preset["heads"]:
+        prepare_phones(recipe)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,123 @@
+"""Audio archives ready for training: 16 kHz, FLAC, a few large files read through kaldiio."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+import kaldiio
+import numpy as np
+
+from espnet_plugins.atomic import remove
+from local.common.audio import RATE, AudioError, read, resample, to_pcm16
+from local.common.kaldi_dir import Utterance
+from local.common.parallel import parallel_map
+from local.common.steps import atomic_path
+
+# Utterances per archive: few files, yet enough shares for all processes.
+_MOST_PER_ARCHIVE = 1000
+_FEWEST_ARCHIVES = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class _Share:
+    """What one process writes: a folder with the archives of a run of utterances."""
+
+    folder: Path
+    utterances: tuple[Utterance, ...]
+
+
+def _signals(utterance: Utterance) -> Iterator[tuple[str, str]]:
+    """The files of an utterance, by the name of their archive."""
+    yield "wav", utterance.wav
+    for i, reference in enumerate(utterance.references, start=1):
+        yield f"spk{i}", reference
+    if utterance.noise is not None:
+        yield "noise1", utterance.noise
+
+
+def _append(archive: BinaryIO, name: str, signal: np.ndarray) -> int:
+    """Add a signal to an archive; gives the place that a list refers to."""
+    place = archive.tell() + len(name.encode()) + 1
+    kaldiio.save_ark(archive, {name: (RATE, signal)}, write_function="soundfile", write_kwargs={"format": "flac"})
+    return place
+
+
+def _write_archives(folder: Path, utterances: Sequence[Utterance]) -> None:
+    """Write the archives of some utterances and an index of places and lengths."""
+    folder.mkdir()
+    index: dict[str, dict[str, int]] = {}
+    with ExitStack() as stack:
+        archives = {
+            name: stack.enter_context((folder / f"{name}.ark").open("wb")) for name, _ in _signals(utterances[0])
+        }
+        for utterance in utterances:
+            entry: dict[str, int] = {}
+            for name, path in _signals(utterance):
+                signal, rate = read(path, rate=utterance.rate)
+                # 16-bit files that need no resampling pass bit by bit.
+                samples = to_pcm16(resample(signal, rate, RATE))
+                if entry.setdefault("samples", len(samples)) != len(samples):
+                    raise AudioError(
+                        f"{path} has {len(samples)} samples at {RATE} Hz, {utterance.wav} has {entry['samples']}"
+                    )
+                entry[name] = _append(archives[name], utterance.id, samples)
+            index[utterance.id] = entry
+    (folder / "index.json").write_text(json.dumps(index))
+
+
+def _dump_share(share: _Share) -> list[Utterance]:
+    """Write a share unless it is there; gives its utterances as they stand in the dump."""
+    if not share.folder.exists():
+        with atomic_path(share.folder) as tmp:
+            _write_archives(tmp, share.utterances)
+    index = json.loads((share.folder / "index.json").read_text())
+
+    def place(utterance: Utterance, name: str) -> str:
+        return f"{share.folder / name}.ark:{index[utterance.id][name]}"
+
+    return [
+        dataclasses.replace(
+            u,
+            wav=place(u, "wav"),
+            references=tuple(place(u, f"spk{i}") for i in range(1, len(u.references) + 1)),
+            noise=None if u.noise is None else place(u, "noise1"),
+            samples=index[u.id]["samples"],
+            rate=RATE,
+        )
+        for u in share.utterances
+    ]
+
+
+def dump(utterances: Sequence[Utterance], folder: Path, *, nj: int, description: str = "dump") -> list[Utterance]:
+    """Bring a set to 16 kHz, one channel, 16 bit, in FLAC archives that ESPnet's type `kaldi_ark` reads.
+
+    Shares that an earlier, interrupted call finished are kept, so the folder must belong to these utterances.
+
+    Args:
+        utterances: Of one set, with audio files.
+        folder: Gets a numbered folder per share, with wav.ark, spk1.ark and so on.
+        nj: Parallel processes.
+        description: Shown beside the progress.
+
+    Returns:
+        The utterances with `archive:place` for files, and their lengths at 16 kHz.
+
+    Raises:
+        AudioError: When a file cannot be used.
+        RecipeError: When an archive cannot be written; nothing of its share is left.
+    """
+    size = max(1, min(_MOST_PER_ARCHIVE, -(-len(utterances) // _FEWEST_ARCHIVES)))
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(".*.tmp"):
+        remove(leftover)
+    shares = [
+        _Share(folder / f"{start // size:04d}", tuple(utterances[start : start + size]))
+        for start in range(0, len(utterances), size)
+    ]
+    dumped = parallel_map(_dump_share, shares, nj=nj, description=description, unit="archive", batch=1)
+    return [utterance for share in dumped for utterance in share]

@@ -1,0 +1,240 @@
+"""Stage 7: word and character errors and signal quality of every system on every test set."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from functools import cached_property, partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from espnet_plugins.analysis.scoring.errors import score_transcripts
+from espnet_plugins.analysis.scoring.quality import METRICS, measure_quality, missing_for_dnsmos, spread
+from espnet_plugins.analysis.scoring.scores import SetScore
+from local.common import audio
+from local.common.kaldi_dir import read_table
+from local.common.parallel import parallel_map
+from local.common.recipe import Recipe, add_common_arguments, add_run_arguments, runs_from_args
+from local.common.steps import OptionError, RecipeError, Step, atomic_path, log, run_main
+from local.stages.decode import STAGE as DECODING_STAGE
+from local.stages.decode import System, enhance_step, head_folder, recognise_step, systems
+from local.stages.phones import phones_step
+from local.stages.train import data_of
+
+STAGE = 7
+_DUMP_STAGE = 2
+_CLEAN = "spk1.scp"
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """Where two signals to compare are: clean speech and its estimate; None where there is none."""
+
+    utterance: str
+    reference: str | None
+    estimate: str | None
+
+
+# Of one pair: utterance, metric -> value, and why metrics are missing (empty when none is).
+Measurement = tuple[str, dict[str, float], str]
+
+
+def read_hypotheses(path: Path) -> dict[str, str]:
+    """Read what a decoder wrote: `utterance words...`, the id alone where nothing was recognised.
+
+    Raises:
+        RecipeError: When a line is empty or an utterance comes twice.
+    """
+    from espnet2.fileio.read_text import read_2columns_text
+
+    try:
+        return read_2columns_text(path)
+    except (RuntimeError, ValueError) as error:
+        raise RecipeError(f"{path}: {error}; delete it and run stage {DECODING_STAGE} again") from error
+
+
+def load_audio(location: str) -> tuple[np.ndarray, int]:
+    """Read a signal.
+
+    Args:
+        location: An audio file, or `archive:offset` as kaldiio writes it.
+
+    Returns:
+        Samples in [-1, 1), shape (T,), and the rate in Hz.
+
+    Raises:
+        RecipeError: When it cannot be read.
+    """
+    if Path(location).is_file():
+        return audio.read(location)
+    import kaldiio
+
+    try:
+        rate, samples = kaldiio.load_mat(location)
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        raise RecipeError(f"{location}: cannot be read as audio ({error})") from error
+    return samples, rate
+
+
+def measure_pair(pair: Pair, *, metrics: Sequence[str] = METRICS, dnsmos: Path | None = None) -> Measurement:
+    """Measure the quality of one utterance; whatever goes wrong with its signals is said, never raised."""
+    if pair.reference is None or pair.estimate is None:
+        return pair.utterance, {}, f"no {'clean' if pair.reference is None else 'enhanced'} signal"
+    try:
+        reference, rate = load_audio(pair.reference)
+        estimate, estimate_rate = load_audio(pair.estimate)
+    except RecipeError as error:
+        return pair.utterance, {}, str(error)
+    if rate != estimate_rate:
+        return pair.utterance, {}, f"the reference has {rate} Hz, the estimate {estimate_rate} Hz"
+    values, reasons = measure_quality(reference, estimate, rate, metrics=metrics, dnsmos=dnsmos)
+    return pair.utterance, values, "; ".join(f"{metric}: {reason}" for metric, reason in reasons.items())
+
+
+def dnsmos_folder(recipe: Recipe) -> Path | None:
+    """Where the networks of DNSMOS are; None where the preset does not ask for them.
+
+    Raises:
+        OptionError: When a file or a package is missing.
+    """
+    if not recipe.preset["dnsmos"]:
+        return None
+    folder = recipe.downloads / recipe.preset["dnsmos"]
+    if problem := missing_for_dnsmos(folder):
+        raise OptionError(f"preset '{recipe.name}': dnsmos: {problem}, or say `dnsmos: null`")
+    return folder
+
+
+class SetScoring:
+    """The scoring of one system on one test set.
+
+    Args:
+        recipe: The invocation.
+        system: What is scored.
+        dataset: The test set.
+        head: Which recogniser; signals are measured with the words.
+    """
+
+    def __init__(self, recipe: Recipe, system: System, dataset: str, head: str = "asr"):
+        self.recipe, self.system, self.dataset, self.head = recipe, system, dataset, head
+        self.data = data_of(recipe, head) / dataset
+        self.recognised = recognise_step(recipe, system, dataset, head)
+        self.enhanced = None if system.front_end == "none" else enhance_step(recipe, system, dataset)
+        # Clean speech is the reference, and noisy speech is measured once: there is nothing else to measure.
+        noisy = system.input != _CLEAN and not system.is_joint
+        self.measured = head == "asr" and (noisy or self.enhanced is not None)
+
+    def step(self) -> Step:
+        """The step that writes `<expdir>/score/<system>/<dataset>.json` (score_pr/ for phones)."""
+        done = self.recipe.dump_done(self.dataset) if self.head == "asr" else phones_step(self.recipe).done
+        inputs = {"data": (done, _DUMP_STAGE)}
+        inputs["hypotheses"] = (self.recognised.done, DECODING_STAGE)
+        if self.enhanced is not None:
+            inputs["estimates"] = (self.enhanced.done, DECODING_STAGE)
+        return Step(
+            f"score.{self.dataset}",
+            stage=STAGE,
+            out=self.recipe.expdir / head_folder("score", self.head) / self.system.name,
+            inputs=inputs,
+            settings={
+                "metrics": METRICS,
+                "quality_utterances": self.recipe.preset["quality_utterances"],
+                **({"dnsmos": self.recipe.preset["dnsmos"]} if self.recipe.preset["dnsmos"] else {}),
+            },
+            outputs=(f"{self.dataset}.json",),
+            by_content=True,
+        )
+
+    @property
+    def estimates(self) -> Path:
+        """The list of the signals that are measured."""
+        return self.data / self.system.input if self.enhanced is None else self.enhanced.out / "spk1.scp"
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """The signals to compare; the same utterances for every system."""
+        if not self.measured:
+            return []
+        references, estimates = read_table(self.data / _CLEAN), read_table(self.estimates)
+        chosen = spread(list(read_table(self.data / "text_spk1")), self.recipe.preset["quality_utterances"])
+        return [Pair(utt, references.get(utt), estimates.get(utt)) for utt in chosen]
+
+    def score(self, measured: Iterator[Measurement]) -> None:
+        """Count the errors, take the next measurements, and write the score.
+
+        Args:
+            measured: What measure_pair() gave, of which the first belong to `pairs`.
+        """
+        tables = {name: read_table(self.data / name) for name in ("text_spk1", "utt2category", "utt2spk")}
+        path = self.recognised.out / "text"
+        try:
+            utterances = score_transcripts(
+                tables["text_spk1"],
+                read_hypotheses(path),
+                conditions=tables["utt2category"],
+                speakers=tables["utt2spk"],
+            )
+        except ValueError as error:
+            raise RecipeError(f"{path}: {error}") from error
+        unscorable = {}
+        for utt, values, reason in islice(measured, len(self.pairs)):
+            utterances[utt] = dataclasses.replace(utterances[utt], quality=values)
+            if reason:
+                unscorable[utt] = reason
+        score = SetScore(self.system.name, self.dataset, utterances, unscorable)
+        self._warn(score)
+        with atomic_path(self.step().out / f"{self.dataset}.json") as tmp:
+            score.write(tmp)
+
+    def _warn(self, score: SetScore) -> None:
+        where = f"{self.system.name} on {self.dataset}"
+        if score.missing:
+            log(f"warning: {where}: no hypothesis for {', '.join(score.missing)}: counted as deletions")
+        for utt, reason in score.unscorable.items():
+            log(f"warning: {where}: quality of {utt} not measured: {reason}")
+
+
+def scorings_from_args(recipe: Recipe, args: argparse.Namespace) -> list[SetScoring]:
+    """Every system on every test set, references first.
+
+    Raises:
+        OptionError: When the preset names no test sets.
+    """
+    if not recipe.preset["test"]:
+        raise OptionError(f"preset '{recipe.name}' names no test sets: list them under `test`")
+    compared = systems(recipe, runs_from_args(recipe, args))
+    return [
+        SetScoring(recipe, system, name, head)
+        for head in recipe.preset["heads"]
+        for system in compared
+        for name in recipe.preset["test"]
+    ]
+
+
+def main() -> None:
+    """Score every system on every test set; what is scored already is left alone."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    args = add_run_arguments(add_common_arguments(parser)).parse_args()
+    recipe = Recipe.from_args(args)
+    # PESQ and STOI run in one thread each; without this the libraries below them start one per core.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    scorings = scorings_from_args(recipe, args)
+    for scoring in scorings:
+        scoring.step().check_inputs()
+    todo = [scoring for scoring in scorings if not scoring.step().is_done()]
+    measure = partial(measure_pair, dnsmos=dnsmos_folder(recipe) if todo else None)
+    pairs = [pair for scoring in todo for pair in scoring.pairs]
+    # One pool for all sets: starting a process and importing the libraries takes longer than a set.
+    measurements = parallel_map(measure, pairs, nj=recipe.nj, description="signal quality", batch=4)
+    with closing(measurements) as measured:
+        for scoring in scorings:
+            scoring.step().run(lambda scoring=scoring: scoring.score(measured))
+
+
+if __name__ == "__main__":
+    run_main(main)

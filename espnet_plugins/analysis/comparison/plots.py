@@ -1,0 +1,208 @@
+"""Figures of the report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from espnet_plugins.analysis.comparison.conditions import rates_by_condition
+from espnet_plugins.analysis.comparison.curves import MEASURES, Curve
+from espnet_plugins.analysis.report.content import Content
+from espnet_plugins.analysis.scoring.names import is_baseline, label
+from espnet_plugins.analysis.scoring.scores import ErrorCounts, Scores, group_seeds
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours without yellow and black, and a violet: distinct with every common colour vision together
+# with the markers, readable on white and on black.
+COLOURS = ("#8A6BBE", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0072B2")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_GREY = "#7a8288"
+_REFERENCE_MARKERS = {"clean": "_", "noisy": "x", "se": "+"}
+# Stands for the colour of the surrounding text until the SVG is written.
+_TEXT = "#010203"
+_SIZE = (7.0, 4.2)
+# So many levels fit side by side under an axis.
+_UPRIGHT = 6
+# So many bands may overlap.
+_FEW = 4
+# Names are long; the height of a row in inches.
+_LEGEND_COLUMNS, _LEGEND_ROW = 2, 0.2
+
+
+def styles(configurations: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Colour, marker and line of every configuration.
+
+    References are grey, baselines dashed; the fine-tuned ones look the same in every figure of a report.
+    """
+    looks: dict[str, dict[str, Any]] = {}
+    for name in configurations:
+        if name in _REFERENCE_MARKERS:
+            looks[name] = {"color": _GREY, "marker": _REFERENCE_MARKERS[name], "linestyle": ":"}
+        else:
+            index = sum(look["color"] != _GREY for look in looks.values())
+            colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+            # Where colours come round again, another line tells the two apart.
+            line = "--" if is_baseline(name) else "-" if index < len(COLOURS) else "-."
+            looks[name] = {"color": colour, "marker": marker, "linestyle": line}
+    return looks
+
+
+def plot_curves(curves: Mapping[str, Curve], measure: str) -> Figure:
+    """Draw development results against updates, one line for each configuration.
+
+    Args:
+        curves: Configuration -> curve.
+        measure: The measure the curves hold, one of MEASURES.
+
+    Returns:
+        The figure; a band shows one standard deviation over runs to either side.
+    """
+    figure, axes = _axes("Updates of fine-tuning", MEASURES[measure].replace("d", "D", 1))
+    # Many bands on top of each other would hide the lines.
+    shade = 0.18 if len(curves) <= _FEW else 0.06
+    for name, look in styles(curves).items():
+        curve = curves[name]
+        # A run for each seed, and for each fold where there are several.
+        runs = len(curve.values)
+        text = label(name) + (f" ({runs} runs)" if runs > 1 else "")
+        axes.plot(curve.updates, curve.mean, label=text, markersize=4, linewidth=1.5, **look)
+        if runs > 1:
+            low, high = curve.mean - curve.deviation, curve.mean + curve.deviation
+            axes.fill_between(curve.updates, low, high, color=look["color"], alpha=shade, linewidth=0)
+    _legend_above(axes)
+    return figure
+
+
+def save_curves(content: Content, path: Path) -> None:
+    """Write the convergence curves as PNG; what they were drawn from is named in the file.
+
+    Args:
+        content: Has the curves.
+        path: The picture.
+    """
+    figure = plot_curves(content.curves, content.measure)
+    figure.savefig(path, format="png", dpi=150, metadata={"Description": curve_fingerprint(content)})
+
+
+def curve_fingerprint(content: Content) -> str:
+    """A text that is the same for the same curves, to tell whether a picture shows them.
+
+    Example:
+        >>> import numpy as np
+        >>> curve = Curve(np.array([0.0, 1.0]), np.array([[2.0, 1.0]]), np.zeros(2))
+        >>> content = Content("", {}, {}, curves={"a": curve}, measure="valid_loss")
+        >>> curve_fingerprint(content) == curve_fingerprint(content)
+        True
+    """
+    drawn = {name: [curve.updates.tolist(), curve.values.tolist()] for name, curve in content.curves.items()}
+    return hashlib.sha256(json.dumps([content.measure, drawn]).encode("utf-8")).hexdigest()
+
+
+def plot_conditions(scores: Scores, dataset: str, *, by: str) -> Figure:
+    """Draw word error rates by condition, one line of markers for each configuration.
+
+    Args:
+        scores: System -> test set -> score.
+        dataset: The test set.
+        by: `noise`, `SNR` or `speaker`.
+
+    Returns:
+        The figure; levels are joined by lines, since they have an order.
+    """
+    names, rates = rates_by_condition(scores, dataset, by=by)
+    figure, axes = _axes(f"{by[0].upper()}{by[1:]}", "WER (%)")
+    for name, look in styles(rates).items():
+        joined = look if by == "SNR" else {**look, "linestyle": "none"}
+        axes.plot(range(len(names)), rates[name].mean(axis=0), label=label(name), markersize=6, linewidth=1.2, **joined)
+    upright = by == "SNR" and len(names) <= _UPRIGHT
+    turned: dict[str, Any] = {} if upright else {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(names)), names, **turned)
+    axes.set_ylim(bottom=0)
+    _legend_above(axes)
+    return figure
+
+
+def plot_quality(scores: Scores, dataset: str, metric: str, *, axis: str) -> Figure:
+    """Draw signal quality against word error rate, one point for each configuration.
+
+    Args:
+        scores: System -> test set -> score.
+        dataset: The test set.
+        metric: One of the quality metrics.
+        axis: Label of the metric.
+
+    Returns:
+        The figure. Both coordinates are taken over the utterances whose quality was measured.
+    """
+    figure, axes = _axes(axis, "WER (%) of the same utterances")
+    groups = group_seeds(scores)
+    for configuration, look in styles(groups).items():
+        runs = [scores[seed][dataset] for seed in groups[configuration]]
+        measured = [utt for run in runs for utt in run.utterances.values() if metric in utt.quality]
+        if measured:
+            quality = sum(utt.quality[metric] for utt in measured) / len(measured)
+            rate = sum((utt.words for utt in measured), ErrorCounts()).rate
+            axes.plot(quality, rate, label=label(configuration), markersize=8, **{**look, "linestyle": "none"})
+    axes.set_ylim(bottom=0)
+    _legend_above(axes)
+    return figure
+
+
+def _axes(x: str, y: str) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _legend_above(axes: Axes) -> None:
+    """Put the legend above the axes, in a figure that is as much higher."""
+    lines, labels = axes.get_legend_handles_labels()
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.set_figheight(_SIZE[1] + _LEGEND_ROW * math.ceil(len(lines) / _LEGEND_COLUMNS))
+    figure.legend(
+        lines, labels, frameon=False, ncols=_LEGEND_COLUMNS, loc="outside upper left", fontsize="small", columnspacing=1
+    )
+
+
+def inline_svg(draw: Callable[[], Figure], *, name: str) -> str:
+    """Draw a figure as SVG to stand inside a page.
+
+    Args:
+        draw: Makes the figure.
+        name: Prefix of the ids inside, so that several figures can stand in one page.
+
+    Returns:
+        The `<svg>` element; text and axes have the colour of the surrounding text, the ground is transparent.
+    """
+    import matplotlib
+
+    roles = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    ground = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
+    settings: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": name}
+    settings |= dict.fromkeys(roles, _TEXT) | dict.fromkeys(ground, "none")
+    stream = StringIO()
+    with matplotlib.rc_context(settings):
+        draw().savefig(stream, format="svg", metadata={"Date": None})
+    svg = stream.getvalue()
+    svg = svg[svg.index("<svg") :].replace(_TEXT, "currentColor")
+    # Ids must be unique in the page; what is written about size, fonts and strokes is the page's business.
+    svg = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf"\g<1>{name}-", svg)
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"font-family: [^;\"]*;?", "", svg)
+    return re.sub(r'^<svg([^>]*?) (?:width|height)="[^"]*"([^>]*?) (?:width|height)="[^"]*"', r"<svg\1\2", svg)

@@ -1,0 +1,110 @@
+"""Signal quality: known values, agreement with an independent computation, honest failures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from places import SHARED
+
+from espnet_plugins.analysis.scoring.quality import METRICS, measure_quality, spread
+
+PAIRS = SHARED / "voicebank_demand_p287"
+RATE = 16000
+
+
+@pytest.fixture
+def speechlike():
+    """Two seconds of noise with the rhythm of syllables, and noise to add."""
+    generator = np.random.default_rng(0)
+    rhythm = np.clip(np.sin(2 * np.pi * 3 * np.arange(2 * RATE) / RATE), 0, None)
+    return rhythm * generator.standard_normal(2 * RATE) * 0.1, generator.standard_normal(2 * RATE) * 0.01
+
+
+def test_si_sdr_is_the_definition(speechlike):
+    speech, noise = speechlike
+    estimate = 0.3 * (speech + noise)
+    values, reasons = measure_quality(speech, estimate, RATE, metrics=["si_sdr"])
+    reference, centred = speech - speech.mean(), estimate - estimate.mean()
+    target = (centred @ reference) / (reference @ reference) * reference
+    expected = 10 * np.log10((target @ target) / ((centred - target) @ (centred - target)))
+    assert values["si_sdr"] == pytest.approx(expected, abs=1e-6)
+    assert reasons == {}
+
+
+def test_every_metric_prefers_less_noise(speechlike):
+    speech, noise = speechlike
+    near, _ = measure_quality(speech, speech + noise, RATE)
+    far, _ = measure_quality(speech, speech + 8 * noise, RATE)
+    assert set(near) == set(far) == set(METRICS)
+    for metric in METRICS:
+        assert near[metric] > far[metric], metric
+
+
+def test_sdr_forgives_a_short_filter_that_si_sdr_does_not(speechlike):
+    speech, noise = speechlike
+    delayed = np.concatenate([np.zeros(8), speech[:-8]]) + 0.1 * noise
+    values, _ = measure_quality(speech, delayed, RATE, metrics=["sdr", "si_sdr"])
+    assert values["sdr"] > 15 > values["si_sdr"]
+
+
+def test_identical_signals_reach_the_ends_of_the_scales(speechlike):
+    values, reasons = measure_quality(speechlike[0], speechlike[0].copy(), RATE)
+    assert reasons == {}
+    assert values["si_sdr"] == values["sdr"] == float("inf")
+    assert values["stoi"] == pytest.approx(100)
+    assert values["pesq"] == pytest.approx(4.64, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("reference", "estimate", "reason"),
+    [
+        (np.ones(100) * 0, np.ones(100), "reference is silent"),
+        (np.arange(100.0), np.zeros(100), "estimate is silent"),
+        (np.arange(100.0), np.arange(99.0), "100 samples, the estimate 99"),
+        (np.arange(100.0), np.full(100, np.nan), "not finite"),
+        (np.ones((100, 2)), np.ones((100, 2)), "one channel"),
+        (np.zeros(0), np.zeros(0), "silent"),
+    ],
+)
+def test_a_pair_without_a_score_says_why(reference, estimate, reason):
+    values, reasons = measure_quality(reference, estimate, RATE)
+    assert values == {}
+    assert set(reasons) == set(METRICS)
+    assert all(reason in text for text in reasons.values())
+
+
+def test_a_signal_too_short_for_some_metrics_keeps_the_others(speechlike):
+    speech, noise = (signal[8000:9000] for signal in speechlike)
+    values, reasons = measure_quality(speech, speech + noise, RATE)
+    assert "si_sdr" in values
+    assert {"pesq", "stoi", "estoi"} <= set(reasons)
+
+
+def test_other_rates_and_names(speechlike):
+    speech, noise = speechlike
+    _, reasons = measure_quality(speech, speech + noise, 22050, metrics=["pesq"])
+    assert "22050" in reasons["pesq"]
+    with pytest.raises(ValueError, match="unknown metric 'mos'"):
+        measure_quality(speech, speech, RATE, metrics=["mos"])
+
+
+@pytest.mark.skipif(not PAIRS.is_dir(), reason=f"no recordings in {PAIRS}")
+def test_real_recordings_have_plausible_scores():
+    import soundfile
+
+    for clean in sorted((PAIRS / "clean").glob("*.wav")):
+        reference, rate = soundfile.read(clean)
+        noisy, _ = soundfile.read(PAIRS / "noisy" / clean.name)
+        values, reasons = measure_quality(reference, noisy, rate)
+        assert reasons == {}
+        assert 1.0 < values["pesq"] < 4.5
+        assert 50 < values["estoi"] < values["stoi"] < 100
+        assert -5 < values["si_sdr"] <= values["sdr"] + 1e-6 < 30
+
+
+def test_spread_covers_the_list_evenly():
+    ids = [f"u{i:02d}" for i in range(10)]
+    assert spread(ids[::-1], 5) == ids[::2]
+    assert spread(ids, 99) == ids
+    assert spread(ids, 0) == []
+    assert len(set(spread(ids, 7))) == 7

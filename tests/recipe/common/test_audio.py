@@ -1,0 +1,91 @@
+"""Bad audio gets one clear line; good audio passes unchanged."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from local.common import audio
+from local.common.audio import AudioError
+
+
+@pytest.fixture
+def tone(tmp_path):
+    """A second of a 440 Hz tone: (path, int16 samples)."""
+    samples = (8000 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)).astype(np.int16)
+    path = tmp_path / "tone.wav"
+    soundfile.write(path, samples, 16000, subtype="PCM_16")
+    return path, samples
+
+
+def test_a_good_file_passes_bit_by_bit(tone):
+    path, samples = tone
+    assert audio.inspect(path, rate=16000) == audio.AudioInfo(16000, 16000, 1)
+    signal, rate = audio.read(path)
+    np.testing.assert_array_equal(audio.to_pcm16(audio.resample(signal, rate, 16000)), samples)
+
+
+def broken(kind, tone, tmp_path):
+    path, samples = tone
+    target = tmp_path / f"{kind}.wav"
+    if kind == "empty":
+        target.write_bytes(b"")
+    elif kind == "truncated":
+        target.write_bytes(path.read_bytes()[:-1000])
+    elif kind == "text":
+        target.write_text("I am no sound\n" * 100)
+    elif kind == "stereo":
+        soundfile.write(target, np.stack([samples, samples], 1), 16000)
+    elif kind == "rate":
+        soundfile.write(target, samples, 8000)
+    elif kind == "silent header":
+        soundfile.write(target, samples[:0], 16000)
+    elif kind == "truncated flac":
+        flac = tmp_path / "whole.flac"
+        noise = np.random.default_rng(0).integers(-9000, 9000, 16000).astype(np.int16)
+        soundfile.write(flac, noise, 16000)
+        target = tmp_path / "cut.flac"
+        target.write_bytes(flac.read_bytes()[:9000])
+    return target
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("missing", "no such audio file"),
+        ("empty", "empty"),
+        ("truncated", "truncated, 31044 bytes of 32044"),
+        ("text", "not an audio file"),
+        ("stereo", "has 2 channels where 1 is expected"),
+        ("rate", "sampled at 8000 Hz where 16000 Hz is expected"),
+        ("silent header", "holds no samples"),
+        ("truncated flac", "damaged or truncated|truncated"),
+    ],
+)
+def test_a_bad_file_is_named_with_its_fault(kind, message, tone, tmp_path):
+    path = broken(kind, tone, tmp_path)
+    with pytest.raises(AudioError, match=message) as error:
+        audio.read(path, rate=16000)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_channel_and_a_beginning_can_be_chosen(tmp_path):
+    path = tmp_path / "two.wav"
+    both = np.stack([np.full(100, 0.25), np.full(100, -0.5)], axis=1)
+    soundfile.write(path, both, 16000)
+    signal, _ = audio.read(path, channel=1, frames=30)
+    np.testing.assert_array_equal(signal, np.full(30, -0.5, dtype=np.float32))
+
+
+def test_resampling_there_and_back_keeps_the_content(tone):
+    signal = audio.read(tone[0])[0]
+    there = audio.resample(signal, 16000, 48000)
+    back = audio.resample(there, 48000, 16000)
+    assert len(there) == 48000
+    assert len(back) == 16000
+    assert np.corrcoef(signal[400:-400], back[400:-400])[0, 1] > 0.99999
+
+
+def test_rounding_to_16_bit_clips_and_rounds_to_even():
+    values = np.array([1.5, -1.5, 0.5 / 32768, 1.5 / 32768, -0.5 / 32768])
+    assert audio.to_pcm16(values).tolist() == [32767, -32768, 0, 2, 0]

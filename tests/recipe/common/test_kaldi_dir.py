@@ -1,0 +1,98 @@
+"""Data directories: written sorted and complete, read back the same, faults named."""
+
+import dataclasses
+
+import pytest
+
+from local.common import kaldi_dir
+from local.common.kaldi_dir import DataError, Utterance
+
+
+def utterance(name, speaker="p1", **changes):
+    fields = {
+        "id": name,
+        "speaker": speaker,
+        "wav": f"/corpus/with space/{name}.wav",
+        "references": (f"/clean/{name}.wav",),
+        "texts": ("ONE TWO",),
+        "category": "hum_5dB",
+        "samples": 48000,
+        "rate": 48000,
+        "details": {"noise": "hum", "snr": "5"},
+    }
+    return Utterance(**{**fields, **changes})
+
+
+def test_what_is_written_is_read_back_sorted(tmp_path):
+    names = ["p1_3", "p1_1", "p2_0"]
+    mixed = [utterance(n, n.split("_")[0], noise=f"/noise/{n}.wav") for n in names]
+    written = kaldi_dir.write(tmp_path / "set", mixed)
+    assert [u.id for u in written] == sorted(names)
+    assert kaldi_dir.read(tmp_path / "set") == written
+    assert (tmp_path / "set" / "spk2utt").read_text() == "p1 p1_1 p1_3\np2 p2_0\n"
+    for name in ("wav.scp", "spk1.scp", "noise1.scp", "text_spk1", "utt2spk", "utt2category"):
+        keys = [line.split()[0] for line in (tmp_path / "set" / name).read_text().splitlines()]
+        assert keys == sorted(names), name
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_two_speakers_are_two_lists(tmp_path):
+    both = utterance("a_1", "a", references=("/1.wav", "/2.wav"), texts=("ONE", "TWO THREE"))
+    kaldi_dir.write(tmp_path / "set", [both])
+    assert (tmp_path / "set" / "text_spk2").read_text() == "a_1 TWO THREE\n"
+    assert kaldi_dir.read(tmp_path / "set") == [both]
+
+
+def test_categories_can_be_left_out(tmp_path):
+    kaldi_dir.write(tmp_path / "set", [utterance("p1_1")], categories=False)
+    assert not (tmp_path / "set" / "utt2category").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"id": "p1_CLEAN"}, "must not end in CLEAN or REAL"),
+        ({"id": "p1_REAL"}, "must not end in CLEAN or REAL"),
+        ({"id": "p1 x"}, "one word"),
+        ({"id": "q_1"}, "must begin with its speaker, 'p1'"),
+        ({"texts": ("  ",)}, "transcript is empty"),
+        ({"texts": ("A", "B")}, "2 texts and 1 references"),
+        ({"noise": "/n.wav"}, "some utterances have a noise signal"),
+        ({"samples": 0}, "has no samples"),
+        ({"category": "hum 5"}, "category 'hum 5' must be one word"),
+    ],
+)
+def test_a_fault_is_named_and_nothing_is_written(tmp_path, changes, message):
+    bad = dataclasses.replace(utterance("p1_9"), **changes)
+    with pytest.raises(DataError, match=message) as error:
+        kaldi_dir.write(tmp_path / "set", [utterance("p1_1"), bad])
+    assert f"'{bad.id}'" in str(error.value)
+    assert not (tmp_path / "set").exists()
+
+
+def test_an_id_that_comes_twice_and_an_empty_set_are_faults(tmp_path):
+    with pytest.raises(DataError, match="'p1_1': the id comes twice"):
+        kaldi_dir.write(tmp_path / "set", [utterance("p1_1"), utterance("p1_1")])
+    with pytest.raises(DataError, match="has no utterances"):
+        kaldi_dir.write(tmp_path / "set", [])
+
+
+def test_files_that_disagree_are_found(tmp_path):
+    kaldi_dir.write(tmp_path / "set", [utterance("p1_1"), utterance("p1_2")])
+    (tmp_path / "set" / "text_spk1").write_text("p1_1 ONE\n")
+    with pytest.raises(DataError, match=r"'p1_2' stands in only one of wav\.scp and text_spk1"):
+        kaldi_dir.read(tmp_path / "set")
+    (tmp_path / "set" / "text_spk1").write_text("p1_1 ONE\np1_2\n")
+    with pytest.raises(DataError, match="text_spk1, line 2: 'p1_2' has no value"):
+        kaldi_dir.read(tmp_path / "set")
+
+
+def test_combining_keeps_ids_unless_they_clash():
+    one, two = [utterance("p1_1")], [utterance("p2_1", "p2", noise="/n.wav")]
+    plain = kaldi_dir.combine({"x": one, "y": two})
+    assert [u.id for u in plain] == ["p1_1", "p2_1"]
+    assert all(u.noise is None for u in plain)
+    assert [u.details["set"] for u in plain] == ["x", "y"]
+    clash = kaldi_dir.combine({"x": one, "y": one})
+    assert [(u.id, u.speaker) for u in clash] == [("x-p1_1", "x-p1"), ("y-p1_1", "y-p1")]
+    kaldi_dir.check(clash, name="both")

@@ -1,0 +1,81 @@
+"""Presets and options: defaults, inheritance, clear errors."""
+
+import argparse
+
+import pytest
+
+from local.common.recipe import (
+    Recipe,
+    Run,
+    add_common_arguments,
+    add_run_arguments,
+    load_preset,
+    preset_names,
+    runs_from_args,
+)
+from local.common.steps import OptionError
+
+
+def parse(*options):
+    return add_run_arguments(add_common_arguments(argparse.ArgumentParser())).parse_args(options)
+
+
+def runs_of(*options):
+    args = parse(*options)
+    return runs_from_args(Recipe.from_args(args), args)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_loads(name):
+    preset = load_preset(name)
+    assert "extends" not in preset
+    assert isinstance(preset["seed"], int)
+
+
+def test_an_unknown_preset_lists_the_known_ones():
+    with pytest.raises(OptionError, match=r"unknown preset .nope.: choose from .*mini"):
+        load_preset("nope")
+
+
+def test_a_preset_of_ones_own_extends_another(tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text("extends: mini\nseed: 7\n")
+    preset = load_preset(str(own))
+    assert preset["seed"] == 7
+    assert preset["ssl"] == load_preset("mini")["ssl"]
+
+
+def test_directories_default_to_the_presets_name():
+    recipe = Recipe.from_args(parse("--preset", "mini", "--expdir", "elsewhere"))
+    assert (recipe.datadir.name, recipe.datadir.parent.name) == ("mini", "data")
+    assert recipe.expdir.name == "elsewhere"
+
+
+def test_runs_are_objectives_times_seeds():
+    runs = runs_of("--objectives", "ssl_mse si_snr", "--seeds", "0,1", "--finetune", "se")
+    assert [run.name for run in runs] == [
+        "si_snr_se_seed0",
+        "si_snr_se_seed1",
+        "ssl_mse_se_seed0",
+        "ssl_mse_se_seed1",
+    ]
+    assert runs[0] == Run("si_snr", "se", 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--objectives", "mse"],
+            "unknown objective 'mse': choose from multi_condition, asr_only, si_snr, mimic, ssl_mse",
+        ),
+        (["--finetune", "all"], "unknown --finetune 'all': choose from joint, se"),
+        (["--objectives", "asr_only", "--finetune", "se"], "which --finetune joint has"),
+        (["--objectives", "ssl_mse multi_condition", "--finetune", "se"], "'multi_condition' is the recognition loss"),
+        (["--seeds", "1 x"], "whole numbers, not 'x'"),
+        (["--objectives", " "], "at least one value"),
+    ],
+)
+def test_wrong_runs(options, message):
+    with pytest.raises(OptionError, match=message):
+        runs_of(*options)

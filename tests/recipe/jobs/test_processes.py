@@ -1,0 +1,85 @@
+"""Jobs are bounded, show their log's tail when they fail, and do not outlive the recipe."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from local.common.steps import RecipeError
+from local.jobs.processes import Job, run_jobs
+
+
+def python(code):
+    return [sys.executable, "-c", code]
+
+
+def test_a_failing_job_names_itself_its_log_and_the_last_lines(tmp_path):
+    job = Job("training", python("print('the cause'); raise SystemExit(3)"), tmp_path / "train.log")
+    with pytest.raises(RecipeError, match=r"training failed with exit code 3(.|\n)*train\.log(.|\n)*the cause"):
+        run_jobs([job], nj=1)
+
+
+def test_a_failure_ends_the_others(tmp_path):
+    slow = Job("slow", python("import time; time.sleep(60)"), tmp_path / "slow.log")
+    bad = Job("bad", python("raise SystemExit(1)"), tmp_path / "bad.log")
+    start = time.monotonic()
+    with pytest.raises(RecipeError):
+        run_jobs([slow, bad], nj=2)
+    assert time.monotonic() - start < 30
+
+
+def test_a_killed_job_says_by_which_signal(tmp_path):
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    with pytest.raises(RecipeError, match="killed by signal 9"):
+        run_jobs([Job("training", python(code), tmp_path / "train.log")], nj=1)
+
+
+def test_at_most_nj_run_at_once(tmp_path):
+    count = (
+        "import pathlib, time, os; d = pathlib.Path({d!r}); m = d / str(os.getpid()); m.touch();"
+        "time.sleep(0.5); print(len(list(d.iterdir()))); m.unlink()"
+    )
+    folder = tmp_path / "alive"
+    folder.mkdir()
+    jobs = [Job(f"job{k}", python(count.format(d=str(folder))), tmp_path / f"{k}.log") for k in range(5)]
+    run_jobs(jobs, nj=2)
+    assert max(int((tmp_path / f"{k}.log").read_text()) for k in range(5)) <= 2
+
+
+def test_threads_are_limited_and_the_log_is_appended(tmp_path):
+    log = tmp_path / "a.log"
+    for threads in (1, 2):
+        run_jobs([Job("a", python("import os; print(os.environ['OMP_NUM_THREADS'])"), log, threads=threads)], nj=1)
+    assert log.read_text() == "1\n2\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel to end children with their parent")
+def test_a_killed_recipe_leaves_no_job_behind(tmp_path):
+    pid_file = tmp_path / "pid"
+    child = f"import os, time, pathlib; pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid())); time.sleep(60)"
+    parent = (
+        "from local.jobs.processes import Job, run_jobs; import sys; from pathlib import Path;"
+        f"run_jobs([Job('x', [sys.executable, '-c', {child!r}], Path({str(tmp_path / 'x.log')!r}))], nj=1)"
+    )
+    process = subprocess.Popen(python(parent), env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    deadline = time.monotonic() + 30
+    while not (pid_file.exists() and pid_file.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    pid = int(pid_file.read_text())
+    while True:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            break
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        if state == "Z":
+            break
+        assert time.monotonic() < deadline, "the job outlived its parent"
+        time.sleep(0.05)

@@ -1,0 +1,111 @@
+"""run.sh refuses wrong options with one clear line before any work, and says what is missing."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+from places import RECIPE, ROOT
+
+
+def run(*options, cwd=RECIPE, script=RECIPE / "run.sh"):
+    return subprocess.run([script, *map(str, options)], cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Options that keep a run away from the recipe's own results."""
+    names = ("downloads", "datadir", "dumpdir", "expdir")
+    return [word for name in names for word in (f"--{name}", str(tmp_path / "with a blank" / name))]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--stages", "1"], "unknown option --stages"),
+        (["--stage"], "option --stage needs a value"),
+        (["--stage", "one"], "--stage must be a whole number, not 'one'"),
+        (["--stage", "2.5"], "--stage must be a whole number, not '2.5'"),
+        (["--stage", "-1"], "--stage must be a whole number"),
+        (["--stage", "9"], "nothing to do"),
+        (["--stage", "0"], "stages run from 1 to 8"),
+        (["--stage", "3", "--stop_stage", "2"], "nothing to do"),
+        (["--stage=3"], "write '--stage 3'"),
+        (["3"], "unexpected argument '3'"),
+        (["--nj", "two"], "--nj must be a whole number"),
+        (["--nj", "0"], "--nj must be at least 1"),
+        (["--cmd_backend", "pbs"], "unknown --cmd_backend 'pbs'"),
+        (["--preset", "huge"], "unknown preset 'huge': choose from .*mini.*smoke"),
+        (["--objectives", "ssl_mse mse"], "unknown objective 'mse': choose from .*si_snr"),
+        (["--finetune", "everything"], "unknown --finetune 'everything'"),
+        (["--seeds", "a"], "--seeds takes whole numbers"),
+        (["--resume", "maybe"], "--resume is true or false"),
+        (["--preset", "no_such_file.yaml"], "unknown preset"),
+        (["--expdir", "$(touch evaluated)", "--stage", "x"], "--stage must be"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_line(options, message, tmp_path):
+    result = run(*options, cwd=tmp_path)
+    assert result.returncode == 2
+    errors = [line for line in result.stderr.splitlines() if "error" in line]
+    assert len(errors) == 1
+    assert re.search(message, errors[0])
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_shows_the_defaults_and_what_was_given():
+    result = run("--stage", "3", "--help")
+    assert result.returncode == 0
+    for line in (r"--stage N .*\[3\]", r"--preset NAME .*mini.*\[mini\]", r"--objectives LIST .*\[of the preset\]"):
+        assert re.search(line, result.stdout)
+
+
+@pytest.mark.parametrize("options", [["--dry_run", "--preset", "smoke"], ["--preset", "smoke", "--dry_run"]])
+def test_a_flag_needs_no_value(options, folders, tmp_path):
+    result = run(*options, *folders, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "disk needed at the peak" in result.stdout
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("stage", "missing", "maker"),
+    [
+        (2, "downloads|corpora", 1),
+        (3, "dump.*train", 2),
+        (4, "dump.*train", 2),
+        (5, "dump.*train", 2),
+        (6, "dump.*test_clean", 2),
+    ],
+)
+def test_a_stage_alone_names_what_is_missing_and_who_makes_it(stage, missing, maker, folders, tmp_path):
+    result = run("--preset", "smoke", *folders, "--stage", stage, "--stop_stage", stage)
+    assert result.returncode == 2
+    errors = [line for line in result.stderr.splitlines() if "error" in line]
+    assert len(errors) == 1
+    assert re.search(missing, errors[0])
+    assert f"stage {maker} makes it" in errors[0]
+
+
+def test_it_runs_from_any_folder_and_relative_folders_count_from_there(tmp_path):
+    result = run("--preset", "smoke", "--stage", 3, "--stop_stage", 3, "--dumpdir", "my dump", cwd=tmp_path)
+    assert result.returncode == 2
+    assert str(tmp_path / "my dump") in result.stderr
+
+
+def test_a_preset_of_ones_own_with_a_broken_file(tmp_path):
+    broken = tmp_path / "own.yaml"
+    broken.write_text("a: [1\n")
+    result = run("--preset", broken)
+    assert result.returncode == 2
+    assert "own.yaml is not valid YAML" in result.stderr
+
+
+def test_own_environment_that_lacks_packages_is_named(tmp_path):
+    bare = shutil.which("python3", path="/usr/bin:/usr/local/bin:/bin")
+    if bare is None or subprocess.run([bare, "-c", "import espnet2"], capture_output=True).returncode == 0:
+        pytest.skip("no system python without ESPnet here")
+    script = ROOT / "tools" / "setup.sh"
+    result = subprocess.run([script], env={"OWN_PYTHON": bare, "PATH": "/usr/bin:/bin"}, capture_output=True, text=True)
+    assert result.returncode != 0
+    assert "espnet" in result.stderr
