@@ -283,7 +283,8 @@ def test_told_to_stop_before_there_is_anything_to_save_it_asks_for_another_start
     script = (
         "import sys, time, types; sys.modules['espnet_plugins.bin.slow'] = types.SimpleNamespace();"
         "from local.jobs import launch; import importlib;"
-        "importlib.import_module = lambda name: print('up', flush=True) or time.sleep(60); sys.argv = ['launch', 'slow']; launch.main()"
+        "importlib.import_module = lambda name: print('up', flush=True) or time.sleep(60);"
+        "sys.argv = ['launch', 'slow']; launch.main()"
     )
     path = os.pathsep.join(map(str, [RECIPE_DIR, RECIPE_DIR.parents[1]]))
     process = subprocess.Popen(
