@@ -57,7 +57,7 @@ def write(content: Content, out: Path) -> None:
     write_text(out / "report.html", render_report(content))
     if content.curves:
         with atomic_path(out / "curves.png") as temporary:
-            save_curves(content, temporary)
+            save_curves(content.curves, content.measure, temporary)
 
 
 def main() -> None:

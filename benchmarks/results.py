@@ -69,7 +69,7 @@ def pictures() -> dict[Path, Callable[[Path], None]]:
     made: dict[Path, Callable[[Path], None]] = {}
     for name, content in read_archives(RESULTS).items():
         if content.curves:
-            made[ROOT / picture_name(name)] = partial(save_curves, content)
+            made[ROOT / picture_name(name)] = partial(save_curves, content.curves, content.measure)
         if content.probe:
             made[ROOT / picture_name(name, "probe")] = partial(_save, plot_probe(content.probe))
     for name, study in read_studies(STUDIES).items():

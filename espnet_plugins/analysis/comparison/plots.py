@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from espnet_plugins.analysis.comparison.conditions import rates_by_condition
 from espnet_plugins.analysis.comparison.curves import MEASURES, Curve
-from espnet_plugins.analysis.report.content import Content
 from espnet_plugins.analysis.scoring.names import is_baseline, label
 from espnet_plugins.analysis.scoring.scores import ErrorCounts, Scores, group_seeds
 
@@ -82,29 +81,29 @@ def plot_curves(curves: Mapping[str, Curve], measure: str) -> Figure:
     return figure
 
 
-def save_curves(content: Content, path: Path) -> None:
+def save_curves(curves: Mapping[str, Curve], measure: str, path: Path) -> None:
     """Write the convergence curves as PNG; what they were drawn from is named in the file.
 
     Args:
-        content: Has the curves.
+        curves: Of each configuration.
+        measure: What they show, one of MEASURES.
         path: The picture.
     """
-    figure = plot_curves(content.curves, content.measure)
-    figure.savefig(path, format="png", dpi=150, metadata={"Description": curve_fingerprint(content)})
+    figure = plot_curves(curves, measure)
+    figure.savefig(path, format="png", dpi=150, metadata={"Description": curve_fingerprint(curves, measure)})
 
 
-def curve_fingerprint(content: Content) -> str:
+def curve_fingerprint(curves: Mapping[str, Curve], measure: str) -> str:
     """A text that is the same for the same curves, to tell whether a picture shows them.
 
     Example:
         >>> import numpy as np
         >>> curve = Curve(np.array([0.0, 1.0]), np.array([[2.0, 1.0]]), np.zeros(2))
-        >>> content = Content("", {}, {}, curves={"a": curve}, measure="valid_loss")
-        >>> curve_fingerprint(content) == curve_fingerprint(content)
-        True
+        >>> curve_fingerprint({"a": curve}, "valid_loss") == curve_fingerprint({"b": curve}, "valid_loss")
+        False
     """
-    drawn = {name: [curve.updates.tolist(), curve.values.tolist()] for name, curve in content.curves.items()}
-    return hashlib.sha256(json.dumps([content.measure, drawn]).encode("utf-8")).hexdigest()
+    drawn = {name: [curve.updates.tolist(), curve.values.tolist()] for name, curve in curves.items()}
+    return hashlib.sha256(json.dumps([measure, drawn]).encode("utf-8")).hexdigest()
 
 
 def plot_conditions(scores: Scores, dataset: str, *, by: str) -> Figure:

@@ -131,7 +131,7 @@ def write_report(
         # What is shown is what was stored, so that the archive alone gives the same tables again.
         content = read_archive(tmp)
     with atomic_path(recipe.expdir / "curves.png") as tmp:
-        save_curves(content, tmp)
+        save_curves(content.curves, content.measure, tmp)
     pages = {
         **({PAPER_TABLE: f"{content.by_head.markdown()}\n"} if content.heads else {}),
         "RESULTS.md": render_results(content),
