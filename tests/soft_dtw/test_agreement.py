@@ -67,7 +67,8 @@ def nan_memory(monkeypatch):
     class Filled:
         @staticmethod
         def empty(shape, dtype):
-            return np.full(shape, np.nan, dtype)
+            # The bytes of a NaN of every floating type.
+            return np.full(shape, 255, dtype)
 
     monkeypatch.setattr(buffers, "np", Filled)
 

@@ -13,7 +13,8 @@ def test_is_zero_with_zero_gradient_at_equal_sequences(backend, distance, gamma)
     y = x.detach().clone().requires_grad_()
     value = soft_dtw_divergence(x, y, [40, 11, 1], [40, 11, 1], gamma=gamma, distance=distance, backend=backend)
     value.sum().backward()
-    assert torch.equal(value, torch.zeros(3))
+    # Three products that a BLAS may round each in its own way.
+    torch.testing.assert_close(value, torch.zeros(3), rtol=0, atol=1e-3)
     for grad in (x.grad, y.grad):
         torch.testing.assert_close(grad, torch.zeros_like(grad), rtol=0, atol=1e-4)
 
