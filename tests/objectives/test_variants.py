@@ -49,7 +49,7 @@ def test_several_layers_are_the_mean_over_them_under_the_same_draws(name, option
     alone = [SSL_CRITERIA[name](**options, **more, layer=layer) for layer in LAYERS]
     values, gradients = zip(*(value_and_gradient(criterion, pair) for criterion in alone), strict=True)
     torch.testing.assert_close(found[0], torch.stack(values).mean(0), rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(found[1], torch.stack(gradients).mean(0), rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(found[1], torch.stack(gradients).mean(0), rtol=1e-3, atol=1e-6)
     for layer, value in zip((1, 3, 0), values, strict=True):
         torch.testing.assert_close(several.stats[f"{name}_layer{layer}"], value, rtol=1e-5, atol=1e-6)
     for key, value in alone[0].stats.items():
