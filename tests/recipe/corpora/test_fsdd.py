@@ -1,6 +1,7 @@
 """Digit strings: speakers kept apart, every recording used, text and audio agree."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,6 @@ from local.common.recipe import load_preset
 from local.common.steps import OptionError
 from local.corpora import catalogue, csv_corpus, fsdd
 from local.corpora.synthetic.grammar import DIGITS
-from local.corpora.verify import CHECKS
 from local.stages import data
 
 REAL = SHARED / "fsdd"
@@ -126,10 +126,12 @@ def test_faults_are_named(tones, tmp_path):
 def test_a_recording_that_is_missing_is_named(tones, tmp_path):
     root = tmp_path / "a copy"
     shutil.copytree(tones, root)
-    assert CHECKS["fsdd"](root, {"recordings": 4}, ()) == {"ann": 40, "bob": 40, "zoe": 40}
+    registry = {"fsdd": SimpleNamespace(facts={"recordings": 4})}
+    corpus = fsdd.FreeSpokenDigits(SimpleNamespace(registry=registry))
+    assert corpus.verify(root, ()) == {"ann": 40, "bob": 40, "zoe": 40}
     (root / "recordings" / "7_bob_2.wav").unlink()
     with pytest.raises(DataError, match=r"lacks 1 files of bob: 7_bob_2\.wav"):
-        CHECKS["fsdd"](root, {"recordings": 4}, ())
+        corpus.verify(root, ())
 
 
 def test_the_folds_differ_in_their_speakers_alone():

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from local.common.recipe import RECIPE_DIR, Recipe
 from local.common.steps import OptionError, RecipeError, Step
-from local.corpora import catalogue
+from local.corpora.corpus import variables
 from local.jobs import cmd, launch, slurm
 from local.jobs.resources import Resources, load_cluster_config
 from local.pipeline import phases, status, submit
@@ -251,7 +251,7 @@ def test_jobs_know_where_the_site_keeps_its_corpora(tmp_path, monkeypatch):
 
 def test_every_variable_of_db_sh_reaches_the_jobs():
     named = re.findall(r"^export (\w+)=", (RECIPE_DIR / "db.sh").read_text(), re.MULTILINE)
-    assert sorted(named) == sorted(catalogue.VARIABLES)
+    assert sorted(named) == sorted(variables())
 
 
 def test_status_before_anything_was_done(tmp_path):

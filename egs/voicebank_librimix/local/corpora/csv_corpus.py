@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from local.common.audio import AudioInfo, inspect
 from local.common.kaldi_dir import DataError, Utterance
 from local.common.parallel import parallel_map
+from local.common.steps import Step
 from local.common.text import normalise
-from local.corpora.librimix import snr_class
+from local.corpora.corpus import STAGE, Corpus, Estimate, Spec, Work, dealt, register_corpus, write_report
+from local.corpora.mixing import snr_class
 
 REQUIRED = ("utt", "clean", "noisy", "text", "speaker")
 OPTIONAL = ("noise", "snr")
@@ -103,3 +106,36 @@ def utterances(path: Path, *, input: str = "noisy", nj: int = 1) -> list[Utteran
             )
         )
     return found
+
+
+@register_corpus("custom")
+class Custom(Corpus):
+    """A corpus of one's own; the parts are the names of its tables."""
+
+    variables = ("CUSTOM",)
+
+    def _table(self, part: str) -> Path:
+        return self.root / f"{part}.csv"
+
+    def prepare(self, specs: Collection[Spec]) -> Iterable[Work]:
+        """A look through the tables."""
+        tables = [self._table(part) for (part,) in dealt(specs, "part")]
+        # The tables are the user's own: a change in them is a change of settings.
+        content = {path.name: _content(path) for path in tables}
+        step = Step("custom", stage=STAGE, out=self.made, settings=content, outputs=("report.json",))
+        yield step, lambda: write_report(step.out / "report.json", {str(path): len(read_rows(path)) for path in tables})
+
+    def utterances(self, *, part: str, input: str = "noisy") -> list[Utterance]:
+        """List a table, see `utterances`."""
+        return utterances(self._table(part), input=input, nj=self.nj)
+
+    def estimate(self, spec: Spec, hours: float | None = None) -> Estimate:
+        """As long as its files are, where they are there already."""
+        table = self._table(spec["part"])
+        if not table.is_file():
+            return Estimate(note=f"your own corpus: {table} is not there, so its size is not in the figures below")
+        return Estimate(sum(utterance.seconds for utterance in utterances(table, nj=self.nj)) / 3600)
+
+
+def _content(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

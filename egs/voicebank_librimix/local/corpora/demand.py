@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from local.common.audio import RATE, inspect, read, resample, write
 from local.common.kaldi_dir import DataError
+from local.corpora.corpus import Published, register_corpus
 
 # Environments of the noise-augmented LibriSpeech of NR-SSFT: known in training, and kept for tests.
 SEEN = (
@@ -63,3 +65,22 @@ def recording_16k(root: Path, environment: str, *, made: Path) -> Path:
     signal, rate = read(found)
     write(own, resample(signal, rate))
     return own
+
+
+@register_corpus("demand")
+class Demand(Published):
+    """Recordings of noise; the parts are environments."""
+
+    folder = "demand"
+    variables = ("DEMAND",)
+
+    def verify(self, root: Path, parts: Collection[str]) -> dict[str, int]:
+        """See that the environments are there, at a rate that is known."""
+        found = {}
+        for environment in sorted(parts):
+            path = find_recording(root, environment)
+            info = inspect(path)
+            if info.rate not in (RATE, 3 * RATE):
+                raise DataError(f"{path} is sampled at {info.rate} Hz, not 16 or 48 kHz")
+            found[environment] = info.frames
+        return found

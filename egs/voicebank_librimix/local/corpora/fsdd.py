@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ import numpy as np
 
 from espnet_plugins.atomic import remove
 from local.common.audio import RATE, read, resample, rms, to_pcm16, write
-from local.common.kaldi_dir import DataError
+from local.common.kaldi_dir import DataError, Utterance
 from local.common.parallel import parallel_map
-from local.common.steps import OptionError, log
+from local.common.steps import OptionError, Step, log
+from local.corpora import csv_corpus
+from local.corpora.corpus import PCM_HOUR, STAGE, Corpus, Estimate, Published, Spec, Work, register_corpus, some
 from local.corpora.csv_corpus import OPTIONAL, REQUIRED
 from local.corpora.mixing import FLOOR_DB, LEVEL_DB, Mixing, conditions, decibels, mix, named_rng
 from local.corpora.synthetic.environments import record_environments
@@ -24,6 +26,8 @@ from local.corpora.synthetic.noises import SEEN, UNSEEN
 
 # Raised with every change that gives other audio for the same settings.
 VERSION = 3
+# Average length of a string, in seconds.
+_SECONDS = 2.85
 _NAME = re.compile(r"(\d)_([a-z]+)_(\d+)")
 
 
@@ -223,3 +227,51 @@ def prepare(root: Path, out: Path, settings: Mapping[str, Any], *, nj: int) -> N
     for _ in parallel_map(mix, jobs, nj=nj, description="noisy strings"):
         pass
     log(f"digits: {len(strings)} strings, {total / RATE / 60:.1f} minutes, test on {', '.join(test_speakers)}")
+
+
+@register_corpus("fsdd")
+class FreeSpokenDigits(Published):
+    """The recordings."""
+
+    folder = "fsdd"
+    variables = ("FSDD",)
+
+    def verify(self, root: Path, parts: Collection[str]) -> dict[str, int]:
+        """See that each speaker has every recording of every digit."""
+        found = recordings(root)
+        for speaker, paths in found.items():
+            numbers = range(self.entry.facts["recordings"])
+            expected = {f"{digit}_{speaker}_{i}.wav" for digit in range(10) for i in numbers}
+            if missing := expected - {path.name for path in paths}:
+                raise DataError(f"{root}/recordings lacks {len(missing)} files of {speaker}: {some(missing)}")
+        return {speaker: len(paths) for speaker, paths in found.items()}
+
+
+@register_corpus("digits")
+class DigitStrings(Corpus):
+    """Strings of digits with noise, as the preset says; see `prepare`."""
+
+    @property
+    def root(self) -> Path:
+        """Where it is made."""
+        return self.made
+
+    def requires(self, spec: Spec) -> dict[str, frozenset[str]]:
+        """The recordings."""
+        return {"fsdd": frozenset()}
+
+    def prepare(self, specs: Collection[Spec]) -> Iterable[Work]:
+        """One step for all sets."""
+        settings = {**self.options, "v": VERSION}
+        inputs = self.catalogue.sources({"fsdd": frozenset()})
+        step = Step("digits", stage=STAGE, out=self.made, inputs=inputs, settings=settings)
+        yield step, lambda: prepare(self.catalogue.corpus("fsdd").root, self.root, self.options, nj=self.nj)
+
+    def utterances(self, *, part: str, input: str = "noisy") -> list[Utterance]:
+        """List a set by its table."""
+        return csv_corpus.utterances(self.root / f"{part}.csv", input=input, nj=self.nj)
+
+    def estimate(self, spec: Spec, hours: float | None = None) -> Estimate:
+        """By the number of strings."""
+        hours = self.options.get(spec["part"].split("_")[0], 0) * _SECONDS / 3600
+        return Estimate(hours, made=2 * hours * PCM_HOUR)

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from local.common.audio import inspect
 from local.common.kaldi_dir import DataError, Utterance
 from local.common.parallel import parallel_map
-from local.common.steps import OptionError
-from local.corpora.librimix_mixing import SPLITS, TYPES, components
+from local.common.steps import OptionError, Step
+from local.corpora.corpus import (
+    STAGE,
+    Corpus,
+    Estimate,
+    Published,
+    Spec,
+    Work,
+    dealt,
+    published_hours,
+    register_corpus,
+    some,
+    write_report,
+)
+from local.corpora.librimix_mixing import SPLITS, TYPES, Plan, components, generate, read_metadata
 from local.corpora.librispeech import transcript, utterance_path
-
-# Width of the classes of SNR that results are broken down by, in dB.
-_SNR_CLASS = 5
-
-
-def snr_class(snr: float) -> str:
-    """The class of an SNR.
-
-    Example:
-        >>> snr_class(-3.2), snr_class(5.0)
-        ('snr-5to0dB', 'snr5to10dB')
-    """
-    low = int(snr // _SNR_CLASS) * _SNR_CLASS
-    return f"snr{low}to{low + _SNR_CLASS}dB"
+from local.corpora.mixing import snr_class
 
 
 def _read_metrics(path: Path) -> dict[str, float]:
@@ -119,3 +120,181 @@ def utterances(
             )
         )
     return found
+
+
+def _folders(plan: Plan, count: int) -> list[Path]:
+    """The folders of a plan's mixtures and of what they are mixed from."""
+    return [
+        plan.folder(rate, mode) / plan.split / part
+        for rate in plan.rates
+        for mode in plan.modes
+        for part in dict.fromkeys(p for kind in plan.types for p in (kind, *components(kind, count)))
+    ]
+
+
+def check_mixtures(plan: Plan, count: int, expected: int | None) -> dict[str, int]:
+    """See that mixtures that a site has are all there.
+
+    Args:
+        plan: What is asked of them; nothing is made.
+        count: Sources of a mixture.
+        expected: Rows of the published metadata, where they are known.
+
+    Returns:
+        Files by folder.
+
+    Raises:
+        DataError: For a folder that lacks files, naming some that others have.
+    """
+    names = {f: {p.name for p in f.glob("*.wav") if not p.name.startswith(".")} for f in _folders(plan, count)}
+    everything = set[str]().union(*names.values())
+    for folder, there in names.items():
+        if missing := everything - there:
+            raise DataError(f"{folder} lacks {len(missing)} files: {some(missing)}")
+        if len(there) != (len(there) if expected is None else expected) or not there:
+            raise DataError(
+                f"{folder} has {len(there)} mixtures of {expected or 'any'}: set LIBRIMIX to a complete copy"
+            )
+    return {str(folder): len(there) for folder, there in names.items()}
+
+
+@register_corpus("wham_noise")
+class WhamNoise(Published):
+    """The noises of WHAM!."""
+
+    folder = "wham_noise"
+    variables = ("WHAM_NOISE",)
+
+    def verify(self, root: Path, parts: Collection[str]) -> dict[str, int]:
+        """Count the noises; speed-perturbed copies that the official scripts put beside them do not count."""
+        found = {}
+        for part, expected in self.entry.facts["utterances"].items():
+            names = [path.name for path in (root / part).glob("*.wav") if not path.name.startswith(".")]
+            originals = [name for name in names if not name.endswith(("sp08.wav", "sp12.wav"))]
+            if len(originals) != expected:
+                raise DataError(f"{root / part} has {len(originals)} noises of {expected}: unpack wham_noise.zip again")
+            found[part] = len(originals)
+        return found
+
+
+@register_corpus("librimix_metadata")
+class LibriMixMetadata(Published):
+    """The published tables; the parts are their paths."""
+
+    folder = "LibriMix/metadata"
+    variables = ("LIBRIMIX_METADATA",)
+
+    def verify(self, root: Path, parts: Collection[str]) -> dict[str, int]:
+        """Count the rows."""
+        found = {}
+        for name, expected in self.entry.facts["utterances"].items():
+            if parts and name not in parts:
+                continue
+            rows = sum(1 for _ in read_metadata(root / name))
+            if rows != expected:
+                raise DataError(f"{root / name} has {rows} rows of {expected}")
+            found[name] = rows
+        return found
+
+
+@register_corpus("librimix")
+class LibriMix(Corpus):
+    """Mixtures made here, or those that a site has; the preset may give the number of `sources`."""
+
+    variables = ("LIBRIMIX",)
+
+    @property
+    def _sources(self) -> int:
+        return self.options.get("sources", 2)
+
+    @property
+    def root(self) -> Path:
+        """Where mixtures are, or are made."""
+        return self.site or self.made / f"Libri{self._sources}Mix"
+
+    def _table(self, split: str) -> str:
+        return f"Libri{self._sources}Mix/libri{self._sources}mix_{SPLITS.get(split, split)}.csv"
+
+    def requires(self, spec: Spec) -> dict[str, frozenset[str]]:
+        """LibriSpeech for its transcripts, and what mixtures are made from."""
+        split = spec["split"]
+        parts = {"librispeech": frozenset([SPLITS.get(split, split)])}
+        if self.site:
+            return parts
+        return {**parts, "wham_noise": frozenset(), "librimix_metadata": frozenset([self._table(split)])}
+
+    def prepare(self, specs: Collection[Spec]) -> Iterable[Work]:
+        """A step per split: mixtures that the site has are looked through, others are made."""
+        for (split,) in dealt(specs, "split"):
+            plans = self._plans([spec for spec in specs if spec["split"] == split], split)
+            yield self._look_through(split, plans) if self.site else self._mix(split, plans)
+
+    def _plans(self, specs: Collection[Spec], split: str) -> list[Plan]:
+        """What is mixed of a split: what its sets ask for, one plan per mode and rate."""
+        asked: dict[tuple[str, int], dict[str, None]] = {}
+        for spec in specs:
+            key = (spec.get("mode", "max"), spec.get("rate", 16000))
+            asked.setdefault(key, {})[spec.get("type", "mix_single")] = None
+        return [
+            Plan(
+                metadata=self.catalogue.corpus("librimix_metadata").root / self._table(split),
+                librispeech=self.catalogue.corpus("librispeech").root,
+                wham=self.catalogue.corpus("wham_noise").root,
+                out=self.root,
+                split=split,
+                types=tuple(sorted(types)),
+                modes=(mode,),
+                rates=(rate,),
+            )
+            for (mode, rate), types in sorted(asked.items())
+        ]
+
+    def _look_through(self, split: str, plans: Sequence[Plan]) -> Work:
+        report = f"report_{split}.json"
+        settings = {"root": self.root, "asked": [[*p.types, *p.modes, *p.rates] for p in plans]}
+        step = Step(f"found_{split}", stage=STAGE, out=self.made, settings=settings, outputs=(report,))
+
+        def verify() -> None:
+            facts = self.catalogue.published("librimix_metadata").entry.facts
+            found: dict[str, int] = {}
+            for plan in plans:
+                found |= check_mixtures(plan, self._sources, facts["utterances"].get(self._table(split)))
+            write_report(step.out / report, found)
+
+        return step, verify
+
+    def _mix(self, split: str, plans: Sequence[Plan]) -> Work:
+        made = [*(folder for plan in plans for folder in _folders(plan, self._sources)), *(p.journal for p in plans)]
+        step = Step(
+            f"mix_{split}",
+            stage=STAGE,
+            out=self.made,
+            inputs=self.catalogue.sources(self.requires({"split": split})),
+            settings={
+                "asked": [[*plan.types, *plan.modes, *plan.rates] for plan in plans],
+                "sources": self._sources,
+            },
+            outputs=tuple(sorted({str(path.relative_to(self.made)) for path in made})),
+        )
+
+        def mix() -> None:
+            for plan in plans:
+                generate(plan, nj=self.nj)
+
+        return step, mix
+
+    def utterances(
+        self, *, split: str, type: str = "mix_single", mode: str = "max", rate: int = 16000, input: str = "noisy"
+    ) -> list[Utterance]:
+        """List a split, see `utterances`."""
+        librispeech = self.catalogue.corpus("librispeech").root
+        return utterances(
+            self.root, split, librispeech=librispeech, type=type, mode=mode, rate=rate, input=input, nj=self.nj
+        )
+
+    def estimate(self, spec: Spec, hours: float | None = None) -> Estimate:
+        """By the hours of the published table."""
+        if hours is None:
+            hours = published_hours(self.catalogue.published("librimix_metadata").entry, spec["split"])
+        signals = 1 + len(components(spec.get("type", "mix_single"), self._sources))
+        return Estimate(hours, made=signals * hours * 3600 * spec.get("rate", 16000) * 2, signals=signals)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 
 from local.common.audio import RATE, inspect
 from local.common.kaldi_dir import DataError, Utterance
 from local.common.parallel import parallel_map
+from local.corpora.corpus import Published, Spec, register_corpus, some
 
 _STEM = re.compile(r"\d+-\d+-\d{4}")
 
@@ -128,3 +130,35 @@ def utterances(root: Path, part: str, *, nj: int = 1) -> list[Utterance]:
         AudioError: When a file cannot be used.
     """
     return list(parallel_map(_utterance, files(root, part), nj=nj, description=f"check {part}"))
+
+
+@register_corpus("librispeech")
+class LibriSpeech(Published):
+    """Clean speech; the parts are those of the corpus."""
+
+    folder = "LibriSpeech"
+    variables = ("LIBRISPEECH",)
+
+    def requires(self, spec: Spec) -> dict[str, frozenset[str]]:
+        """The part."""
+        return {self.name: frozenset([spec["part"]])}
+
+    def verify(self, root: Path, parts: Collection[str]) -> dict[str, int]:
+        """See that every part has all of its files, each with a transcript."""
+        found = {}
+        for part in sorted(parts):
+            audio = {path.stem for path in files(root, part)}
+            texts = {name for path in (root / part).rglob("*.trans.txt") for name in chapter_transcripts(path)}
+            if missing := texts - audio:
+                raise DataError(f"{root / part} lacks {len(missing)} files that have a transcript: {some(missing)}")
+            if missing := audio - texts:
+                raise DataError(f"{root / part}: {len(missing)} files have no transcript: {some(missing)}")
+            expected = self.entry.facts["utterances"].get(part, len(audio))
+            if len(audio) != expected:
+                raise DataError(f"{root / part} has {len(audio)} utterances of {expected}: unpack {part}.tar.gz again")
+            found[part] = len(audio)
+        return found
+
+    def utterances(self, *, part: str) -> list[Utterance]:
+        """List a part, see `utterances`."""
+        return utterances(self.root, part, nj=self.nj)

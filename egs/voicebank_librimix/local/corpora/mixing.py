@@ -18,6 +18,8 @@ LEVEL_DB = -30.0
 FLOOR_DB = -78.0
 # Noise recordings are cut here: what stands before is for training, what follows for tests.
 _TRAIN_SHARE = 0.6
+# Width of the classes of SNR that results are broken down by, in dB.
+_SNR_CLASS = 5
 # How many stretches of noise are tried before a mixture that clips is an error.
 _ATTEMPTS = 50
 
@@ -25,6 +27,17 @@ _ATTEMPTS = 50
 def decibels(level: float) -> float:
     """An amplitude factor from a level in dB."""
     return 10.0 ** (level / 20)
+
+
+def snr_class(snr: float) -> str:
+    """The class of an SNR.
+
+    Example:
+        >>> snr_class(-3.2), snr_class(5.0)
+        ('snr-5to0dB', 'snr5to10dB')
+    """
+    low = int(snr // _SNR_CLASS) * _SNR_CLASS
+    return f"snr{low}to{low + _SNR_CLASS}dB"
 
 
 def named_rng(seed: int, name: str) -> np.random.Generator:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,20 @@ from espnet_plugins.atomic import remove
 from local.common.audio import RATE, inspect, read, write
 from local.common.kaldi_dir import DataError, Utterance
 from local.common.parallel import parallel_map
-from local.common.steps import OptionError, atomic_path
-from local.corpora.demand import SEEN, UNSEEN
+from local.common.steps import OptionError, Step, atomic_path
+from local.corpora.corpus import (
+    FLAC,
+    PCM_HOUR,
+    STAGE,
+    Corpus,
+    Estimate,
+    Spec,
+    Work,
+    dealt,
+    published_hours,
+    register_corpus,
+)
+from local.corpora.demand import SEEN, UNSEEN, recording_16k
 from local.corpora.librispeech import files, transcript
 from local.corpora.mixing import decibels
 
@@ -212,3 +224,58 @@ def utterances(root: Path, librispeech: Path, *, part: str, kind: str, nj: int =
         )
         for row, (clean, noisy), samples in zip(rows, pairs, frames, strict=True)
     ]
+
+
+@register_corpus("noisy_librispeech")
+class NoisyLibriSpeech(Corpus):
+    """Noise-augmented LibriSpeech; the preset gives the `seed`."""
+
+    @property
+    def root(self) -> Path:
+        """Where it is made."""
+        return self.made
+
+    def requires(self, spec: Spec) -> dict[str, frozenset[str]]:
+        """Speech and noise."""
+        return {"librispeech": frozenset([spec["part"]]), "demand": frozenset(KINDS.get(spec["kind"], ()))}
+
+    def prepare(self, specs: Collection[Spec]) -> Iterable[Work]:
+        """A step per part and kind."""
+        for part, kind in dealt(specs, "part", "kind"):
+            name = set_name(part, kind)
+            step = Step(
+                name,
+                stage=STAGE,
+                out=self.made,
+                inputs=self.catalogue.sources(self.requires({"part": part, "kind": kind})),
+                settings={"seed": self._seed},
+                outputs=(name,),
+            )
+            yield step, lambda part=part, kind=kind: self._add_noise(part, kind)
+
+    @property
+    def _seed(self) -> int:
+        return self.options.get("seed", 0)
+
+    def _add_noise(self, part: str, kind: str) -> None:
+        recordings = self.catalogue.corpus("demand").root
+        kept = self.catalogue.made / "demand_16k"
+        generate(
+            self.catalogue.corpus("librispeech").root,
+            {name: recording_16k(recordings, name, made=kept) for name in KINDS[kind]},
+            self.root,
+            part=part,
+            kind=kind,
+            seed=self._seed,
+            nj=self.nj,
+        )
+
+    def utterances(self, *, part: str, kind: str) -> list[Utterance]:
+        """List a set, see `utterances`."""
+        return utterances(self.root, self.catalogue.corpus("librispeech").root, part=part, kind=kind, nj=self.nj)
+
+    def estimate(self, spec: Spec, hours: float | None = None) -> Estimate:
+        """As long as the clean part."""
+        if hours is None:
+            hours = published_hours(self.catalogue.published("librispeech").entry, spec["part"])
+        return Estimate(hours, made=hours * PCM_HOUR * FLAC)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from local.common.audio import AudioInfo, inspect
 from local.common.kaldi_dir import DataError, Utterance
 from local.common.parallel import parallel_map
 from local.common.text import normalise
+from local.corpora.corpus import Published, register_corpus, some
 
 _STEM = re.compile(r"p\d{3}_\d{3}")
 DEV_SPEAKERS = ("p226", "p287")
@@ -171,3 +173,36 @@ def utterances(
             )
         )
     return found
+
+
+@register_corpus("voicebank_demand")
+class VoiceBankDemand(Published):
+    """VoiceBank-DEMAND; the preset may give `dev_speakers` and `rate`."""
+
+    folder = "voicebank_demand"
+    variables = ("VOICEBANK_DEMAND",)
+
+    def verify(self, root: Path, parts: Collection[str]) -> dict[str, int]:
+        """Count the utterances of every speaker; see that noises and SNRs are the published ones."""
+        facts, found = self.entry.facts, {}
+        for part, name in (("train", "trainset_28spk"), ("test", "testset")):
+            log = check_complete(root, part=part)
+            counts, expected = Counter(stem.split("_")[0] for stem in log), facts["speakers"][name]
+            wrong = [
+                f"{speaker} has {counts[speaker]} utterances of {count}"
+                for speaker, count in expected.items()
+                if counts[speaker] != count
+            ]
+            if unknown := set(counts) - set(expected):
+                wrong.append(f"{some(unknown)} should not be there")
+            if wrong:
+                raise DataError(f"{root}, {name}: {'; '.join(wrong[:5])}")
+            for stem, (noise, snr) in log.items():
+                if noise not in facts["noises"][name] or snr not in facts["snrs"][name]:
+                    raise DataError(f"{root}/logfiles: {stem} has the unknown condition '{noise} {snr:g}'")
+            found[name] = len(log)
+        return found
+
+    def utterances(self, *, part: str, input: str = "noisy") -> list[Utterance]:
+        """List a part, see `utterances`."""
+        return utterances(self.root, part, input=input, nj=self.nj, **self.options)

@@ -18,60 +18,13 @@ from local.common.recipe import (
     runs_from_args,
 )
 from local.common.steps import Step, run_main
-from local.corpora import csv_corpus
 from local.corpora.acquire import local_archive, missing_archives
-from local.corpora.catalogue import Corpora, add_arguments, from_args
+from local.corpora.catalogue import Catalogue, add_arguments, from_args
+from local.corpora.corpus import FLAC, PCM_HOUR
 from local.corpora.download import human
-from local.corpora.librimix_mixing import components
 from local.stages.decode import systems
 from local.stages.ssl_model import upstream_options
 from local.stages.train import head_steps, joint_step, se_step
-
-# Size of FLAC relative to 16-bit samples, for clean and noisy speech alike.
-_FLAC = 0.6
-_PCM_HOUR = 3600 * 16000 * 2
-# Average length of a sentence of the embedded corpus and of a string of digits, in seconds.
-_SECONDS = {"mini": 2.45, "digits": 2.85}
-
-
-def _hours(corpora: Corpora, spec: Mapping[str, Any]) -> float:
-    """About how long a set is; 0 for a corpus of one's own that is not there yet."""
-    kind = spec["corpus"]
-    if kind == "custom":
-        table = corpora.root("custom") / f"{spec['part']}.csv"
-        found = csv_corpus.utterances(table, nj=corpora.recipe.nj) if table.is_file() else []
-        return sum(utterance.samples / utterance.rate for utterance in found) / 3600
-    if corpora.synthetic or kind == "digits":
-        settings = corpora.options("mini" if corpora.synthetic else "digits")
-        counts = settings.get(kind, settings)
-        part = str(spec.get("part") or spec.get("split")).split("_")[0].split("-")[0]
-        return counts.get(part, 0) * _SECONDS["mini" if corpora.synthetic else "digits"] / 3600
-    facts = {"librimix": "librimix_metadata", "noisy_librispeech": "librispeech"}
-    hours = corpora.registry[facts.get(kind, kind)].facts["hours"]
-    return float(hours.get(str(spec.get("part") or spec.get("split")).split("_")[0], 0))
-
-
-def _made(corpora: Corpora, spec: Mapping[str, Any]) -> float:
-    """Bytes that stage 1 writes for a set."""
-    kind, hours = spec["corpus"], _hours(corpora, spec)
-    if kind == "librimix":
-        parts = components(spec.get("type", "mix_single"), corpora.options("librimix").get("sources", 2))
-        made = (1 + len(parts)) * hours * 3600 * spec.get("rate", 16000) * 2
-        return made + (3 * hours * _PCM_HOUR if corpora.synthetic else 0)
-    if kind == "noisy_librispeech":
-        return hours * _PCM_HOUR * _FLAC
-    if kind == "digits":
-        return 2 * hours * _PCM_HOUR
-    # The embedded corpus writes clean and noisy files at 48 kHz.
-    return 2 * 3 * hours * _PCM_HOUR if corpora.synthetic else 0
-
-
-def _dumped(corpora: Corpora, spec: Mapping[str, Any]) -> float:
-    """Bytes of a set's archives."""
-    signals = 2
-    if spec["corpus"] == "librimix":
-        signals = 1 + len(components(spec.get("type", "mix_single"), corpora.options("librimix").get("sources", 2)))
-    return signals * _hours(corpora, spec) * _PCM_HOUR * _FLAC
 
 
 def _upstream(recipe: Recipe) -> tuple[list[str], float]:
@@ -89,7 +42,7 @@ def _upstream(recipe: Recipe) -> tuple[list[str], float]:
     return [line, f"    {known['file']}: fetch {human(known['about'])} to {place}"], float(known["about"])
 
 
-def forecast(corpora: Corpora) -> str:
+def forecast(corpora: Catalogue) -> str:
     """Say what stages 1 and 2 would do; nothing is fetched or written.
 
     Args:
@@ -100,10 +53,12 @@ def forecast(corpora: Corpora) -> str:
     """
     lines = [f"Preset {corpora.recipe.name}:"]
     download = unpacked = peak = 0.0
-    if corpora.synthetic:
+    needed = corpora.needed()
+    if any(corpora.maker(name) for name in needed):
         lines.append("  the sources are synthesised here, nothing is fetched")
-    for corpus, parts in ({} if corpora.synthetic else corpora.needed()).items():
-        entry, place = corpora.registry[corpus], corpora.place(corpus)
+    for name in (name for name in needed if not corpora.maker(name)):
+        corpus, parts = corpora.published(name), needed[name]
+        entry, place = corpus.entry, corpus.place
         missing = missing_archives(entry, place.folder, parts)
         wanted = [archive for archive in missing if local_archive(archive, place) is None]
         lines.append(f"  {entry.title}; licence {entry.licence}")
@@ -123,11 +78,10 @@ def forecast(corpora: Corpora) -> str:
     model_lines, size = _upstream(corpora.recipe)
     lines += model_lines
     download, unpacked = download + size, unpacked + size
-    sets = corpora.sets.values()
-    for part in dict.fromkeys(spec["part"] for spec in sets if spec["corpus"] == "custom"):
-        if not (table := corpora.root("custom") / f"{part}.csv").is_file():
-            lines.append(f"  your own corpus: {table} is not there, so its size is not in the figures below")
-    made, dumped = (sum(size(corpora, spec) for spec in sets) for size in (_made, _dumped))
+    estimates = [corpora.estimate(spec) for spec in corpora.sets.values()]
+    lines += [f"  {note}" for note in dict.fromkeys(estimate.note for estimate in estimates) if note]
+    made = sum(estimate.made for estimate in estimates)
+    dumped = sum(estimate.signals * estimate.hours * PCM_HOUR * FLAC for estimate in estimates)
     lines += [
         f"  to fetch: {human(download)}",
         f"  made in {corpora.made}: about {human(made)}",
@@ -154,7 +108,7 @@ def _updates(config: Mapping[str, Any], hours: float, utterance: float) -> tuple
     return total // config.get("accum_grad", 1), total * batch / 3600
 
 
-def work_ahead(corpora: Corpora, runs: Sequence[Run]) -> str:
+def work_ahead(corpora: Catalogue, runs: Sequence[Run]) -> str:
     """Say what stages 3 to 6 train and decode.
 
     Args:
@@ -168,7 +122,8 @@ def work_ahead(corpora: Corpora, runs: Sequence[Run]) -> str:
     estimate = recipe.preset.get("estimate", {})
     speed, utterance = estimate.get("speed", {}), estimate.get("utterance_seconds", 5.0)
     train, dev, test = (
-        sum(_hours(corpora, corpora.sets[name]) for name in recipe.preset[role]) for role in ("train", "dev", "test")
+        sum(corpora.estimate(corpora.sets[name]).hours for name in recipe.preset[role])
+        for role in ("train", "dev", "test")
     )
     lines, total = [f"Trainings ({train:.1f} hours for training, {dev:.1f} for development):"], 0.0
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from local.common.recipe import Recipe, add_common_arguments, add_resume_argument, add_run_arguments
 from local.common.steps import OptionError, RecipeError, log, run_main
-from local.corpora.catalogue import VARIABLES
+from local.corpora.corpus import variables
 from local.jobs.array_task import VARIABLE, write_commands
 from local.jobs.resources import ClusterConfig, Resources, load_cluster_config
 from local.jobs.slurm import ACTIVE, Array, cancel, read_record, states, submit
@@ -105,7 +105,7 @@ def _stages(phase: Phase) -> str:
 def _array(recipe: Recipe, phase: Phase, units: Sequence[Unit]) -> Array:
     folder = jobs_folder(recipe)
     folder.mkdir(parents=True, exist_ok=True)
-    environment = {name: os.environ[name] for name in (*VARIABLES, "LOCAL_SCRATCH") if os.environ.get(name)}
+    environment = {name: os.environ[name] for name in (*variables(), "LOCAL_SCRATCH") if os.environ.get(name)}
     # As on one machine: what is parallel works in processes, and trainings say how many threads they have.
     environment["OMP_NUM_THREADS"] = "1"
     command = write_commands(folder / f"{phase.name}.json", [unit.command for unit in units], environment)

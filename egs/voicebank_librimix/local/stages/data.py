@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import inspect
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from local.common import kaldi_dir
 from local.common.kaldi_dir import Utterance
 from local.common.recipe import Recipe, add_common_arguments
 from local.common.sets import COMBINED
-from local.common.steps import OptionError, Step, log, run_main
-from local.corpora import csv_corpus, librimix, librispeech, noisy_librispeech, voicebank_demand
-from local.corpora.catalogue import Corpora
+from local.common.steps import Step, log, run_main
+from local.corpora.catalogue import Catalogue
 from local.stages import dump
 from local.stages.phones import phones_step, prepare_phones
 from local.stages.summary import write_summary
@@ -22,98 +19,7 @@ from local.stages.tokens import CHARACTERS, character_tokens, train_tokens
 STAGE = 2
 
 
-def _voicebank_demand(corpora: Corpora) -> Callable[..., list[Utterance]]:
-    options = corpora.options("voicebank_demand")
-
-    def find(*, part: str, input: str = "noisy") -> list[Utterance]:
-        root = corpora.root("voicebank_demand")
-        return voicebank_demand.utterances(root, part, input=input, nj=corpora.recipe.nj, **options)
-
-    return find
-
-
-def _librimix(corpora: Corpora) -> Callable[..., list[Utterance]]:
-    def find(
-        *, split: str, type: str = "mix_single", mode: str = "max", rate: int = 16000, input: str = "noisy"
-    ) -> list[Utterance]:
-        return librimix.utterances(
-            corpora.root("librimix"),
-            split,
-            librispeech=corpora.root("librispeech"),
-            type=type,
-            mode=mode,
-            rate=rate,
-            input=input,
-            nj=corpora.recipe.nj,
-        )
-
-    return find
-
-
-def _librispeech(corpora: Corpora) -> Callable[..., list[Utterance]]:
-    def find(*, part: str) -> list[Utterance]:
-        return librispeech.utterances(corpora.root("librispeech"), part, nj=corpora.recipe.nj)
-
-    return find
-
-
-def _noisy_librispeech(corpora: Corpora) -> Callable[..., list[Utterance]]:
-    def find(*, part: str, kind: str) -> list[Utterance]:
-        root, librispeech_root = corpora.root("noisy_librispeech"), corpora.root("librispeech")
-        return noisy_librispeech.utterances(root, librispeech_root, part=part, kind=kind, nj=corpora.recipe.nj)
-
-    return find
-
-
-def _tables(corpus: str) -> Callable[[Corpora], Callable[..., list[Utterance]]]:
-    """A corpus that is described by a CSV per part."""
-
-    def source(corpora: Corpora) -> Callable[..., list[Utterance]]:
-        def find(*, part: str, input: str = "noisy") -> list[Utterance]:
-            return csv_corpus.utterances(corpora.root(corpus) / f"{part}.csv", input=input, nj=corpora.recipe.nj)
-
-        return find
-
-    return source
-
-
-# How the sets of a corpus are listed; the options of a set are the keyword arguments of what is given here.
-SOURCES = {
-    "voicebank_demand": _voicebank_demand,
-    "librimix": _librimix,
-    "librispeech": _librispeech,
-    "noisy_librispeech": _noisy_librispeech,
-    "digits": _tables("digits"),
-    "custom": _tables("custom"),
-}
-
-
-def finder(corpora: Corpora, name: str, spec: Mapping[str, Any]) -> Callable[[], list[Utterance]]:
-    """Give what lists the utterances of a set.
-
-    Args:
-        corpora: Where the corpora are.
-        name: The set's name, for messages.
-        spec: Its entry in the preset's `sets`: `corpus` and options of that corpus.
-
-    Returns:
-        A function without arguments.
-
-    Raises:
-        OptionError: When an option is unknown, or a needed one is missing.
-    """
-    options = dict(spec)
-    corpus = options.pop("corpus")
-    find = SOURCES[corpus](corpora)
-    try:
-        inspect.signature(find).bind(**options)
-    except TypeError as error:
-        known = ", ".join(inspect.signature(find).parameters)
-        raise OptionError(f"set '{name}' of {corpus}: {error} (options: {known})") from None
-    return lambda: find(**options)
-
-
-def set_steps(corpora: Corpora, name: str) -> tuple[Step, Step]:
+def set_steps(corpora: Catalogue, name: str) -> tuple[Step, Step]:
     """The steps that leave `<data>/<name>` and `<dump>/<name>`.
 
     Args:
@@ -126,22 +32,27 @@ def set_steps(corpora: Corpora, name: str) -> tuple[Step, Step]:
         stage=STAGE,
         out=recipe.datadir / name,
         inputs=corpora.inputs(spec),
-        settings={"set": spec, "corpus": corpora.options(spec["corpus"])},
+        settings={"set": spec, "corpus": corpora.corpus(spec["corpus"]).options},
     )
     archives = Step("dump", stage=STAGE, out=recipe.dumpdir / name, inputs={"directory": (directory.done, STAGE)})
     return directory, archives
 
 
-def prepare_set(corpora: Corpora, name: str) -> None:
+def prepare_set(corpora: Catalogue, name: str) -> None:
     """Write the data directory of a set and its archives.
 
     Args:
         corpora: Where the corpora are.
         name: One of the sets in use.
     """
-    find = finder(corpora, name, corpora.sets[name])
     directory, archives = set_steps(corpora, name)
-    directory.run(lambda: write_summary(directory.out, kaldi_dir.write(directory.out, find())))
+    options = {key: value for key, value in corpora.sets[name].items() if key != "corpus"}
+    corpus = corpora.corpus(corpora.sets[name]["corpus"])
+
+    def write_lists() -> None:
+        write_summary(directory.out, kaldi_dir.write(directory.out, corpus.utterances(**options)))
+
+    directory.run(write_lists)
 
     def write_archives() -> None:
         dumped = dump.dump(
@@ -231,9 +142,7 @@ def main() -> None:
     parser.add_argument("--only", help=argparse.SUPPRESS)
     args = add_common_arguments(parser).parse_args()
     recipe = Recipe.from_args(args)
-    corpora = Corpora(recipe)
-    for name, spec in corpora.sets.items():
-        finder(corpora, name, spec)
+    corpora = Catalogue(recipe)
     for name in [args.only] if args.only else corpora.sets:
         prepare_set(corpora, name)
     if args.only:
