@@ -79,7 +79,8 @@ def read(path: Path) -> dict[str, Any]:
         path: A file that ResumableTrainer wrote.
 
     Returns:
-        Its model, reporter, optimizers, schedulers, scaler, and `within` if it was saved inside an epoch.
+        Its model, reporter, optimizers, schedulers, scaler; `within` if it was saved inside an epoch; `gradients`
+        if some had been accumulated that no update had used.
 
     Raises:
         pickle.UnpicklingError: When it holds anything but tensors, numbers and containers of them.
@@ -128,7 +129,7 @@ def recover(folder: Path) -> None:
 
 
 @contextmanager
-def atomic_saves(*, observe: Callable[[Any], None] = lambda states: None):
+def atomic_saves(*, complete: Callable[[Any], None] = lambda states: None):
     """Make every torch.save to a path write to a temporary name first, then rename; keep one earlier checkpoint.
 
     ESPnet writes its checkpoint in place: a process killed in the middle leaves a file that cannot be read
@@ -136,7 +137,7 @@ def atomic_saves(*, observe: Callable[[Any], None] = lambda states: None):
     that is replaced stays as `checkpoint.previous.pth`.
 
     Args:
-        observe: Called with each checkpoint that is written.
+        complete: Called with each checkpoint before it is written; it may add to it.
 
     Example:
         >>> import tempfile
@@ -153,16 +154,16 @@ def atomic_saves(*, observe: Callable[[Any], None] = lambda states: None):
         if not isinstance(f, (str, os.PathLike)):
             return save(obj, f, *args, **kwargs)
         target = Path(f)
+        if target.name == LATEST:
+            complete(obj)
         with atomic_path(target) as temporary:
             with temporary.open("wb") as stream:
                 save(obj, stream, *args, **kwargs)
                 stream.flush()
                 # Without it a machine that loses power may keep the new name and not the content.
                 os.fsync(stream.fileno())
-            if target.name == LATEST:
-                observe(obj)
-                if target.exists():
-                    os.replace(target, target.with_name(PREVIOUS))
+            if target.name == LATEST and target.exists():
+                os.replace(target, target.with_name(PREVIOUS))
 
     torch.save = save_atomically
     try:

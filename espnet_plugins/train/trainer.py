@@ -48,10 +48,19 @@ class _Session:
         self.within: dict[str, Any] | None = None
         self.saved = time.monotonic()
 
-    def remember(self, states: Any) -> None:
+    def remember(self, states: dict[str, Any]) -> None:
         """Keep the statistics of the finished epochs, which only ESPnet's own checkpoint names."""
-        if isinstance(states, dict) and "reporter" in states:
-            self.reporter = states["reporter"]
+        self.reporter = states["reporter"]
+
+    def complete(self, states: dict[str, Any]) -> None:
+        """Add to a checkpoint the gradients that wait for an update.
+
+        ESPnet carries those of an epoch's last batches over to the next epoch where accum_grad does not divide the
+        number of batches. DDP has made them the same on every rank.
+        """
+        self.remember(states)
+        if gradients := {name: p.grad for name, p in self.model.named_parameters() if p.grad is not None}:
+            states["gradients"] = gradients
 
     def pause(self) -> None:
         """Save, or save and stop, if it is time; every rank must call it at the same moment."""
@@ -122,7 +131,8 @@ class ResumableTrainer(Trainer):
     saves model, optimiser, scheduler, statistics, place in the data and random states, and exits with code 75;
     started again, it goes on with the next update. Checkpoints are written atomically, one earlier is kept, a
     corrupt one is replaced by it, and files that belong to the checkpoint's epoch but had not been written are
-    restored. With `--checkpoint_minutes` the same is saved at intervals, against a kill without warning.
+    restored. Gradients that wait for an update (`accum_grad`) are part of it. With `--checkpoint_minutes` the same
+    is saved at intervals, against a kill without warning.
     """
 
     _session: _Session | None = None
@@ -155,7 +165,7 @@ class ResumableTrainer(Trainer):
         # Weights to start from may come with the place at which another training ended; a checkpoint is read below.
         for curriculum in session.curricula:
             curriculum.restart()
-        with checkpoints.atomic_saves(observe=session.remember), session.request.listening():
+        with checkpoints.atomic_saves(complete=session.complete), session.request.listening():
             if trainer_options.resume and session.rank == 0:
                 checkpoints.recover(Path(trainer_options.output_dir))
             if session.distributed:
@@ -182,6 +192,10 @@ class ResumableTrainer(Trainer):
         for part, state in [*stateful, (scaler, states["scaler"])]:
             if part is not None and state is not None:
                 part.load_state_dict(state)
+        gradients = states.get("gradients", {})
+        for name, parameter in model.named_parameters():
+            if name in gradients:
+                parameter.grad = gradients[name].to(parameter.device)
         within, session = states.get("within"), cls._session
         if session is not None:
             session.remember(states)

@@ -54,6 +54,8 @@ class Reference:
                         assert value == other["reporter"]["stats"][name][part][key] or value != value, (name, part, key)
         torch.testing.assert_close(one["optimizers"], other["optimizers"], rtol=0, atol=0)
         assert one["schedulers"] == other["schedulers"]
+        assert one.get("gradients", {}).keys() == other.get("gradients", {}).keys()
+        torch.testing.assert_close(one.get("gradients"), other.get("gradients"), rtol=0, atol=0)
 
 
 @pytest.fixture(scope="module", params=["joint", "chunks"])
@@ -124,3 +126,18 @@ def test_more_epochs_continue_the_same_experiment(reference, tmp_path):
     assert finish(reference.start(tmp_path)) == 0
     assert updates(tmp_path) == updates(reference.out)
     reference.check(tmp_path)
+
+
+def test_gradients_carried_over_the_end_of_an_epoch_survive(data, tmp_path):
+    """Five batches an epoch, two to an update: the fifth one's gradients belong to the next epoch's first update."""
+    config = {**tiny_training.enhancement(), "accum_grad": 2, "num_iters_per_epoch": 5, "batch_size": 2}
+    reference = Reference(config, data, tmp_path / "reference")
+    out = tmp_path / "out"
+    assert finish(reference.start(out, max_epoch=1)) == 0
+    # Killed after the second epoch's first batch, whose checkpoint was written before it, with the fifth's gradients.
+    process = reference.start(out, "--checkpoint_minutes", "1e-9")
+    wait_for(lambda: updates(out) >= 6, process)
+    process.kill()
+    finish(process)
+    assert finish(reference.start(out)) == 0
+    reference.check(out)
