@@ -1,17 +1,23 @@
-"""Metadata of the package; what the recipe installs is pinned in tools/requirements.lock."""
+"""Metadata of the package; what the recipe installs is pinned in tools/stacks."""
 
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
-# Versions that were tested together (tools/requirements.in has the reasons). ESPnet names no bounds of its own that
-# would keep a resolver from releases of years ago, so this package does.
+# Versions that were tested together (tools/stacks/*.in have the reasons). ESPnet names no bounds that would keep a
+# resolver from a release of years ago, so this package names them.
+OLD, NEW = "; python_version < '3.12'", "; python_version >= '3.12'"
 ESPNET = [
-    "espnet==202511",
-    "torch==2.11.0",
-    "torchaudio==2.11.0",
-    "numpy<2.4",
-    "setuptools<74",
+    f"espnet==202511{OLD}",
+    f"torch==2.11.0{OLD}",
+    f"torchaudio==2.11.0{OLD}",
+    f"numpy<2.4{OLD}",
+    f"setuptools<74{OLD}",
+    f"espnet==202611{NEW}",
+    f"torch==2.14.1{NEW}",
+    f"torchaudio==2.11.1{NEW}",
+    f"setuptools>=77,<82{NEW}",
+    f"editdistance{NEW}",
     "kaldiio",
     "sentencepiece",
     "pyyaml",

@@ -3,11 +3,16 @@
 import importlib
 import sys
 
+# Versions that were tested together (tools/stacks).
+if sys.version_info < (3, 12):
+    ESPNET, TORCH, TORCHAUDIO = "202511", "2.11.0", "2.11.0"
+else:
+    ESPNET, TORCH, TORCHAUDIO = "202611", "2.14.1", "2.11.1"
 # Module -> the name under which PyPI has it.
 NEEDED = {
-    "torch": "torch==2.11.0",
-    "torchaudio": "torchaudio==2.11.0",
-    "espnet2": "espnet==202511",
+    "torch": f"torch=={TORCH}",
+    "torchaudio": f"torchaudio=={TORCHAUDIO}",
+    "espnet2": f"espnet=={ESPNET}",
     "kaldiio": "kaldiio",
     "sentencepiece": "sentencepiece",
     "yaml": "pyyaml",

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Makes the environment in .venv: uv installs exactly tools/requirements.lock, then this package in editable
-# mode. Runs again in a second or two when nothing changed; an interrupted run is simply repeated.
+# Makes the environment in .venv: uv installs exactly the lock file of one stack (tools/stacks), then this package in
+# editable mode. Runs again in a second or two when nothing changed; an interrupted run is simply repeated.
 #
-# PYTHON      the interpreter to build from (default: python3; 3.10 to 3.13)
+# PYTHON      the interpreter to build from (default: python3); it chooses the stack: ESPnet 202511 for 3.10 and 3.11,
+#             202611 for 3.12 and 3.13
+# VENV        where the environment is made (default: .venv)
 # OWN_PYTHON  the interpreter of an environment of your own: nothing is installed, only checked
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-venv="${root}/.venv"
-lock="${root}/tools/requirements.lock"
+venv="${VENV:-${root}/.venv}"
 fail() { echo "setup.sh: error: $*" >&2; exit 1; }
 
 if [ -n "${OWN_PYTHON:-}" ]; then
@@ -20,9 +21,12 @@ python="${PYTHON:-python3}"
 command -v "${python}" >/dev/null || fail "no ${python} on the PATH: install python 3.10 to 3.13 or set PYTHON"
 version=$("${python}" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 case "${version}" in
-    3.10 | 3.11 | 3.12 | 3.13) ;;
+    3.10 | 3.11) stack=espnet202511 ;;
+    3.12 | 3.13) stack=espnet202611 ;;
     *) fail "${python} is python ${version}, but 3.10 to 3.13 is needed: set PYTHON to another interpreter" ;;
 esac
+
+lock="${root}/tools/stacks/${stack}.lock"
 
 # What the environment depends on; the stamp inside it says what it was made from.
 wanted=$(cat "${lock}" "${root}/setup.py" "${BASH_SOURCE[0]}" | sha256sum | cut -d' ' -f1)
@@ -37,7 +41,7 @@ if command -v flock >/dev/null; then
     [ ! -f "${stamp}" ] || [ "$(cat "${stamp}")" != "${wanted}" ] || exit 0
 fi
 
-echo "Setting up ${venv} with python ${version} (once; about 5 GB, mostly torch)" >&2
+echo "Setting up ${venv} with python ${version} and ${stack} (once; about 5 GB, mostly torch)" >&2
 rm -f "${stamp}"
 if ! "${venv}/bin/python" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '${version}')" 2>/dev/null; then
     rm -rf "${venv}"

@@ -10,7 +10,7 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 tools/setup.sh
-python="${OWN_PYTHON:-.venv/bin/python}"
+python="${OWN_PYTHON:-${VENV:-.venv}/bin/python}"
 bin=$(dirname "${python}")
 processes="${TEST_PROCESSES:-$(nproc)}"
 # One thread: the models are tiny, and threads that wait for one another cost minutes on busy cores.
