@@ -17,6 +17,7 @@ from espnet2.utils.build_dataclass import build_dataclass
 from espnet_plugins.curriculum import curricula
 from espnet_plugins.train import checkpoint as checkpoints
 from espnet_plugins.train import position, random_state
+from espnet_plugins.train.criteria import check_first_forward, check_validation, chosen_criteria
 from espnet_plugins.train.memory import record_peak_memory
 from espnet_plugins.train.preemption import REQUEUE, StopRequest
 
@@ -154,7 +155,16 @@ class ResumableTrainer(Trainer):
 
     @classmethod
     def run(cls, *, model, optimizers, schedulers, trainer_options, distributed_option, **factories) -> None:
-        """Train as ESPnet does, with atomic saves, from wherever the last call stopped."""
+        """Train as ESPnet does, with atomic saves, from wherever the last call stopped.
+
+        Raises:
+            ValueError: Before the first update, for a criterion of the best model, of early stopping or of the
+                scheduler that the model does not report.
+        """
+        criteria = chosen_criteria(trainer_options, schedulers)
+        if not trainer_options.no_forward_run:
+            check_validation(criteria, model, factories["valid_iter_factory"], trainer_options)
+            check_first_forward(criteria, model)
         session = cls._session = _Session(
             model=model,
             optimizers=optimizers,

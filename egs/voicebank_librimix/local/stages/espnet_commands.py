@@ -83,3 +83,17 @@ def training_command(
         for shape in shapes:
             command += [f"--{part}_shape_file", str(folder / shape)]
     return [*command, *extra, *distribution_options(config, ngpu=ngpu, out=out)]
+
+
+def selected_model(folder: Path, config: Mapping[str, Any]) -> Path:
+    """The model that a finished training selected: by its first criterion, the mean of as many epochs as it keeps.
+
+    Args:
+        folder: ESPnet's directory of the training.
+        config: Its configuration.
+
+    Returns:
+        ESPnet's link to that model; of a training with fewer epochs than it keeps, the best one.
+    """
+    phase, name, _ = config["best_model_criterion"][0]
+    return folder / f"{phase}.{name}.ave.pth"

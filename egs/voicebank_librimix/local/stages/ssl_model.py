@@ -11,7 +11,7 @@ from espnet_plugins.atomic import remove
 from local.common.recipe import Recipe, add_common_arguments, add_resume_argument, resume_from_args
 from local.common.steps import RecipeError, Step, atomic_path, log, run_main
 from local.jobs.processes import Job, run_jobs
-from local.stages.espnet_commands import HUBERT_DATA, merged_config, training_command
+from local.stages.espnet_commands import HUBERT_DATA, merged_config, selected_model, training_command
 
 STAGE = 2
 _RECEPTIVE_FIELD = 400
@@ -139,7 +139,7 @@ def pretrain(recipe: Recipe, step: Step, *, resume: bool) -> None:
     threads = recipe.preset["threads"]["single"]
     run_jobs([Job("SSL pre-training", command, hubert / "train.log", threads=threads)], nj=1)
     with atomic_path(step.out / "upstream.pth") as tmp:
-        export_espnet_hubert(hubert / "config.yaml", hubert / "train.loss.ave_1best.pth", tmp)
+        export_espnet_hubert(hubert / "config.yaml", selected_model(hubert, step.settings["config"]), tmp)
 
 
 def fetch(recipe: Recipe) -> None:

@@ -23,7 +23,7 @@ from local.common.recipe import (
 )
 from local.common.steps import OptionError, RecipeError, Step, atomic_path, log, run_main
 from local.jobs.processes import Job, run_jobs
-from local.stages.espnet_commands import ASR_DATA, ENH_DATA, JOINT_DATA, merged_config, training_command
+from local.stages.espnet_commands import ASR_DATA, ENH_DATA, JOINT_DATA, merged_config, selected_model, training_command
 from local.stages.phones import phones_step
 from local.stages.ssl_model import upstream_options, upstream_step
 from local.stages.tokens import CHARACTERS
@@ -272,11 +272,8 @@ def finish(step: Step) -> None:
     from espnet_plugins.train import checkpoint
 
     folder = step.out / "espnet"
-    phase, key, _ = step.settings["config"]["best_model_criterion"][0]
-    n_best = step.settings["config"]["keep_nbest_models"]
-    selected = folder / f"{phase}.{key}.ave_{n_best}best.pth"
     with atomic_path(step.out / MODEL) as tmp:
-        tmp.write_bytes(selected.read_bytes())
+        tmp.write_bytes(selected_model(folder, step.settings["config"]).read_bytes())
     reporter = checkpoint.read(folder / checkpoint.LATEST)["reporter"]
     with atomic_path(step.out / "curve.csv") as tmp, tmp.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, CURVE_COLUMNS)
