@@ -8,6 +8,9 @@ from pathlib import Path
 
 import torch
 
+# Names of a kind in a message.
+_SHOWN = 8
+
 
 def read_weights(path: str | PathLike[str]) -> dict[str, torch.Tensor]:
     """Read a state dict.
@@ -36,24 +39,64 @@ def read_weights(path: str | PathLike[str]) -> dict[str, torch.Tensor]:
     return dict(content)
 
 
-def load_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], *, where: str) -> None:
-    """Put weights into a model; every name must be there and of the right shape.
+def load_weights(
+    model: torch.nn.Module,
+    weights: Mapping[str, torch.Tensor],
+    *,
+    where: str,
+    fits: str = "its config.yaml",
+) -> None:
+    """Put weights into a model; every name must be there, of the right shape and finite.
 
     Args:
         model: The model.
         weights: Its state dict.
         where: What an error message calls them.
+        fits: What an error message says that they should fit.
 
     Raises:
-        ValueError: When names or shapes differ.
+        ValueError: When tensors are missing, unexpected, misshapen or hold NaN or infinity, naming them.
 
     Example:
-        >>> load_weights(torch.nn.Linear(1, 1), {"weight": torch.zeros(1, 1)}, where="model.pth")
+        >>> load_weights(torch.nn.Linear(1, 1), {"weight": torch.zeros(1, 2)}, where="model.pth")
         Traceback (most recent call last):
-        ValueError: model.pth does not fit its config.yaml: Missing key(s) in state_dict: "bias".
+        ValueError: model.pth does not fit its config.yaml: missing bias; misshapen weight ([1, 2] for [1, 1])
     """
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split("\n", 1)[-1].split())
-        raise ValueError(f"{where} does not fit its config.yaml: {reason}") from error
+    if faults := weight_faults(model.state_dict(), weights):
+        raise ValueError(f"{where} does not fit {fits}: {'; '.join(faults)}")
+    model.load_state_dict(weights)
+
+
+def weight_faults(expected: Mapping[str, torch.Tensor], weights: Mapping[str, torch.Tensor]) -> list[str]:
+    """Say how tensors differ from those that a model has.
+
+    Args:
+        expected: The model's state dict.
+        weights: What a file holds.
+
+    Returns:
+        One sentence for each kind of fault: missing, unexpected, misshapen, not finite; none where all is well.
+
+    Example:
+        >>> weight_faults({"a": torch.zeros(1)}, {"a": torch.tensor([float("nan")]), "b": torch.zeros(1)})
+        ['unexpected b', 'not finite a']
+    """
+    common = [name for name in expected if name in weights]
+    misshapen = [name for name in common if weights[name].shape != expected[name].shape]
+    faults = {
+        "missing": [name for name in expected if name not in weights],
+        "unexpected": [name for name in weights if name not in expected],
+        "misshapen": [f"{name} ({list(weights[name].shape)} for {list(expected[name].shape)})" for name in misshapen],
+        "not finite": [name for name in common if not _finite(weights[name])],
+    }
+    return [f"{kind} {_shortened(names)}" for kind, names in faults.items() if names]
+
+
+def _finite(value: torch.Tensor) -> bool:
+    return not value.is_floating_point() or bool(value.isfinite().all())
+
+
+def _shortened(names: list[str]) -> str:
+    """The first names, and how many more there are."""
+    shown = names[:_SHOWN]
+    return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")

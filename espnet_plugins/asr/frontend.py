@@ -9,7 +9,7 @@ import torch
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
 
 from espnet_plugins.checks import check_keys, check_mapping
-from espnet_plugins.ssl import Upstream, get_shared_upstream
+from espnet_plugins.ssl import UPSTREAM_OPTIONS, Upstream, get_shared_upstream
 
 
 class FrozenSSLFrontend(AbsFrontend):
@@ -19,8 +19,8 @@ class FrozenSSLFrontend(AbsFrontend):
     The weighted sum follows SUPERB: softmax over one weight per layer, the transformer's input included.
 
     Args:
-        upstream: Arguments of espnet_plugins.ssl.build_upstream: model, checkpoint, pretrained; HuBERT Base where
-            left out.
+        upstream: Arguments of espnet_plugins.ssl.build_upstream: model, checkpoint, pretrained, context; HuBERT
+            Base where left out.
         layer: "weighted_sum", or the number of one layer (see build_upstream).
         normalize: Layer-normalise every frame of every layer before the sum, so that layers of different
             scale can be weighed.
@@ -47,8 +47,7 @@ class FrozenSSLFrontend(AbsFrontend):
     ):
         super().__init__()
         check_keys("frozen_ssl: frontend_conf", unknown, ("upstream", "layer", "normalize", "fs"))
-        accepted = ("model", "checkpoint", "pretrained")
-        self._upstream_options = check_mapping("frozen_ssl: frontend_conf: upstream", upstream, accepted)
+        self._upstream_options = check_mapping("frozen_ssl: frontend_conf: upstream", upstream, UPSTREAM_OPTIONS)
         model = self.upstream
         if fs != model.sample_rate:
             raise ValueError(f"frozen_ssl: fs is {fs}, but the upstream takes {model.sample_rate} Hz")

@@ -3,15 +3,14 @@
     python -m espnet_plugins.bin.probe UPSTREAM WAV... --out DIR
 
 UPSTREAM is an upstream file of this repository (the recipe's exp/PRESET/ssl/upstream.pth), a Hugging Face model
-directory, or the name of a torchaudio bundle (hubert_base, ...). WAV are audio files and folders; a dozen utterances
-of a few seconds give a first impression, fifty a narrow interval. DIR gets probe.json, probe.md and probe.png. What the
-numbers mean: docs/positions.md.
+directory, a weight file or folder of Whisper, or the name of a model (hubert_base, whisper_base, ...). WAV are audio
+files and folders; a dozen utterances of a few seconds give a first impression, fifty a narrow interval. DIR gets
+probe.json, probe.md and probe.png. What the numbers mean: docs/positions.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,24 +26,10 @@ from espnet_plugins.atomic import atomic_path
 from espnet_plugins.inference.audio import duration, read, resample
 from espnet_plugins.inference.files import find_audio
 from espnet_plugins.objectives import SSL_CRITERIA, SSLCriterion
-from espnet_plugins.ssl import get_shared_upstream
+from espnet_plugins.ssl import find_upstream, get_shared_upstream
 from espnet_plugins.ssl.spec import resolve_layers
 
 NAMES = ("probe.json", "probe.md", "probe.png")
-
-
-def upstream_options(upstream: str) -> dict[str, Any]:
-    """Options of build_upstream() for a file, a directory or a bundle's name.
-
-    Example:
-        >>> upstream_options("hubert_base")
-        {'model': 'hubert_base'}
-    """
-    if os.path.isdir(upstream):
-        return {"model": "huggingface", "checkpoint": upstream}
-    if os.path.exists(upstream) or os.sep in upstream:
-        return {"model": "local", "checkpoint": upstream}
-    return {"model": upstream}
 
 
 def make_objective(criterion: SSLCriterion) -> Objective:
@@ -163,7 +148,7 @@ def main(cmd: list[str] | None = None) -> None:
     parser = get_parser()
     args = parser.parse_args(cmd)
     try:
-        options = upstream_options(args.upstream)
+        options = find_upstream(args.upstream)
         rate = get_shared_upstream(**options).sample_rate
         result = probe_waveforms(
             options,

@@ -13,10 +13,8 @@ from torch.nn.functional import normalize
 
 from espnet_plugins.checks import check_choice, check_keys, check_mapping
 from espnet_plugins.objectives.temporal import TemporalRegulariser
-from espnet_plugins.ssl import Upstream, get_shared_upstream
+from espnet_plugins.ssl import UPSTREAM_OPTIONS, Upstream, get_shared_upstream
 from espnet_plugins.ssl.spec import resolve_layers
-
-_UPSTREAM_KEYS = ("model", "checkpoint", "pretrained")
 
 
 class FrameCriterion(TimeDomainLoss):
@@ -128,7 +126,7 @@ class SSLCriterion(FrameCriterion):
     """A distance between frames of a frozen upstream.
 
     Args:
-        upstream: ``model``, ``checkpoint`` and ``pretrained`` of
+        upstream: ``model``, ``checkpoint``, ``pretrained`` and ``context`` of
             :func:`~espnet_plugins.ssl.build_upstream`; HuBERT Base where left out.
         layer: hidden state to compare, 0..n_layers or negative from the end (-1: the last); of a list, the value is
             the mean over its layers, and every layer meets the same perturbation.
@@ -149,7 +147,7 @@ class SSLCriterion(FrameCriterion):
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        options = check_mapping(f"{self.default_name}: upstream", upstream, _UPSTREAM_KEYS)
+        options = check_mapping(f"{self.default_name}: upstream", upstream, UPSTREAM_OPTIONS)
         self.upstream: Upstream = get_shared_upstream(**options)
         if self.upstream.sample_rate != sample_rate:
             raise ValueError(

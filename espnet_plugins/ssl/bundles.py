@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from espnet_plugins.atomic import atomic_path, write_text
 from espnet_plugins.ssl.checkpoint import instantiate
+from espnet_plugins.ssl.downloads import Source, fetch, verify
 
 if TYPE_CHECKING:
     from torchaudio.pipelines import Wav2Vec2Bundle
@@ -73,50 +72,13 @@ def load_bundle(bundle: Wav2Vec2Bundle, path: Path) -> torch.nn.Module:
         RuntimeError: where the download fails.
         ValueError: where the digest or the weights are not those of the bundle.
     """
+    sha256 = KNOWN_SHA256.get(path.name)
     if not path.is_file():
-        _download(bundle, path)
-    _verify(path)
+        url = bundle._path if bundle._path.startswith("https") else _SITE + bundle._path
+        fetch(path, Source(sha256=sha256, url=url))
+    verify(path, sha256)
     try:
         weights: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ValueError(f"{path} cannot be read as a torchaudio checkpoint: {error}") from error
     return instantiate(bundle._params, weights, where=str(path))
-
-
-def _download(bundle: Wav2Vec2Bundle, path: Path) -> None:
-    from filelock import FileLock
-
-    url = bundle._path if bundle._path.startswith("https") else _SITE + bundle._path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        if path.is_file():  # another process was faster
-            return
-        try:
-            with atomic_path(path) as arriving:
-                torch.hub.download_url_to_file(url, str(arriving), hash_prefix=KNOWN_SHA256.get(path.name))
-                write_text(_sidecar(path), f"{_sha256(arriving)}  {path.name}\n")
-        except (OSError, RuntimeError) as error:
-            raise RuntimeError(
-                f"cannot download {url}: {error}. Fetch it on a machine with a network and give the file as "
-                "`checkpoint`"
-            ) from error
-
-
-def _verify(path: Path) -> None:
-    expected = KNOWN_SHA256.get(path.name)
-    if expected is None and _sidecar(path).is_file():
-        expected = _sidecar(path).read_text(encoding="utf-8").split()[0]
-    if expected is not None and (found := _sha256(path)) != expected:
-        raise ValueError(f"{path} is damaged: its SHA-256 is {found}, not {expected}. Delete it to fetch it again")
-
-
-def _sidecar(path: Path) -> Path:
-    return path.with_name(f"{path.name}.sha256")
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -27,7 +27,7 @@ class HiddenStates:
         keep_all: keep every hidden state computed, not only those asked for.
 
     Raises:
-        ValueError: for an utterance too short for one frame.
+        ValueError: for an utterance too short for one frame, or longer than the model takes.
     """
 
     def __init__(self, backbone: Backbone, waveform: torch.Tensor, samples: Sequence[int], *, keep_all: bool) -> None:
@@ -38,6 +38,11 @@ class HiddenStates:
                     f"utterance {row} of the batch has {length} samples, but {spec.name} needs at least "
                     f"{spec.receptive_field}; drop it or pad it"
                 )
+            if spec.longest is not None and length > spec.longest:
+                raise ValueError(
+                    f"utterance {row} of the batch has {length} samples, but {spec.name} takes at most {spec.longest} "
+                    f"({spec.longest / spec.sample_rate:g} s); cut it"
+                )
         self._model = backbone.model(waveform.device)
         self._keep_all = keep_all
         self._depth = 0
@@ -45,12 +50,14 @@ class HiddenStates:
         self._padding: torch.Tensor | None = None
         frames = [spec.frames_of(length) for length in samples]
         self.frame_lengths = torch.tensor(frames, device=waveform.device)
-        if min(frames) < max(frames):
-            index = torch.arange(max(frames), device=waveform.device)
+        self._frames = max(frames)
+        if min(frames) < self._frames:
+            index = torch.arange(self._frames, device=waveform.device)
             self._padding = index >= self.frame_lengths.unsqueeze(1)
+        self._mask = None if spec.whole_context else self._padding
         with torch.autocast(waveform.device.type, enabled=False):
             features = self._extract(waveform, samples, spec.normalize_waveform)
-            self._last = self._model.embed(features, self._padding)
+            self._last = self._model.embed(features, self._mask)
         self._states = {0: self._last}
 
     def offers(self, indices: Sequence[int]) -> bool:
@@ -64,10 +71,12 @@ class HiddenStates:
             while self._depth < max(wanted):
                 if not self._keep_all and self._depth not in wanted:
                     self._states.pop(self._depth, None)
-                self._last, self._carry = self._model.block(self._depth, self._last, self._padding, self._carry)
+                self._last, self._carry = self._model.block(self._depth, self._last, self._mask, self._carry)
                 self._depth += 1
                 self._states[self._depth] = self._last
         states = [self._states[index] for index in indices]
+        if states[0].shape[1] > self._frames:  # of a whole context
+            states = [state[:, : self._frames] for state in states]
         if self._padding is None:
             return states
         return [state.masked_fill(self._padding.unsqueeze(-1), 0.0) for state in states]

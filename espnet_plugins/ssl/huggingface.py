@@ -10,6 +10,7 @@ import torch
 
 from espnet_plugins.ssl.spec import UpstreamSpec
 from espnet_plugins.ssl.torchaudio_model import TorchaudioModel
+from espnet_plugins.ssl.whisper import describe_whisper, looks_like_whisper
 
 _TYPES = ("hubert", "wav2vec2", "wavlm")
 # What torchaudio's modules have built in, for options that models of these types seldom change.
@@ -22,7 +23,7 @@ _FIXED = {
 }
 
 
-def describe_directory(checkpoint: str | PathLike[str] | None) -> UpstreamSpec:
+def describe_directory(checkpoint: str | PathLike[str] | None, *, context: str | None = None) -> UpstreamSpec:
     """Describe the model of a directory that ``save_pretrained`` or a download made.
 
     A model whose extractor normalises layers was trained on waveforms of zero mean and unit variance, one with
@@ -31,6 +32,7 @@ def describe_directory(checkpoint: str | PathLike[str] | None) -> UpstreamSpec:
 
     Args:
         checkpoint: the directory, with ``config.json`` and the weights.
+        context: of Whisper, see :func:`~espnet_plugins.ssl.whisper.describe_whisper`.
 
     Returns:
         Its description.
@@ -48,6 +50,10 @@ def describe_directory(checkpoint: str | PathLike[str] | None) -> UpstreamSpec:
             f"{directory} has no config.json: give a model directory as `checkpoint`, fetched by "
             "`hf download NAME --local-dir DIR`"
         )
+    if looks_like_whisper(directory):
+        return describe_whisper(directory, context=context)
+    if context is not None:
+        raise ValueError(f"{directory} is no Whisper: it has no option context; leave it out")
     try:
         from transformers import AutoConfig
     except ImportError as error:

@@ -20,6 +20,7 @@ def get_shared_upstream(
     *,
     checkpoint: str | PathLike[str] | None = None,
     pretrained: bool = True,
+    context: str | None = None,
     layers: Layers = -1,
 ) -> Upstream:
     """Give this process's instance of an upstream; its weights are read on the first call of it.
@@ -28,6 +29,7 @@ def get_shared_upstream(
         model: as in :func:`~espnet_plugins.ssl.build_upstream`, like the others.
         checkpoint: file or folder.
         pretrained: False for random weights.
+        context: of Whisper.
         layers: default layers of a call; all choices of layers share one set of weights.
 
     Returns:
@@ -45,10 +47,11 @@ def get_shared_upstream(
         >>> a.backbone.loaded
         False
     """
-    key = (model, None if checkpoint is None else path.realpath(checkpoint), bool(pretrained))
+    key = (model, None if checkpoint is None else path.realpath(checkpoint), bool(pretrained), context)
     with _LOCK:
         if key not in _BACKBONES:
-            _BACKBONES[key] = Backbone(describe_upstream(model, checkpoint=checkpoint, pretrained=pretrained))
+            spec = describe_upstream(model, checkpoint=checkpoint, pretrained=pretrained, context=context)
+            _BACKBONES[key] = Backbone(spec)
         backbone = _BACKBONES[key]
         choice = (key, resolve_layers(layers, backbone.spec.n_layers))
         if choice not in _UPSTREAMS:

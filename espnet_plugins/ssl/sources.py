@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from os import PathLike
@@ -14,12 +16,20 @@ from espnet_plugins.ssl.checkpoint import factory, instantiate, read_upstream
 from espnet_plugins.ssl.huggingface import describe_directory
 from espnet_plugins.ssl.spec import UpstreamSpec
 from espnet_plugins.ssl.torchaudio_model import TorchaudioModel
+from espnet_plugins.ssl.whisper import MODELS as WHISPER_MODELS
+from espnet_plugins.ssl.whisper import describe_whisper, looks_like_whisper
 
-Describe = Callable[[str | PathLike[str] | None], UpstreamSpec]
+Describe = Callable[..., UpstreamSpec]
+# Options of an upstream in a configuration.
+UPSTREAM_OPTIONS = ("model", "checkpoint", "pretrained", "context")
 
 
 def describe_upstream(
-    model: str = "hubert_base", *, checkpoint: str | PathLike[str] | None = None, pretrained: bool = True
+    model: str = "hubert_base",
+    *,
+    checkpoint: str | PathLike[str] | None = None,
+    pretrained: bool = True,
+    context: str | None = None,
 ) -> UpstreamSpec:
     """Find an upstream and check that it is usable, without reading its weights or the network.
 
@@ -27,6 +37,7 @@ def describe_upstream(
         model: as in :func:`~espnet_plugins.ssl.build_upstream`.
         checkpoint: file or folder.
         pretrained: False for random weights.
+        context: of Whisper: "utterance" or "window".
 
     Returns:
         Its description.
@@ -42,13 +53,41 @@ def describe_upstream(
     if not pretrained and checkpoint is not None:
         raise ValueError(f"checkpoint {checkpoint} and pretrained: false exclude each other; drop one of them")
     if model in _SOURCES:
-        if not pretrained:
-            raise ValueError(f"pretrained: false stands for a torchaudio bundle, not for model {model!r}")
-        return _SOURCES[model](checkpoint)
-    if model not in bundles():
+        describe = _SOURCES[model]
+    elif model in bundles():
+        describe = partial(_describe_bundle, model)
+    else:
         accepted = ", ".join([*sorted(bundles()), *sorted(_SOURCES)])
         raise ValueError(f"model {model!r}: accepted are {accepted}")
-    return _describe_bundle(model, checkpoint, pretrained)
+    accepted_options = inspect.signature(describe).parameters
+    if not pretrained and "pretrained" not in accepted_options:
+        raise ValueError(
+            f"pretrained: false stands for a torchaudio bundle or a published Whisper, not for model {model!r}"
+        )
+    if context is not None and "context" not in accepted_options:
+        raise ValueError(f"context: {context!r} is an option of Whisper; model {model!r} has none, leave it out")
+    options: dict[str, Any] = {} if pretrained else {"pretrained": False}
+    return describe(checkpoint, **options, **({} if context is None else {"context": context}))
+
+
+def find_upstream(upstream: str) -> dict[str, str]:
+    """Options of :func:`~espnet_plugins.ssl.build_upstream` for what a command line names.
+
+    Args:
+        upstream: a file, a directory, or the name of a model.
+
+    Returns:
+        ``model`` and, for a path, ``checkpoint``.
+
+    Example:
+        >>> find_upstream("hubert_base"), find_upstream("exp/ssl/upstream.pth")["model"]
+        ({'model': 'hubert_base'}, 'local')
+    """
+    if not os.path.exists(upstream) and os.sep not in upstream:
+        return {"model": upstream}
+    if looks_like_whisper(upstream):
+        return {"model": "whisper", "checkpoint": upstream}
+    return {"model": "huggingface" if os.path.isdir(upstream) else "local", "checkpoint": upstream}
 
 
 def register_upstream(model: str, describe: Describe) -> None:
@@ -56,7 +95,8 @@ def register_upstream(model: str, describe: Describe) -> None:
 
     Args:
         model: its name in ``build_upstream(model)``.
-        describe: gives the description for a ``checkpoint`` (or None); must not read the weights.
+        describe: gives the description for a ``checkpoint`` (or None); must not read the weights. Options
+            ``pretrained`` and ``context`` are passed on where they are given and it has a parameter of that name.
 
     Raises:
         ValueError: where the name is taken by something else.
@@ -66,7 +106,7 @@ def register_upstream(model: str, describe: Describe) -> None:
     _SOURCES[model] = describe
 
 
-def _describe_bundle(model: str, checkpoint: str | PathLike[str] | None, pretrained: bool) -> UpstreamSpec:
+def _describe_bundle(model: str, checkpoint: str | PathLike[str] | None, *, pretrained: bool = True) -> UpstreamSpec:
     bundle = bundles()[model]
     if pretrained:
         build = partial(load_bundle, bundle, bundle_file(bundle, checkpoint))
@@ -107,4 +147,10 @@ def _spec(
     )
 
 
-_SOURCES: dict[str, Describe] = {"local": _describe_local, "huggingface": describe_directory}
+_SOURCES: dict[str, Describe] = {
+    "local": _describe_local,
+    "huggingface": describe_directory,
+    # Without `pretrained`: whatever the checkpoint holds has weights.
+    "whisper": lambda checkpoint, *, context=None: describe_whisper(checkpoint, context=context),
+    **{f"whisper_{size}": partial(describe_whisper, size=size) for size in WHISPER_MODELS},
+}

@@ -26,6 +26,9 @@ class UpstreamSpec:
         normalize_waveform: whether it was trained on waveforms of zero mean and unit variance.
         sample_rate: samples per second it was trained at.
         build: makes the module with its weights; called once, on first use.
+        longest: samples of the longest utterance it takes; None for any.
+        whole_context: ``extract`` gives more frames than the utterance has, and its blocks attend to all of them
+            (Whisper's window of 30 s); ``padding`` is None then, and the surplus is cut off at the end.
 
     Example:
         >>> spec = UpstreamSpec("tiny", 16, 2, ((10, 5), (3, 2)), False, 16000, build=lambda: None)
@@ -40,6 +43,8 @@ class UpstreamSpec:
     normalize_waveform: bool
     sample_rate: int
     build: Callable[[], Module]
+    longest: int | None = None
+    whole_context: bool = False
 
     @property
     def hop(self) -> int:

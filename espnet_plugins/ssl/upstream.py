@@ -73,7 +73,8 @@ class Upstream(torch.nn.Module):
             to what the utterance gives alone; frame lengths (B,).
 
         Raises:
-            ValueError: for wrong shapes, or an utterance too short for one frame, naming its row.
+            ValueError: for wrong shapes, or an utterance too short for one frame or longer than the model takes,
+                naming its row.
         """
         indices, single = resolve_layers(self.layers if layers is None else layers, self.n_layers)
         states, frame_lengths = hidden_states(self.backbone, waveform, lengths, indices)
@@ -91,18 +92,21 @@ def build_upstream(
     *,
     checkpoint: str | PathLike[str] | None = None,
     pretrained: bool = True,
+    context: str | None = None,
     layers: Layers = -1,
 ) -> Upstream:
     """Build a frozen SSL model.
 
     Args:
         model: a torchaudio bundle in lower case ("hubert_base", "hubert_large", "wavlm_base",
-            "wavlm_base_plus", "wavlm_large", "wav2vec2_base", ...), "local", "huggingface", or a name given to
+            "wavlm_base_plus", "wavlm_large", "wav2vec2_base", ...), "local", "huggingface", a published Whisper
+            ("whisper_tiny", "whisper_base.en", ...), "whisper", or a name given to
             :func:`~espnet_plugins.ssl.register_upstream`.
         checkpoint: for a bundle, its weight file or the folder that holds it or shall receive it (torch hub's
             cache where left out); for "local", a file of :func:`~espnet_plugins.ssl.save_upstream`; for
-            "huggingface", a model directory.
+            "huggingface", a model directory; for a Whisper, OpenAI's file, CTranslate2's or a Hugging Face directory.
         pretrained: False gives the bundle's real configuration with random weights, the same in each process.
+        context: of Whisper: "utterance" (default) or "window", 30 s with zeros behind the utterance.
         layers: default layers of a call: an index, a list, or "all".
 
     Returns:
@@ -117,4 +121,5 @@ def build_upstream(
         >>> upstream.hop, upstream.receptive_field, upstream.dim, upstream.n_layers
         (320, 400, 768, 12)
     """
-    return Upstream(Backbone(describe_upstream(model, checkpoint=checkpoint, pretrained=pretrained)), layers)
+    spec = describe_upstream(model, checkpoint=checkpoint, pretrained=pretrained, context=context)
+    return Upstream(Backbone(spec), layers)
