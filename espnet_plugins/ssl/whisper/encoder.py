@@ -33,11 +33,11 @@ class Attention(torch.nn.Module):
 
     def forward(self, frames: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """Attend from frames (B, N, D) to those where ``mask`` (B, 1, 1, N) is True."""
-        split = [
+        query, key, value = (
             project(frames).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for project in (self.query, self.key, self.value)
-        ]
-        attended = scaled_dot_product_attention(*split, attn_mask=mask)
+        )
+        attended = scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return self.out(attended.transpose(1, 2).flatten(2))
 
 
