@@ -11,7 +11,7 @@ from tiny_whisper import TINY, openai_content, tiny_encoder, write_ctranslate2, 
 
 from espnet_plugins.ssl import build_upstream, describe_upstream, find_upstream, get_shared_upstream, share_passes
 from espnet_plugins.ssl.downloads import Archive, Source
-from espnet_plugins.ssl.whisper import catalogue, describe
+from espnet_plugins.ssl.whisper import catalogue
 from espnet_plugins.ssl.whisper.catalogue import MODELS, Dimensions, Published
 from espnet_plugins.ssl.whisper.features import LONGEST, LogMel
 
@@ -438,8 +438,9 @@ def test_a_fine_tuned_model_of_the_same_name(tmp_path, weights, published):
     build_upstream("whisper", checkpoint=tmp_path / "tiny.pt")(torch.zeros(1, 800))
 
 
-def test_names_on_the_command_line(tmp_path):
+def test_names_on_the_command_line(tmp_path, checkpoint, make_upstream):
+    assert find_upstream(str(checkpoint)) == {"model": "whisper", "checkpoint": str(checkpoint)}
+    assert find_upstream(str(make_upstream()))["model"] == "local"
     assert find_upstream("whisper_base") == {"model": "whisper_base"}
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "hubert"}))
     assert find_upstream(str(tmp_path))["model"] == "huggingface"
-    assert describe.looks_like_whisper("/nowhere/base.en.pt")

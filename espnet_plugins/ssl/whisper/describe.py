@@ -14,7 +14,7 @@ from espnet_plugins.ssl.spec import UpstreamSpec
 from espnet_plugins.ssl.whisper.catalogue import MODELS, Dimensions
 from espnet_plugins.ssl.whisper.encoder import WhisperEncoder
 from espnet_plugins.ssl.whisper.features import HOP, LONGEST, SAMPLE_RATE
-from espnet_plugins.ssl.whisper.formats import is_model_directory, open_checkpoint, read_config
+from espnet_plugins.ssl.whisper.formats import is_model_directory, is_weight_file, open_checkpoint, read_config
 from espnet_plugins.weights import load_weights
 
 CONTEXTS = ("utterance", "window")
@@ -88,13 +88,13 @@ def describe_whisper(
 
 
 def looks_like_whisper(path: str | PathLike[str]) -> bool:
-    """Whether a file or folder is meant to be a Whisper model, judged by its outside."""
+    """Whether a file or folder is meant to be a Whisper model; of a folder, its names and ``config.json`` tell."""
     path = Path(path)
     if path.is_dir():
         if (path / "model.bin").is_file():
             return True
         return (path / "config.json").is_file() and read_config(path).get("model_type") == "whisper"
-    return path.name == "model.bin" or path.name in {model.file for model in MODELS.values()}
+    return path.is_file() and is_weight_file(path)
 
 
 def _build(

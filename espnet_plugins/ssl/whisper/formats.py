@@ -15,6 +15,7 @@ from espnet_plugins.ssl.whisper.catalogue import Dimensions
 from espnet_plugins.ssl.whisper.ctranslate2 import ModelFile
 
 _ZIP = b"PK\x03\x04"
+_CTRANSLATE2 = b"\x06\0\0\0"
 _HUGGINGFACE_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 # What the encoder here has built in.
 _FIXED = {"activation_function": "gelu", "scale_embedding": False}
@@ -62,6 +63,19 @@ class Checkpoint:
 def is_model_directory(path: Path) -> bool:
     """Whether a folder is a model: of Hugging Face, or of CTranslate2."""
     return (path / "config.json").is_file() or (path / "model.bin").is_file()
+
+
+def is_weight_file(path: Path) -> bool:
+    """Whether a file is CTranslate2's, or holds what OpenAI's files hold."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start != _ZIP:
+        return start == _CTRANSLATE2
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception:  # whoever reads it says what is wrong
+        return False
+    return isinstance(content, Mapping) and {"dims", "model_state_dict"} <= set(content)
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
