@@ -51,7 +51,7 @@ def test_speed_is_torchaudios_resampling(factor, ratio, batch):
     for row, length in enumerate(lengths.tolist()):
         expected = torchaudio.functional.resample(waveform[row, :length], *ratio)
         assert fast.lengths[row] == len(expected) == -(-length * ratio[1] // ratio[0])
-        torch.testing.assert_close(fast.waveform[row, : len(expected)], expected, rtol=0, atol=1e-6)
+        torch.testing.assert_close(fast.waveform[row, : len(expected)], expected, rtol=0, atol=1e-5)
         assert not fast.waveform[row, len(expected) :].any()
     torch.testing.assert_close(fast.slope, torch.full((3,), 1 / factor))
 

@@ -109,7 +109,7 @@ def test_large_waveforms_are_normalised_over_their_own_samples(make_upstream, ba
     loud = 10 * waveform
     expected = upstream(loud, lengths)
     scaled = loud * torch.tensor([[1.0], [5.0], [0.5]]) + 0.5
-    torch.testing.assert_close(upstream(scaled, lengths), expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(upstream(scaled, lengths), expected, rtol=0, atol=1e-3)
 
 
 def test_layer_choice(make_upstream, batch):
