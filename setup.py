@@ -51,6 +51,8 @@ setup(
         # All that egs/ needs.
         "recipe": [*ESPNET, *SCORE, *REPORT, *NUMBA, "espeakng-loader", "soxr", "scikit-learn", "filelock", "tqdm"],
         "hf": ["transformers"],
+        # Whisper as a judge of enhanced speech.
+        "whisper": ["faster-whisper"],
         # Scoring of several speakers; has no wheels, and compiling it takes a minute.
         "multispeaker": ["meeteval"],
         # Scoring without a reference, where the networks are at hand.
