@@ -3,6 +3,8 @@
 
     benchmarks/compare.py EXP... [--out DIR]
 
+Objectives are called as the recipe's conf/objectives/ and those of --conf FOLDER.. say.
+
 EXP is an experiment directory of the recipe after stage 7, e.g. egs/voicebank_librimix/exp/mini. Experiments side by
 side share their test sets, front-end and recogniser; folds (NAME_fold1, NAME_fold2, ...) are joined to one.
 """
@@ -22,10 +24,12 @@ from espnet_plugins.analysis.report.content import Content
 from espnet_plugins.analysis.report.environment import describe_environment
 from espnet_plugins.analysis.report.html_report import render_report
 from espnet_plugins.analysis.report.results import render_results
-from espnet_plugins.analysis.scoring.scores import ScoreError
+from espnet_plugins.analysis.scoring.names import declare, read_objectives
 from espnet_plugins.atomic import atomic_path, write_text
 from pages.publication import without_fold
 from pages.rotation import join_rotation
+
+RECIPE_CONF = Path(__file__).resolve().parents[1] / "egs" / "voicebank_librimix" / "conf"
 
 
 def read_content(folders: list[Path]) -> Content:
@@ -65,8 +69,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiments", nargs="+", type=Path, metavar="EXP", help="experiment directories")
     parser.add_argument("--out", type=Path, help="where to write RESULTS.md, report.html and curves.png")
+    parser.add_argument("--conf", nargs="*", type=Path, default=[], help="folders of configurations, with objectives/")
     args = parser.parse_args()
     try:
+        for folder in (RECIPE_CONF, *args.conf):
+            declare(read_objectives(folder / "objectives"))
         content = read_content(args.experiments)
         print("Word error rate (%) with 95 % interval\n" + content.rates.plain())
         if content.differences.rows:
@@ -76,7 +83,7 @@ def main() -> None:
         if args.out:
             write(content, args.out)
             print(f"\nReport: {args.out / 'report.html'}")
-    except (ScoreError, OSError) as error:
+    except (ValueError, OSError) as error:
         parser.exit(1, f"{parser.prog}: error: {error}\n")
 
 

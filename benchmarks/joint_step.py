@@ -76,8 +76,9 @@ def build(
     for name in ("train_joint", f"objectives/{objective}", "finetune/joint"):
         config.update(read(name))
     config["frontend_conf"] = {**config["frontend_conf"], "upstream": upstream}
+    needs = config.pop("objective")["needs"]
     for criterion in config["enh_criterions"]:
-        if criterion["name"].startswith("ssl_"):
+        if needs.get(criterion["name"]) == "upstream":
             criterion["conf"]["upstream"] = upstream
     config["enh_model_conf"] = {**(config.get("enh_model_conf") or {}), "ignore_padding": ignore_padding}
     config.update(token_list=TOKENS, use_preprocessor=False, output_dir=str(folder))

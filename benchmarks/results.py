@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from espnet_plugins.analysis.comparison.plots import save_curves
 from espnet_plugins.analysis.probe.figure import plot_probe
 from espnet_plugins.analysis.report.archive import SUFFIX, read_archive
+from espnet_plugins.analysis.scoring.names import declare, read_objectives
 from espnet_plugins.analysis.scoring.scores import ScoreError
 from espnet_plugins.atomic import atomic_path, write_text
 from pages.publication import (
@@ -37,6 +38,10 @@ RESULTS = ROOT / "results"
 STUDIES = RESULTS / "studies"
 # The table of this experiment stands in README.md.
 FRONT_PAGE = "mini"
+
+
+# What the archives of before 0.2 do not say of their objectives.
+declare(read_objectives(ROOT / "egs" / "voicebank_librimix" / "conf" / "objectives"))
 
 
 def adopt(source: Path) -> None:

@@ -2,7 +2,7 @@
 
 ESPnet has no plug-in mechanism: its tasks look classes up by name in `ClassChoices` tables. The tables of
 criteria and wrappers are looked up live; those of the joint task are copies made at import, so that both
-the original and the copy are written.
+the original and the copy are written. Modules of the user (`espnet_plugins.extensions`) are imported first.
 """
 
 from espnet2.tasks import asr, enh, enh_s2t, hubert
@@ -12,6 +12,7 @@ from espnet_plugins.asr.linear import LinearEncoder
 from espnet_plugins.enh.demucs_separator import DemucsSeparator
 from espnet_plugins.enh.identity import Identity
 from espnet_plugins.enh.wrappers import InheritPermutation
+from espnet_plugins.extensions import import_announced
 from espnet_plugins.objectives import CRITERIA
 from espnet_plugins.pretrain import PositionalHuBERT
 
@@ -41,4 +42,5 @@ def register() -> None:
         choices.classes.update(ENCODERS)
 
 
+import_announced()
 register()

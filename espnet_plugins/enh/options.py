@@ -8,6 +8,7 @@ from typing import Any
 from espnet2.tasks import enh
 
 from espnet_plugins.checks import check_conf, check_mapping
+from espnet_plugins.extensions import MODULES
 
 _KEYS = ("name", "conf", "wrapper", "wrapper_conf")
 
@@ -58,5 +59,8 @@ def _check_entry(key: str, entry: Any) -> dict[str, Any]:
 
 def _check_name(key: str, name: Any, accepted: Collection[str]) -> str:
     if not isinstance(name, str) or name not in accepted:
-        raise ValueError(f"{key}: {name!r} is not accepted; give one of {', '.join(sorted(accepted))}")
+        raise ValueError(
+            f"{key}: {name!r} is not accepted; give one of {', '.join(sorted(accepted))} (a module of your own that "
+            f"registers another is named in the environment variable {MODULES})"
+        )
     return name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from places import RECIPE
 
 from espnet_plugins.analysis.comparison.cost import Cost
 from espnet_plugins.analysis.comparison.curves import Curve
@@ -14,7 +15,15 @@ from espnet_plugins.analysis.report.content import Content
 from espnet_plugins.analysis.report.html_report import render_report
 from espnet_plugins.analysis.report.listening import Example, make_version
 from espnet_plugins.analysis.scoring.errors import score_transcripts
+from espnet_plugins.analysis.scoring.names import declare, read_objectives
 from espnet_plugins.analysis.scoring.scores import SetScore
+
+
+@pytest.fixture(autouse=True)
+def labels():
+    """The recipe's objectives are known, as after a look at its files."""
+    declare(read_objectives(RECIPE / "conf" / "objectives"))
+
 
 WORDS = ("zero", "one", "two", "three", "four", "five")
 

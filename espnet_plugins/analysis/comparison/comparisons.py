@@ -84,10 +84,12 @@ def compared_pairs(configurations: Iterable[str]) -> list[tuple[str, str]]:
     systems against each other.
 
     Example:
+        >>> from espnet_plugins.analysis.scoring.names import ObjectiveName, declare
         >>> compared_pairs(["clean", "noisy", "se", "a", "b"])
         [('noisy', 'se'), ('se', 'a'), ('se', 'b'), ('a', 'b')]
-        >>> compared_pairs(["noisy", "se", "multi_condition_joint"])
-        [('noisy', 'se'), ('noisy', 'multi_condition_joint')]
+        >>> declare({"asr": ObjectiveName("ASR alone", 10, front_end=False)})
+        >>> compared_pairs(["noisy", "se", "asr_joint"])
+        [('noisy', 'se'), ('noisy', 'asr_joint')]
     """
     names = list(configurations)
     tuned = [name for name in names if name not in REFERENCE_SYSTEMS]

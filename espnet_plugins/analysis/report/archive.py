@@ -19,6 +19,7 @@ from espnet_plugins.analysis.comparison.curves import Curve
 from espnet_plugins.analysis.probe import ProbeResult
 from espnet_plugins.analysis.report.content import Content
 from espnet_plugins.analysis.scoring.errors import score_transcripts
+from espnet_plugins.analysis.scoring.names import ObjectiveName, declare, declared
 from espnet_plugins.analysis.scoring.scores import ScoreError, Scores, SetScore
 
 SUFFIX = ".json.xz"
@@ -38,6 +39,7 @@ def write_archive(content: Content, path: Path) -> None:
         "format": _FORMAT,
         "title": content.title,
         "environment": dict(content.environment),
+        "objectives": {name: dataclasses.asdict(told) for name, told in declared(content.scores).items()},
         "systems": list(content.scores),
         "sets": _sets(content.scores),
         "heads": {head: _sets(scores) for head, scores in content.heads.items()},
@@ -54,6 +56,9 @@ def write_archive(content: Content, path: Path) -> None:
 def read_archive(path: Path) -> Content:
     """Read what write_archive() wrote; errors are counted from the transcripts.
 
+    What it says of its objectives holds from here on (:func:`~espnet_plugins.analysis.scoring.names.declare`); one
+    of before 0.2 says nothing of them.
+
     Args:
         path: The file.
 
@@ -67,6 +72,8 @@ def read_archive(path: Path) -> Content:
         stored = json.loads(lzma.decompress(path.read_bytes()))
         if stored["format"] != _FORMAT:
             raise ScoreError(f"{path} was written by another version: make it again with stage 8 of the recipe")
+        told = stored.get("objectives", {}).items()
+        declare({name: ObjectiveName.from_options(f"objective {name}", options) for name, options in told})
         return Content(
             title=stored["title"],
             scores=_scores(stored["systems"], stored["sets"]),

@@ -5,24 +5,23 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from espnet_plugins.extensions import announce, import_modules
+from local.common.objectives import Objective, in_order
 from local.common.steps import OptionError
 
 RECIPE_DIR = Path(__file__).resolve().parents[2]
-# Baselines that are compared when asked for; those of the recognition loss alone leave the objective out.
-RECOGNITION_LOSS = ("multi_condition", "asr_only")
-# Ours beyond the paper: ssl_soft_dtw with one thing changed.
-BEYOND_THE_PAPER = ("ssl_soft_dtw_layers", "ssl_soft_dtw_curriculum", "ssl_soft_dtw_pad")
-# In the order of tables and reports.
-ALL_OBJECTIVES = (*RECOGNITION_LOSS, "si_snr", "mimic", "ssl_mse", "ssl_mse_pad", "ssl_soft_dtw", *BEYOND_THE_PAPER)
 FINETUNE_MODES = ("joint", "se")
 # What stage 4 can train over the frozen SSL model: a recogniser of words, one of phones.
 HEADS = ("asr", "pr")
+# Lists of a preset that go before those of what it extends.
+_JOINED = ("conf_dirs", "import")
 
 
 def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,19 +61,20 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in (RECIPE_DIR / "conf" / "presets").glob("*.yaml"))
 
 
-def front_end_names() -> list[str]:
-    """The front-ends that come with the recipe."""
-    return sorted(path.stem for path in (RECIPE_DIR / "conf" / "front_ends").glob("*.yaml"))
+def front_end_names(folders: Sequence[Path] = (RECIPE_DIR / "conf",)) -> list[str]:
+    """The front-ends that come with the recipe, or lie in a user's folders of configurations."""
+    return sorted({path.stem for folder in folders for path in (folder / "front_ends").glob("*.yaml")})
 
 
 def load_preset(name: str) -> dict[str, Any]:
     """Load a preset by name, or a user's own by the path of its YAML file.
 
     Args:
-        name: One of preset_names(), or a path ending in .yaml. A preset may say `extends: OTHER`.
+        name: One of preset_names(), or a path ending in .yaml. A preset may say `extends: OTHER`, `conf_dirs:
+            [FOLDER, ..]` (from where the preset is; searched before the recipe's conf/) and `import: [MODULE, ..]`.
 
     Returns:
-        The settings, with those of `extends` underneath.
+        The settings, with those of `extends` underneath; `import_from` says where the presets are.
 
     Raises:
         OptionError: When there is no such preset.
@@ -84,7 +84,44 @@ def load_preset(name: str) -> dict[str, Any]:
         raise OptionError(f"unknown preset '{name}': choose from {', '.join(preset_names())}, or give a .yaml file")
     preset = read_yaml(path)
     parent = preset.pop("extends", None)
-    return deep_merge(load_preset(parent), preset) if parent else preset
+    for key in _JOINED:
+        preset[key] = _names(f"{path}: {key}", preset.get(key))
+    here = path.resolve().parent
+    preset["conf_dirs"] = [str(here / folder) for folder in preset["conf_dirs"]]
+    for folder in preset["conf_dirs"]:
+        if not Path(folder).is_dir():
+            raise OptionError(f"{path}: conf_dirs: no such folder: {folder}")
+    preset["import_from"] = [*preset.get("import_from", []), str(here)] if preset["import"] else []
+    if not parent:
+        return preset
+    below = load_preset(parent)
+    joined = {key: [*preset[key], *below[key]] for key in (*_JOINED, "import_from")}
+    return deep_merge(below, {**preset, **joined})
+
+
+def _names(key: str, value: Any) -> list[str]:
+    names = [] if value is None else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise OptionError(f"{key}: {value!r} is not accepted; give a list of names")
+    return names
+
+
+def import_user_modules(preset: Mapping[str, Any]) -> None:
+    """Import the modules that a preset names, here and in every program that is started from here.
+
+    They may register corpora, criteria and upstreams. They are looked for where python looks, then beside the preset.
+
+    Args:
+        preset: The settings of load_preset().
+
+    Raises:
+        OptionError: When one cannot be imported, naming it and why.
+    """
+    try:
+        import_modules(preset["import"], folders=preset["import_from"])
+    except ImportError as error:
+        raise OptionError(f"import: {error}") from error
+    announce(preset["import"], folders=preset["import_from"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,11 +153,13 @@ class Recipe:
         """Build it from the options of add_common_arguments()."""
         name = Path(args.preset).stem
         preset = load_preset(args.preset)
+        import_user_modules(preset)
         if args.front_end and args.front_end != preset.get("front_end"):
             # Published weights belong to the preset's own front-end; another one is trained.
             preset |= {"front_end": args.front_end, "front_end_weights": None}
-        if (front_end := preset.get("front_end")) not in front_end_names():
-            raise OptionError(f"unknown front-end '{front_end}': choose from {', '.join(front_end_names())}")
+        front_ends = front_end_names(conf_folders(preset))
+        if (front_end := preset.get("front_end")) not in front_ends:
+            raise OptionError(f"unknown front-end '{front_end}': choose from {', '.join(front_ends)}")
         heads = preset.get("heads", [])
         if "asr" not in heads or not {*heads} <= {*HEADS}:
             raise OptionError(f"preset '{name}': heads: {heads!r} is not accepted; give [asr] or [asr, pr]")
@@ -132,13 +171,33 @@ class Recipe:
         }
         return cls(preset=preset, name=name, nj=args.nj, ngpu=args.ngpu, **paths)
 
+    @cached_property
+    def objectives(self) -> dict[str, Objective]:
+        """The objectives there are, of the recipe and of the preset's folders, in the order of tables.
+
+        Raises:
+            OptionError: For a file that does not say what is asked of it.
+        """
+        names = {path.stem for folder in conf_folders(self.preset) for path in (folder / "objectives").glob("*.yaml")}
+        files = [self.conf(f"objectives/{name}.yaml") for name in sorted(names)]
+        over = self.preset.get("config", {})
+        return in_order(
+            Objective.from_config(path, deep_merge(read_yaml(path), over.get(path.stem, {}))) for path in files
+        )
+
     def conf(self, name: str) -> Path:
-        """The path of a file below the recipe's conf/."""
-        return RECIPE_DIR / "conf" / name
+        """The path of a configuration: in one of the preset's folders, else below the recipe's conf/."""
+        found = [folder / name for folder in conf_folders(self.preset) if (folder / name).exists()]
+        return found[0] if found else RECIPE_DIR / "conf" / name
 
     def dump_done(self, name: str) -> Path:
         """The `.done` of a dumped set, the input of whatever reads the set."""
         return self.dumpdir / name / ".dump.done"
+
+
+def conf_folders(preset: Mapping[str, Any]) -> list[Path]:
+    """Where configurations are looked for: the folders of the preset, then the recipe's conf/."""
+    return [*map(Path, preset.get("conf_dirs", [])), RECIPE_DIR / "conf"]
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -159,7 +218,7 @@ class Run:
     """One fine-tuning run of stage 5.
 
     Args:
-        objective: One of ALL_OBJECTIVES.
+        objective: One of Recipe.objectives.
         finetune: "joint" or "se".
         seed: Of initialisation, data order and perturbation.
     """
@@ -172,6 +231,17 @@ class Run:
     def name(self) -> str:
         """The run's name in every directory and table."""
         return f"{self.objective}_{self.finetune}_seed{self.seed}"
+
+    @classmethod
+    def from_name(cls, name: str) -> Run:
+        """The run that has a name.
+
+        Example:
+            >>> Run.from_name("ssl_mse_joint_seed3")
+            Run(objective='ssl_mse', finetune='joint', seed=3)
+        """
+        objective, finetune, seed = name.rsplit("_", 2)
+        return cls(objective, finetune, int(seed.removeprefix("seed")))
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -197,11 +267,11 @@ def runs_from_args(recipe: Recipe, args: argparse.Namespace) -> list[Run]:
     objectives = (args.objectives or defaults["objectives"]).replace(",", " ").split()
     seeds = (args.seeds or str(defaults["seeds"])).replace(",", " ").split()
     for objective in objectives:
-        if objective not in ALL_OBJECTIVES:
-            raise OptionError(f"unknown objective '{objective}': choose from {', '.join(ALL_OBJECTIVES)}")
+        if objective not in recipe.objectives:
+            raise OptionError(f"unknown objective '{objective}': choose from {', '.join(recipe.objectives)}")
     if finetune not in FINETUNE_MODES:
         raise OptionError(f"unknown --finetune '{finetune}': choose from {', '.join(FINETUNE_MODES)}")
-    alone = [objective for objective in objectives if objective in RECOGNITION_LOSS]
+    alone = [objective for objective in objectives if recipe.objectives[objective].shown.alone]
     if alone and finetune != "joint":
         raise OptionError(f"'{alone[0]}' is the recognition loss alone, which --finetune joint has")
     for seed in seeds:
@@ -209,7 +279,7 @@ def runs_from_args(recipe: Recipe, args: argparse.Namespace) -> list[Run]:
             raise OptionError(f"--seeds takes whole numbers, not '{seed}'")
     if not objectives or not seeds:
         raise OptionError("--objectives and --seeds need at least one value each")
-    ordered = sorted(objectives, key=ALL_OBJECTIVES.index)
+    ordered = sorted(objectives, key=list(recipe.objectives).index)
     return [Run(objective, finetune, int(seed)) for objective in ordered for seed in seeds]
 
 

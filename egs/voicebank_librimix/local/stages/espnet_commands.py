@@ -40,6 +40,8 @@ def merged_config(recipe: Recipe, names: Sequence[str], *overrides: Mapping[str,
         config = deep_merge(config, recipe.preset.get("config", {}).get(Path(name).stem, {}))
     for override in overrides:
         config = deep_merge(config, override)
+    # What the recipe reads of an objective's file; ESPnet has no such option.
+    config.pop("objective", None)
     return config
 
 

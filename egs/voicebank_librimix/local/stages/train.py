@@ -193,14 +193,14 @@ def _config_with_paths(recipe: Recipe, step: Step) -> dict[str, Any]:
     upstream = upstream_options(recipe)
     recogniser = recipe.expdir / "asr"
     files = {"weights": str(recogniser / MODEL), "config": str(recogniser / "espnet" / "config.yaml")}
-
-    def with_models(criterion: Mapping[str, Any]) -> dict[str, Any]:
-        added: dict[str, Any] = {"upstream": upstream} if criterion["name"].startswith("ssl_") else {}
-        if criterion["name"] == "mimic":
-            added = {"recogniser": files}
-        return {**criterion, "conf": {**added, **criterion["conf"]}}
-
+    given: dict[str, Any] = {"upstream": upstream, "recogniser": files}
     if "enh_criterions" in config:
+        needs = recipe.objectives[Run.from_name(step.out.name).objective].needs
+
+        def with_models(criterion: Mapping[str, Any]) -> dict[str, Any]:
+            need = needs.get(criterion["name"])
+            return {**criterion, "conf": {**({need: given[need]} if need else {}), **criterion["conf"]}}
+
         config["enh_criterions"] = [with_models(criterion) for criterion in config["enh_criterions"]]
     for key in ("frontend_conf", "asr_frontend_conf"):
         if key in config:

@@ -1,0 +1,58 @@
+"""The objectives of stage 5: one YAML file each, of the recipe or of the user."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from espnet_plugins.analysis.scoring.names import ObjectiveName, declare, name_in
+from local.common.steps import OptionError
+
+# What the recipe can hand to a criterion, as the option of this name.
+GIVEN = ("upstream", "recogniser")
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """What the recipe knows of an objective beside the options of its training.
+
+    Args:
+        name: Of its file, of its runs, on the command line.
+        shown: How tables show it.
+        needs: Criterion -> the option that the recipe gives it: "upstream", the SSL model of stage 2, or
+            "recogniser", that of stage 4.
+    """
+
+    name: str
+    shown: ObjectiveName
+    needs: Mapping[str, str]
+
+    @classmethod
+    def from_config(cls, path: Path, config: Mapping[str, Any]) -> Objective:
+        """Make it from what its file says.
+
+        Raises:
+            OptionError: For what is missing or not accepted, naming the file and the key.
+        """
+        try:
+            shown = name_in(config, where=str(path))
+        except ValueError as error:
+            raise OptionError(str(error)) from error
+        needs = config["objective"].get("needs")
+        criteria = [entry.get("name") for entry in config.get("enh_criterions") or [] if isinstance(entry, Mapping)]
+        # Said in every file: a criterion of an SSL model that is given none takes a published one.
+        if not isinstance(needs, Mapping) or not set(needs.values()) <= set(GIVEN) or not set(needs) <= set(criteria):
+            raise OptionError(
+                f"{path}: objective: needs: {needs!r} is not accepted; give criteria of this file with what each is "
+                f"given of {', '.join(GIVEN)}, e.g. {{{criteria[0] if criteria else 'NAME'}: upstream}}, or {{}}"
+            )
+        return cls(path.stem, shown, dict(needs))
+
+
+def in_order(objectives: Iterable[Objective]) -> dict[str, Objective]:
+    """Objectives by name, in the order of tables, whose labels are told to the analysis."""
+    ordered = sorted(objectives, key=lambda objective: (objective.shown.order, objective.name))
+    declare({objective.name: objective.shown for objective in ordered})
+    return {objective.name: objective for objective in ordered}
