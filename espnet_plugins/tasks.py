@@ -80,9 +80,11 @@ class JointModel(ESPnetEnhS2TModel):
             enhanced, *features = self.enh_model.forward_enhance(speech, speech_lengths, {"num_spk": len(speakers)})
             if self.calc_enh_loss:
                 references = [batch[f"speech_ref{k}"][:, : speech.shape[1]] for k in speakers]
-                loss_enh, _, _, perm = self.enh_model.forward_loss(enhanced, speech_lengths, *features, references)
+                loss_enh, _, weight, perm = self.enh_model.forward_loss(enhanced, speech_lengths, *features, references)
                 loss = loss + self.enh_weight * loss_enh.squeeze()
-                stats.update(self.enh_model.last_stats, loss_enh=loss_enh.detach().squeeze())
+                # Without a reference that is heard, there is no loss to report.
+                reported = loss_enh.detach().squeeze() if weight > 0 else loss_enh.new_tensor(torch.nan)
+                stats.update(self.enh_model.last_stats, loss_enh=reported)
             if self.asr_weight > 0 or not self.training:
                 texts = self._pad_texts([batch[f"text_spk{k}"] for k in speakers])
                 text_lengths = [batch[f"text_spk{k}_lengths"] for k in speakers]

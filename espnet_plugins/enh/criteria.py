@@ -5,6 +5,7 @@ ESPnet hands criteria a padded batch and no lengths; SI-SNR, spectral distances 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -48,12 +49,27 @@ class PerUtterance(TimeDomainLoss):
             inf: (B, T) estimates.
 
         Returns:
-            (B,) losses.
+            (B,) losses. Where the criterion is defined for some rows only (a silent estimate has no SI-SNR), the
+            others are 0, and these are scaled so that the mean over all rows is theirs.
 
         Raises:
             ValueError: When called utterance by utterance, so that it is not known which length is meant.
         """
-        lengths = self.lengths
+        values = self._values(ref, inf, self.lengths)
+        undefined = ~values.detach().isfinite() & _is_finite(ref) & _is_finite(inf)
+        if not undefined.any() or undefined.all():
+            return values
+        logging.warning(
+            f"criterion {self.name}: left out {int(undefined.sum())} of {len(ref)} rows, for which it is not defined: "
+            "the estimate is silent or equal to the reference"
+        )
+        rows = (~undefined).nonzero().flatten()
+        lengths = None if self.lengths is None else self.lengths[rows.to(self.lengths.device)]
+        values = self._values(ref[rows], inf[rows], lengths)
+        # The wrappers' mean over all rows becomes one over these.
+        return values.new_zeros(len(ref)).index_put((rows,), values * (len(ref) / len(rows)))
+
+    def _values(self, ref: torch.Tensor, inf: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
         if lengths is None or bool((lengths >= ref.shape[1]).all()):
             return self._compare(ref, inf)
         pairs = _rows(lengths, ref, inf)
@@ -106,6 +122,10 @@ class PerUtteranceMask(FrequencyDomainLoss):
             return self.criterion(ref, inf)
         pairs = _rows(self.frames(self.lengths), ref, inf)
         return torch.cat([self.criterion(r[None, :n], i[None, :n]) for n, r, i in pairs])
+
+
+def _is_finite(waveform: torch.Tensor) -> torch.Tensor:
+    return waveform.detach().isfinite().flatten(1).all(1)
 
 
 def _rows(lengths: torch.Tensor, ref, inf) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:

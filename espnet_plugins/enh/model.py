@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from espnet_plugins.checks import check_choice, check_mapping
 from espnet_plugins.curriculum import curricula
 from espnet_plugins.enh.criteria import PerUtterance, PerUtteranceMask, adapt
 from espnet_plugins.enh.lengths import level, mask_padding
+from espnet_plugins.enh.silence import find_silence, stand_in, take_rows
 from espnet_plugins.enh.unpadded import ignore_padding as respect_lengths
 from espnet_plugins.enh.wrappers import InheritPermutation, SortedEstimates
 
@@ -134,29 +136,85 @@ class LengthAwareEnhancementModel(ESPnetEnhancementModel):
             return None
         return level(speech_mix, speech_lengths, per_channel=self.normalize_variance_per_ch)
 
-    def forward_loss(self, speech_pre, speech_lengths, feature_mix, feature_pre, others, speech_ref, *args, **kwargs):
+    def forward_loss(
+        self,
+        speech_pre,
+        speech_lengths,
+        feature_mix,
+        feature_pre,
+        others,
+        speech_ref,
+        noise_ref=None,
+        dereverb_speech_ref=None,
+        *args,
+        **kwargs,
+    ):
         """Compute the criteria, with `others["speech_lengths"]` for wrappers that can use it.
+
+        A row with a silent reference takes no part. The weight is the number of the others; the statistic
+        `silent_references` says how many were left out for each one that was not.
 
         The statistics of every criterion are kept in `last_stats`, since ESPnet's joint model asks for the
         sum alone.
         """
+        speech_ref = [mask_padding(reference, speech_lengths) for reference in speech_ref]
+        silent = self._silent(speech_lengths, speech_ref, noise_ref, dereverb_speech_ref)
+        heard = (~silent).nonzero().flatten().tolist()
+        n_rows = len(silent)
+        parts = (speech_pre, speech_lengths, feature_mix, feature_pre, others, speech_ref, noise_ref)
+        parts = (*parts, dereverb_speech_ref, list(args), kwargs)
+        if not heard:
+            logging.warning(f"All {n_rows} references of a batch are silent: nothing is learnt from it")
+            parts = self._all_silent(*parts)
+        elif len(heard) < n_rows:
+            parts = tuple(take_rows(part, heard, n_rows) for part in parts)
+        *parts, args, kwargs = parts
+        loss, stats, weight, perm = self._compare(*parts, *args, **kwargs)
+        stats["silent_references"] = torch.full_like(loss.detach(), (n_rows - len(heard)) / max(len(heard), 1))
+        if not heard:
+            loss, weight = 0.0 * loss, 0 * weight
+            stats = {name: 0.0 * value for name, value in stats.items()}
+        elif perm is not None and len(heard) < n_rows:
+            sorted_rows = torch.arange(perm.shape[1], device=perm.device).repeat(n_rows, 1)
+            sorted_rows[heard] = perm
+            perm = sorted_rows
+        self.last_stats = {
+            name: value if heard else value + torch.nan for name, value in stats.items() if name != "loss"
+        }
+        return loss, stats, weight, perm
+
+    def _silent(self, lengths, speech_ref, noise_ref, dereverb_ref) -> torch.Tensor:
+        """Rows with a silent one among the references that a criterion compares with."""
+        groups = [speech_ref]
+        criteria = [wrapper.criterion for wrapper in self.loss_wrappers]
+        if noise_ref is not None and any(getattr(criterion, "is_noise_loss", False) for criterion in criteria):
+            groups.append(noise_ref)
+        if dereverb_ref is not None and any(getattr(criterion, "is_dereverb_loss", False) for criterion in criteria):
+            groups.append(dereverb_ref)
+        found = [torch.stack([find_silence(reference, lengths) for reference in group]) for group in groups]
+        # Where the number of speakers varies, a silent reference stands for a speaker that is not there.
+        found[0] = found[0].all(0, keepdim=True) if self.flexible_numspk else found[0]
+        return torch.cat(found).any(0)
+
+    def _all_silent(
+        self, speech_pre, lengths, feature_mix, feature_pre, others, speech_ref, noise_ref, dereverb_ref, args, kwargs
+    ) -> tuple:
+        """The same arguments with noise for waveforms."""
+        others = {
+            name: stand_in(value) if name.startswith(("noise", "dereverb")) else value for name, value in others.items()
+        }
+        lengths = torch.full_like(lengths, speech_ref[0].shape[1])
+        references = [stand_in(group, seed=100 * k) for k, group in enumerate((speech_ref, noise_ref, dereverb_ref), 1)]
+        return stand_in(speech_pre), lengths, feature_mix, feature_pre, others, *references, args, kwargs
+
+    def _compare(self, speech_pre, speech_lengths, feature_mix, feature_pre, others, *args, **kwargs):
+        """ESPnet's sum of the criteria, which are told the lengths."""
         for wrapper in self.loss_wrappers:
             if isinstance(wrapper.criterion, (PerUtterance, PerUtteranceMask)):
                 wrapper.criterion.lengths = speech_lengths
         self.sorted_estimates = SortedEstimates()
-        speech_ref = [mask_padding(reference, speech_lengths) for reference in speech_ref]
-        loss, stats, weight, perm = super().forward_loss(
-            speech_pre,
-            speech_lengths,
-            feature_mix,
-            feature_pre,
-            {**others, "speech_lengths": speech_lengths, "sorted_estimates": self.sorted_estimates},
-            speech_ref,
-            *args,
-            **kwargs,
-        )
-        self.last_stats = {name: value for name, value in stats.items() if name != "loss"}
-        return loss, stats, weight, perm
+        others = {**others, "speech_lengths": speech_lengths, "sorted_estimates": self.sorted_estimates}
+        return super().forward_loss(speech_pre, speech_lengths, feature_mix, feature_pre, others, *args, **kwargs)
 
 
 def _ignore_foreign_curricula(model, state_dict, prefix, *_) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+import math
 import sys
 import time
 from pathlib import Path
@@ -242,6 +243,8 @@ class ResumableTrainer(Trainer):
         all_invalid = super().train_one_epoch(
             model=model, iterator=batches, reporter=reporter, scaler=scaler, options=options, **others
         )
+        if not options.no_forward_run:
+            _check_updates(reporter, session.updates // options.accum_grad, scaled=scaler is not None)
         return all_invalid and not (within and "grad_norm" in within["train"]["stats"])
 
     @classmethod
@@ -252,6 +255,23 @@ class ResumableTrainer(Trainer):
         session.before_validation = (random_state.capture(), position.describe(session.train_reporter)["seconds"])
         super().validate_one_epoch(iterator=position.Boundaries(iterator, between=lambda _: session.pause()), **others)
         session.before_validation = None
+
+
+# How often a loss scale may be found too large, and an update be lost by it, when a training begins.
+_SCALE_SEARCH = 24
+
+
+def _check_updates(reporter: Any, n_updates: int, *, scaled: bool) -> None:
+    """Raise where most updates of an epoch taught nothing, before anything is saved as its result."""
+    norms = [float(item.value) for item in reporter.stats.get("grad_norm", ())]
+    lost = n_updates - sum(math.isfinite(norm) and norm > 0 for norm in norms)
+    if lost > max(n_updates / 2, _SCALE_SEARCH if scaled else 0):
+        raise RuntimeError(
+            f"epoch {reporter.get_epoch()}: {lost} of {n_updates} updates taught nothing: their gradient was zero or "
+            "not finite. Look in the log for what it says of silent references, criteria that are not defined and "
+            "losses that are no numbers; then mend the data, choose another criterion (e.g. si_snr with clamp_db) or a "
+            "smaller learning rate"
+        )
 
 
 def _restore_epoch_files(folder: Path, epoch: int, model: torch.nn.Module) -> None:

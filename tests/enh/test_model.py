@@ -56,7 +56,7 @@ def test_nothing_behind_the_end_reaches_a_stock_criterion():
     poisoned = reference.clone()
     poisoned[1, 500:] = float("nan")
     torch.testing.assert_close(loss_of(model, [estimate], [poisoned])[0], loss)
-    assert set(model.last_stats) == {"si_snr_loss"}
+    assert set(model.last_stats) == {"si_snr_loss", "silent_references"}
 
 
 def test_estimates_are_zero_behind_the_end():
