@@ -10,13 +10,14 @@ from espnet2.tasks import asr, enh, enh_s2t, hubert
 from espnet_plugins.asr.frontend import FrozenSSLFrontend
 from espnet_plugins.asr.linear import LinearEncoder
 from espnet_plugins.enh.demucs_separator import DemucsSeparator
+from espnet_plugins.enh.gtcrn_separator import GTCRNSeparator
 from espnet_plugins.enh.identity import Identity
 from espnet_plugins.enh.wrappers import InheritPermutation
 from espnet_plugins.extensions import import_announced
 from espnet_plugins.objectives import CRITERIA
 from espnet_plugins.pretrain import PositionalHuBERT
 
-SEPARATORS = {"demucs": DemucsSeparator, "identity": Identity}
+SEPARATORS = {"demucs": DemucsSeparator, "gtcrn": GTCRNSeparator, "identity": Identity}
 FRONTENDS = {"frozen_ssl": FrozenSSLFrontend}
 PRETRAIN_ENCODERS = {"positional_hubert": PositionalHuBERT}
 ENCODERS = {"linear": LinearEncoder}

@@ -1,6 +1,7 @@
 """Downstream heads: each is trained a few steps by the real task and decodes, greedily and with a beam."""
 
 import argparse
+import dataclasses
 import shutil
 
 import numpy as np
@@ -127,7 +128,7 @@ def test_published_weights_take_the_place_of_stage_3(tmp_path, monkeypatch):
     import torch
 
     from espnet_plugins.enh.demucs import Demucs
-    from espnet_plugins.inference import Enhancer, denoiser
+    from espnet_plugins.inference import Enhancer, published
 
     recipe = Recipe.from_args(parse(tmp_path, preset="paper"))
     step = se_step(recipe)
@@ -135,7 +136,9 @@ def test_published_weights_take_the_place_of_stage_3(tmp_path, monkeypatch):
         import_weights(recipe, step)
     torch.save(Demucs(hidden=64).state_dict(), tmp_path / "weights")
     prefix = hashlib.sha256((tmp_path / "weights").read_bytes()).hexdigest()[:16]
-    monkeypatch.setitem(denoiser.PUBLISHED, "master64", denoiser.Published(prefix, {"hidden": 64}))
+    address = f"https://example.org/master64-{prefix}.th"
+    model = dataclasses.replace(published.PUBLISHED["master64"], sha256=prefix, address=address)
+    monkeypatch.setitem(published.PUBLISHED, "master64", model)
     (recipe.downloads / "denoiser").mkdir(parents=True)
     shutil.move(tmp_path / "weights", recipe.downloads / "denoiser" / f"master64-{prefix}.th")
     assert step.run(lambda: import_weights(recipe, step))

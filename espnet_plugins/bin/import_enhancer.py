@@ -1,0 +1,45 @@
+"""Turn published weights of an enhancement model into a checkpoint folder of ESPnet.
+
+    python -m espnet_plugins.bin.import_enhancer FILE --out DIR
+
+FILE is one of the published models (--help names them), recognised by its checksum and read without running code;
+nothing is downloaded. DIR gets config.yaml, model.pth and LICENCE, for enhance, enh_inference and, through
+--init_param DIR/model.pth::enh_model, joint training.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from espnet_plugins.inference.published import PUBLISHED, import_enhancer
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Import with the arguments of the command line, or with `cmd`."""
+    models = "\n".join(f"  {name:14}{model.family.licence_name:14}{model.address}" for name, model in PUBLISHED.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m espnet_plugins.bin.import_enhancer",
+        description=__doc__,
+        epilog=f"published models:\n{models}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", metavar="FILE", type=Path, help="a state dict, as its authors publish it")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the result goes")
+    parser.add_argument(
+        "--layout",
+        choices=sorted(PUBLISHED),
+        help="for weights of your own: whose layout they have; the checksum is not looked at",
+    )
+    args = parser.parse_args(cmd)
+    try:
+        name = import_enhancer(args.file, args.out, layout=args.layout)
+    except (ValueError, OSError) as error:
+        parser.exit(1, f"{parser.prog}: error: {error}\n")
+    print(f"{name}: written to {args.out}")
+    if args.layout is None:
+        print(PUBLISHED[name].family.licence)
+
+
+if __name__ == "__main__":
+    main()
