@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -57,20 +58,12 @@ def band_filters() -> torch.Tensor:
     Source:
         Rong et al., ICASSP 2024, section 2.1; the scale: 21.4 log10(1 + 0.00437 f), f in Hz.
     """
-    low = torch.tensor(N_LOW * SAMPLE_RATE / N_FFT, dtype=torch.float64)
-    high = torch.tensor(SAMPLE_RATE / 2, dtype=torch.float64)
-    bands = torch.linspace(*(float(21.4 * torch.log10(1 + 0.00437 * f)) for f in (low, high)), N_BANDS).double()
-    bands[0], bands[-1] = (21.4 * torch.log10(1 + 0.00437 * f) for f in (low, high))
-    peaks = ((10 ** (bands / 21.4) - 1) / 0.00437 / SAMPLE_RATE * N_FFT).round()
-    bins = torch.arange(N_LOW, N_BINS, dtype=torch.float64)
-    filters = torch.zeros(N_BANDS, len(bins), dtype=torch.float64)
-    for band in range(N_BANDS - 1):
-        left, right = peaks[band], peaks[band + 1]
-        rising = (bins - left) / (right - left)
-        between = (bins >= left) & (bins <= right)
-        filters[band, between] = (1 - rising)[between]
-        filters[band + 1, between] = rising[between]
-    return filters.float()
+    edges = np.array([N_LOW * SAMPLE_RATE / N_FFT, SAMPLE_RATE / 2])
+    peaks = np.linspace(*(21.4 * np.log10(1 + 0.00437 * edges)), N_BANDS)
+    peaks = np.round((10 ** (peaks / 21.4) - 1) / 0.00437 / SAMPLE_RATE * N_FFT)
+    bins = np.arange(N_LOW, N_BINS)
+    filters = [np.interp(bins, peaks, one) for one in np.eye(N_BANDS)]
+    return torch.from_numpy(np.stack(filters).astype(np.float32))
 
 
 class FrameNorm(nn.BatchNorm2d):
