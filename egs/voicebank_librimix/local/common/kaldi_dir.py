@@ -13,6 +13,12 @@ from local.common.steps import RecipeError, atomic_path
 _RESERVED_ENDINGS = ("CLEAN", "REAL")
 
 
+# Stands for the transcript of an utterance that has none: such a one trains front-ends, and nothing that needs words.
+NO_TRANSCRIPT = "<no_transcript>"
+# Below a data directory: its utterances that have a transcript, where not all have one.
+TRANSCRIBED = "transcribed"
+
+
 class DataError(RecipeError):
     """A data directory that cannot be used."""
 
@@ -49,6 +55,11 @@ class Utterance:
     def seconds(self) -> float:
         """Duration."""
         return self.samples / self.rate
+
+    @property
+    def transcribed(self) -> bool:
+        """Whether it is known what is said."""
+        return NO_TRANSCRIPT not in self.texts
 
 
 def read_table(path: Path) -> dict[str, str]:
@@ -165,6 +176,34 @@ def write(directory: Path, utterances: Iterable[Utterance], *, categories: bool 
     with atomic_path(directory / "manifest.csv") as tmp:
         _write_manifest(tmp, ordered)
     return ordered
+
+
+def write_transcribed(directory: Path, utterances: Sequence[Utterance]) -> Path:
+    """Write beside a set, where some of its utterances have no transcript, the list of those that have one.
+
+    Args:
+        directory: Of the set; the list is below it.
+        utterances: The whole set.
+
+    Returns:
+        The directory to read where transcripts are needed.
+
+    Raises:
+        DataError: When no utterance has a transcript.
+    """
+    known = [u for u in utterances if u.transcribed]
+    if len(known) == len(utterances):
+        return directory
+    if not known:
+        raise DataError(f"no utterance of '{directory.name}' has a transcript: a recogniser cannot be trained on it")
+    write(directory / TRANSCRIBED, known, categories=False)
+    return directory / TRANSCRIBED
+
+
+def transcribed(directory: Path) -> Path:
+    """The directory to read of a set where transcripts are needed."""
+    own = directory / TRANSCRIBED
+    return own if own.is_dir() else directory
 
 
 def _by_speaker(utt2spk: Mapping[str, str]) -> dict[str, str]:

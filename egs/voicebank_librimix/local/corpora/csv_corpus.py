@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from local.common.audio import AudioInfo, inspect
-from local.common.kaldi_dir import DataError, Utterance
+from local.common.csv_table import locate, read_csv
+from local.common.kaldi_dir import NO_TRANSCRIPT, DataError, Utterance
 from local.common.parallel import parallel_map
 from local.common.steps import Step
 from local.common.text import normalise
@@ -19,36 +20,33 @@ REQUIRED = ("utt", "clean", "noisy", "text", "speaker")
 OPTIONAL = ("noise", "snr")
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read the CSV of a set.
+def read_rows(path: Path, *, transcripts: bool = True, ignore: bool = False) -> list[dict[str, str]]:
+    """Read the table of a set.
 
     Args:
-        path: With a header: utt (the id), clean and noisy (audio files; relative ones count from the CSV's
-            folder), text, speaker; and perhaps noise (its type, one word) and snr (in dB).
+        path: With a header: utt (the id), clean and noisy (audio files; relative ones count from the table's
+            folder), text, speaker; and perhaps noise (its type, one word) and snr (in dB). See `read_csv`.
+        transcripts: Whether every row must have a text.
+        ignore: Whether further columns are passed over.
 
     Returns:
         A mapping per row.
 
     Raises:
-        DataError: When the file or a column is missing, a column is unknown, or a field is empty.
+        DataError: When the file or a column is missing, a column is unknown, or a field is empty or shifted.
     """
-    if not path.is_file():
-        raise DataError(f"{path} is missing: write it with the columns {','.join(REQUIRED)}")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns = set(reader.fieldnames or ())
-        if missing := [name for name in REQUIRED if name not in columns]:
-            raise DataError(f"{path} has no column '{missing[0]}': needed are {','.join(REQUIRED)}")
-        if unknown := sorted(columns - {*REQUIRED, *OPTIONAL}):
-            raise DataError(f"{path}: unknown column '{unknown[0]}' (optional are {','.join(OPTIONAL)})")
-        rows = []
-        for row in reader:
-            if empty := [name for name in REQUIRED if not (row[name] or "").strip()]:
-                raise DataError(f"{path}, line {reader.line_num}: '{empty[0]}' is empty")
-            rows.append({name: (value or "").strip() for name, value in row.items()})
-    if not rows:
-        raise DataError(f"{path} has no rows")
-    return rows
+    rows = read_csv(path, required=REQUIRED, optional=OPTIONAL, ignore=ignore)
+    filled = [name for name in REQUIRED if transcripts or name != "text"]
+    for number, row in rows:
+        if empty := [name for name in filled if not row[name]]:
+            raise DataError(f"{path}, line {number}: '{empty[0]}' is empty")
+        for name in ("utt", "speaker"):
+            if len(row[name].split()) != 1:
+                raise DataError(
+                    f"{path}, line {number}: {name} is '{row[name]}', which is not one word: "
+                    "has the text before it a separator and no quotation marks?"
+                )
+    return [row for _, row in rows]
 
 
 def _inspect_pair(task: tuple[Path, Path]) -> AudioInfo:
@@ -64,9 +62,13 @@ def _category(row: Mapping[str, str], where: str) -> str:
     """Noise type and SNR as far as they are known."""
     noise, snr = row.get("noise", ""), row.get("snr", "")
     try:
-        level = f"{float(snr):g}dB" if noise and snr else snr_class(float(snr)) if snr else ""
+        # A spreadsheet writes the decimal sign of its country.
+        value = float(snr.replace(",", ".")) if snr else None
     except ValueError:
         raise DataError(f"{where}: '{snr}' is not an SNR in dB") from None
+    if value is not None and not math.isfinite(value):
+        raise DataError(f"{where}: '{snr}' is not an SNR in dB")
+    level = "" if value is None else f"{value:g}dB" if noise else snr_class(value)
     return "_".join(part for part in (noise, level) if part) or "all"
 
 
@@ -74,7 +76,7 @@ def utterances(path: Path, *, input: str = "noisy", nj: int = 1) -> list[Utteran
     """List a set.
 
     Args:
-        path: Its CSV, see `read_rows`.
+        path: Its table, see `read_rows`.
         input: "noisy", or "clean" to see what enhancement does to clean speech.
         nj: Parallel processes.
 
@@ -83,26 +85,33 @@ def utterances(path: Path, *, input: str = "noisy", nj: int = 1) -> list[Utteran
         normalised.
 
     Raises:
-        DataError: When the CSV or a pair has a fault.
+        DataError: When the table or a pair has a fault.
         AudioError: When a file cannot be used.
     """
-    rows = read_rows(path)
-    pairs = [(path.parent / row["clean"], path.parent / row["noisy"]) for row in rows]
+    return from_rows(read_rows(path), path, input=input, nj=nj)
+
+
+def from_rows(rows: Sequence[Mapping[str, str]], path: Path, *, input: str, nj: int) -> list[Utterance]:
+    """Make utterances of the rows of a table; see `utterances`. A row without a text has no transcript."""
+    pairs = [(locate(path.parent, row["clean"]), locate(path.parent, row["noisy"])) for row in rows]
     infos = parallel_map(_inspect_pair, pairs, nj=nj, description=f"check {path.stem}")
     found = []
     for row, (clean, noisy), info in zip(rows, pairs, infos, strict=True):
         name, speaker, quiet = row["utt"], row["speaker"], input == "clean"
+        text = normalise(row["text"]) if row["text"] else NO_TRANSCRIPT
+        if not text:
+            raise DataError(f"{path}, utterance '{name}': no word in its text '{row['text']}'")
         found.append(
             Utterance(
                 id=name if name.startswith(speaker) else f"{speaker}-{name}",
                 speaker=speaker,
                 wav=str(clean if quiet else noisy),
                 references=(str(clean),),
-                texts=(normalise(row["text"]),),
+                texts=(text,),
                 category="clean" if quiet else _category(row, f"{path}, utterance '{name}'"),
                 samples=info.frames,
                 rate=info.rate,
-                details={} if quiet else {key: row[key] for key in OPTIONAL if row.get(key)},
+                details={} if quiet else {key: row[key].replace(",", ".") for key in OPTIONAL if row.get(key)},
             )
         )
     return found
@@ -121,7 +130,7 @@ class Custom(Corpus):
         """A look through the tables."""
         tables = [self._table(part) for (part,) in dealt(specs, "part")]
         # The tables are the user's own: a change in them is a change of settings.
-        content = {path.name: _content(path) for path in tables}
+        content = {path.name: content_of(path) for path in tables}
         step = Step("custom", stage=STAGE, out=self.made, settings=content, outputs=("report.json",))
         yield step, lambda: write_report(step.out / "report.json", {str(path): len(read_rows(path)) for path in tables})
 
@@ -137,5 +146,6 @@ class Custom(Corpus):
         return Estimate(sum(utterance.seconds for utterance in utterances(table, nj=self.nj)) / 3600)
 
 
-def _content(path: Path) -> str | None:
+def content_of(path: Path) -> str | None:
+    """What identifies a file by what it holds; None where it is not there."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

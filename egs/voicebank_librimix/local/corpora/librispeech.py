@@ -55,6 +55,12 @@ def transcript(audio: Path) -> str:
         raise DataError(f"{chapter} has no line for {audio.stem}") from None
 
 
+def known_transcript(audio: Path) -> str | None:
+    """What is said in a file of LibriSpeech; None in a tree that lacks its transcript."""
+    chapter = audio.with_name(f"{audio.parent.parent.name}-{audio.parent.name}.trans.txt")
+    return chapter_transcripts(chapter).get(audio.stem) if chapter.is_file() else None
+
+
 def utterance_path(root: Path, part: str, name: str) -> Path:
     """Where an utterance lies.
 

@@ -17,7 +17,7 @@ from local.common.steps import RecipeError
 LEVEL_DB = -30.0
 FLOOR_DB = -78.0
 # Noise recordings are cut here: what stands before is for training, what follows for tests.
-_TRAIN_SHARE = 0.6
+TRAIN_SHARE = 0.6
 # Width of the classes of SNR that results are broken down by, in dB.
 _SNR_CLASS = 5
 # How many stretches of noise are tried before a mixture that clips is an error.
@@ -109,7 +109,7 @@ def cut(noise: np.ndarray, part: str, size: int, rng: np.random.Generator) -> np
     Raises:
         RecipeError: When that part is too short.
     """
-    border = int(_TRAIN_SHARE * len(noise))
+    border = int(TRAIN_SHARE * len(noise))
     start, stop = (0, border) if part == "train" else (border, len(noise))
     if stop - start < size:
         raise RecipeError(

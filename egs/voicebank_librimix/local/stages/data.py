@@ -96,7 +96,13 @@ def combine_sets(recipe: Recipe, name: str) -> None:
 
     def combine() -> None:
         utterances = kaldi_dir.combine({part: kaldi_dir.read(recipe.dumpdir / part) for part in parts})
-        kaldi_dir.write(step.out, _within(utterances, limits, name), categories=False)
+        kept = kaldi_dir.write(step.out, _within(utterances, limits, name), categories=False)
+        transcribed = [utterance for utterance in kept if utterance.transcribed]
+        if len(transcribed) < len(kept):
+            log(
+                f"{name}: {len(kept) - len(transcribed)} of {len(kept)} utterances have no transcript; no recogniser learns them"
+            )
+        kaldi_dir.write_transcribed(step.out, kept)
 
     step.run(combine)
 
@@ -118,7 +124,7 @@ def prepare_tokens(recipe: Recipe) -> None:
 
     def train() -> None:
         texts: list[str] = []
-        for path in sorted((recipe.dumpdir / "train").glob("text_spk[0-9]")):
+        for path in sorted(kaldi_dir.transcribed(recipe.dumpdir / "train").glob("text_spk[0-9]")):
             texts += kaldi_dir.read_table(path).values()
         vocabulary = recipe.preset["vocabulary"]
         if vocabulary == CHARACTERS:

@@ -1,0 +1,411 @@
+"""Any speech with any noises, perhaps in rooms: drawn once, written to a manifest, the same for any number of processes.
+
+Speech is a tree like LibriSpeech's or a table, noise a folder of recordings, rooms a folder of impulse responses. What
+is drawn for an utterance depends on the seed, the set's options and the utterance's id alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from espnet_plugins.atomic import remove
+from local.common.audio import RATE, AudioError, inspect, read, resample, to_pcm16, write
+from local.common.kaldi_dir import DataError, Utterance
+from local.common.parallel import parallel_map
+from local.common.steps import MissingInput, OptionError, Step, atomic_path, log
+from local.corpora import csv_corpus, noise_folder
+from local.corpora.clean_speech import SPLITS, Speech, deal, from_table, from_tree
+from local.corpora.corpus import (
+    FLAC,
+    PCM_HOUR,
+    STAGE,
+    Corpus,
+    Estimate,
+    Spec,
+    Work,
+    published_hours,
+    register_corpus,
+    some,
+)
+from local.corpora.mixing import active_rms, decibels, named_rng
+from local.corpora.noise_folder import Recording
+from local.corpora.room_responses import find_responses, in_room, load_response
+
+# Raised with every change that draws or mixes otherwise for the same settings.
+VERSION = 1
+KINDS = ("seen", "unseen")
+_OPTIONS = {"seed", "speech", "parts", "speakers", "noise", "unseen", "rirs", "snr"}
+# Speech in which nothing is louder cannot be brought to an SNR.
+_SILENCE = 10 ** (-80 / 20)
+_COLUMNS = (
+    *("utt", "clean", "noisy", "text", "speaker", "noise", "snr"),
+    *("source", "recording", "start", "looped", "rir", "gain", "seed"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixture:
+    """One utterance to make, and what of it may be drawn."""
+
+    speech: Speech
+    recordings: tuple[tuple[str, str, Path], ...]
+    part: str
+    snrs: tuple[float, ...]
+    responses: tuple[Path, ...]
+    folder: Path
+    seed: int
+    name: str
+
+
+def mix(task: Mixture) -> dict[str, Any]:
+    """Draw noise and room for an utterance, and write its clean and its noisy file.
+
+    The SNR is that of the active speech, in the room, to the noise. Where a signal is over full scale, both files get
+    one gain, which the manifest tells.
+
+    Returns:
+        The utterance's line of the manifest.
+
+    Raises:
+        AudioError: When the speech cannot be read or is silent.
+        DataError: When the noise is silent.
+    """
+    rng = named_rng(task.seed, f"{task.name} {task.speech.id}")
+    kinds = sorted({kind for _, kind, _ in task.recordings})
+    kind = kinds[rng.integers(len(kinds))]
+    names = [(name, path) for name, own, path in task.recordings if own == kind]
+    name, path = names[rng.integers(len(names))]
+    snr = task.snrs[rng.integers(len(task.snrs))]
+    clean, rate = read(task.speech.audio)
+    if not np.isfinite(clean).all():
+        raise AudioError(f"{task.speech.audio} holds values that are no numbers")
+    clean = resample(clean.astype(np.float64), rate, RATE)
+    room = task.responses[rng.integers(len(task.responses))] if task.responses else None
+    heard, clean = (clean, clean) if room is None else in_room(clean, load_response(room))
+    level = active_rms(heard, RATE) if len(heard) >= RATE // 50 else 0.0
+    if level < _SILENCE:
+        raise AudioError(f"{task.speech.audio} is silent or shorter than 20 ms: leave it out")
+    piece = noise_folder.cut(path, len(heard), part=task.part, rng=rng)
+    noise = piece.samples * (level / noise_folder.rms(piece.samples) * decibels(-snr))
+    noisy = heard + noise
+    peak = max(float(np.abs(noisy).max()), float(np.abs(clean).max()))
+    gain = 1.0 if peak <= 0.999 else 0.99 / peak
+    targets = [task.folder / side / f"{task.speech.id}.flac" for side in ("clean", "noisy")]
+    for target, signal in zip(targets, (clean, noisy), strict=True):
+        write(target, to_pcm16(signal * gain))
+    return {
+        "utt": task.speech.id,
+        "clean": targets[0].relative_to(task.folder).as_posix(),
+        "noisy": targets[1].relative_to(task.folder).as_posix(),
+        "text": task.speech.text,
+        "speaker": task.speech.speaker,
+        "noise": kind,
+        "snr": f"{snr:g}",
+        "source": task.speech.audio.name,
+        "recording": name,
+        "start": piece.start,
+        "looped": int(piece.looped),
+        "rir": "" if room is None else room.name,
+        "gain": f"{gain:.6g}",
+        "seed": task.seed,
+    }
+
+
+def _seconds(speech: Speech) -> float:
+    info = inspect(speech.audio)
+    return info.frames / info.rate
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+@register_corpus("noisy_speech")
+class NoisySpeech(Corpus):
+    """Speech and noises of one's own.
+
+    The preset says under `corpora: {noisy_speech: ...}`: `speech` ("librispeech", the tree of --librispeech, or a
+    table), `parts` and `speakers` (see `clean_speech.deal`), `noise` and `rirs` (folders), `unseen` (types of noise
+    kept from training, by name or as a share), `snr` (split -> dB) and `seed`. Where --noise, --rirs or --speech say
+    something, that holds.
+    """
+
+    variables = ("NOISE", "RIRS", "SPEECH")
+
+    @property
+    def root(self) -> Path:
+        """Where it is made."""
+        return self.made
+
+    @cached_property
+    def options(self) -> dict[str, Any]:
+        """What the preset says about the corpus.
+
+        Raises:
+            OptionError: For a key that is not known.
+        """
+        options = super().options
+        if unknown := sorted({*options} - _OPTIONS):
+            raise OptionError(f"corpora: noisy_speech: unknown '{unknown[0]}' (known: {', '.join(sorted(_OPTIONS))})")
+        return options
+
+    def _path(self, variable: str, option: str) -> Path | None:
+        """A file or folder by the environment or by the preset; relative ones count from --downloads."""
+        given = os.environ.get(variable) or self.options.get(option)
+        return self.catalogue.recipe.downloads / str(given) if given else None
+
+    @property
+    def _noise(self) -> Path:
+        return self._path("NOISE", "noise") or self.catalogue.recipe.downloads / "noise"
+
+    @property
+    def _rirs(self) -> Path | None:
+        return self._path("RIRS", "rirs")
+
+    @property
+    def _table(self) -> Path | None:
+        """The table of the speech; None for LibriSpeech's tree."""
+        if os.environ.get("SPEECH") or self.options.get("speech", "librispeech") != "librispeech":
+            return self._path("SPEECH", "speech")
+        return None
+
+    @property
+    def _parts(self) -> dict[str, list[str]]:
+        parts = self.options.get("parts") or {}
+        return {split: [names] if isinstance(names, str) else list(names) for split, names in parts.items() if names}
+
+    @property
+    def _seed(self) -> int:
+        return int(self.options.get("seed", 0))
+
+    def requires(self, spec: Spec) -> dict[str, frozenset[str]]:
+        """LibriSpeech's parts, unless the site has a tree of its own: that is taken as it is, complete or not."""
+        parts = frozenset(name for names in self._parts.values() for name in names)
+        if self._table or self.catalogue.corpus("librispeech").site or not parts:
+            return {}
+        return {"librispeech": parts}
+
+    def _speech(self) -> list[Speech]:
+        table = self._table
+        if table is not None:
+            return from_table(table)
+        parts = dict.fromkeys(name for names in self._parts.values() for name in names)
+        # A split that names no part takes its speakers from everywhere.
+        everywhere = any(split not in self._parts for split in self.options.get("speakers") or {})
+        return from_tree(self.catalogue.corpus("librispeech").root, () if everywhere else parts)
+
+    def _chosen(self, spec: Spec, speech: Sequence[Speech]) -> list[Speech]:
+        """The utterances of a set."""
+        dealt = deal(speech, parts=self._parts, speakers=self.options.get("speakers") or {}, seed=self._seed)
+        split = spec["split"]
+        if split not in dealt:
+            raise OptionError(f"noisy_speech: nothing says who speaks in {split}: name `parts` or `speakers` for it")
+        found = dealt[split]
+        if spec.get("transcripts", True):
+            silent = [s.id for s in found if not s.text]
+            if silent:
+                raise DataError(
+                    f"noisy_speech: {len(silent)} of {len(found)} utterances of {split} have no transcript "
+                    f"({some(silent)}): set `transcripts: false` for a set that trains front-ends"
+                )
+        most = spec.get("most")
+        if most is not None and most < len(found):
+            order = named_rng(self._seed, f"most {split}").permutation(len(found))[: int(most)]
+            found = [found[i] for i in sorted(order)]
+        return found
+
+    def _snrs(self, spec: Spec) -> list[float]:
+        given = spec.get("snr") or (self.options.get("snr") or {}).get(spec["split"]) or [15, 10, 5, 0]
+        return [float(value) for value in (given if isinstance(given, (list, tuple)) else [given])]
+
+    def _asked(self, spec: Spec) -> dict[str, Any]:
+        """What the files of a set depend on, beside the speech and the noise."""
+        split, kind = spec["split"], spec.get("noise", "seen")
+        if split not in SPLITS or kind not in KINDS:
+            raise OptionError(
+                f"noisy_speech: a set is of {', '.join(SPLITS)} with {' or '.join(KINDS)} noise, not '{split}', '{kind}'"
+            )
+        most = spec.get("most")
+        if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
+            raise OptionError(f"noisy_speech: most: {most!r} is no number of utterances")
+        return {
+            "split": split,
+            "noise": kind,
+            "snr": self._snrs(spec),
+            "most": most,
+            "transcripts": bool(spec.get("transcripts", True)),
+            "reverberant": bool(spec.get("reverberant", True)) and self._rirs is not None,
+        }
+
+    def _name(self, spec: Spec) -> str:
+        asked = self._asked(spec)
+        return f"{asked['split']}_{asked['noise']}_{_digest(asked)[:6]}"
+
+    def _speech_content(self) -> Any:
+        """What identifies the speech; of a tree the names of its files."""
+        if (table := self._table) is not None:
+            return csv_corpus.content_of(table)
+        root = self.catalogue.corpus("librispeech").root
+        parts = sorted({name for names in self._parts.values() for name in names})
+        folders = [root / name for name in parts] or [root]
+        return _digest([p.relative_to(root).as_posix() for f in folders for p in sorted(f.rglob("*.*")) if p.is_file()])
+
+    def _noise_step(self) -> Step:
+        try:
+            content = _digest(noise_folder.listing(noise_folder.find_recordings(self._noise)))
+        except DataError:
+            # Said when the step runs; a later stage does not need the folder.
+            content = None
+        settings = {"recordings": content, "v": VERSION}
+        return Step("noise", stage=STAGE, out=self.made, settings=settings, outputs=("noise",))
+
+    def prepare(self, specs: Collection[Spec]) -> Iterable[Work]:
+        """The noise brought to the rate of the models, then each set."""
+        noise = self._noise_step()
+        yield noise, self._prepare_noise
+        speech_content = self._speech_content()
+        rirs = self._rirs
+        responses = sorted(path.name for path in rirs.rglob("*") if path.is_file()) if rirs else None
+        by_name = {self._name(spec): spec for spec in specs}
+        for name, spec in by_name.items():
+            step = Step(
+                name,
+                stage=STAGE,
+                out=self.made,
+                inputs={**self.catalogue.sources(self.requires(spec)), "noise": (noise.done, STAGE)},
+                settings={
+                    "asked": self._asked(spec),
+                    "speech": speech_content,
+                    "parts": self._parts,
+                    "speakers": self.options.get("speakers"),
+                    "unseen": self.options.get("unseen"),
+                    "rirs": responses if self._asked(spec)["reverberant"] else None,
+                    "seed": self._seed,
+                    "v": VERSION,
+                },
+                outputs=(name,),
+            )
+            yield step, lambda name=name, spec=spec: self._make(name, spec)
+
+    def inputs(self, spec: Spec) -> dict[str, tuple[Path, int]]:
+        """The set's own step."""
+        return {self.name: (self.made / f".{self._name(spec)}.done", STAGE)}
+
+    def _prepare_noise(self) -> None:
+        recordings = noise_folder.find_recordings(self._noise)
+        folder = self.made / "noise"
+        remove(folder)
+        tasks = [(recording, folder / f"{recording.name}.flac") for recording in recordings]
+        seconds = sum(parallel_map(noise_folder.bring_to_rate, tasks, nj=self.nj, description="noise")) / RATE
+        kinds = sorted({recording.kind for recording in recordings})
+        log(f"noisy_speech: {len(recordings)} recordings of {len(kinds)} noises, {seconds / 60:.1f} minutes")
+
+    def _recordings(self, kind: str) -> list[Recording]:
+        found = noise_folder.find_recordings(self._noise)
+        parted = noise_folder.choose(found, self.options.get("unseen"), seed=self._seed)
+        if not parted[kind]:
+            raise OptionError(
+                f"noisy_speech: no noise is {kind}: name some in `unseen`"
+                if kind == "unseen"
+                else "noisy_speech: every noise is `unseen`: none is left for training"
+            )
+        return parted[kind]
+
+    def _make(self, name: str, spec: Spec) -> None:
+        asked, folder = self._asked(spec), self.made / name
+        remove(folder)
+        recordings = tuple(
+            (r.name, r.kind, self.made / "noise" / f"{r.name}.flac") for r in self._recordings(asked["noise"])
+        )
+        rirs = self._rirs if asked["reverberant"] else None
+        # A noise that training hears is cut in two; of one that it does not hear all is for tests.
+        part = "all" if asked["noise"] == "unseen" else "test" if asked["split"] == "test" else "train"
+        tasks = [
+            Mixture(
+                speech=speech,
+                recordings=recordings,
+                part=part,
+                snrs=tuple(asked["snr"]),
+                responses=tuple(find_responses(rirs)) if rirs else (),
+                folder=folder,
+                seed=self._seed,
+                name=f"{asked['split']} {asked['noise']}",
+            )
+            for speech in self._chosen(spec, self._speech())
+        ]
+        rows = list(parallel_map(mix, tasks, nj=self.nj, description=name))
+        _write_manifest(folder / "manifest.csv", rows)
+        _tell(name, rows)
+
+    def utterances(
+        self,
+        *,
+        split: str,
+        noise: str = "seen",
+        snr: Any = None,
+        transcripts: bool = True,
+        most: int | None = None,
+        reverberant: bool = True,
+        input: str = "noisy",
+    ) -> list[Utterance]:
+        """List a set by its manifest.
+
+        Args:
+            split: train, dev or test.
+            noise: "seen" or "unseen".
+            snr: In dB, one or several; by default those of the preset for the split.
+            transcripts: Whether every utterance must have one; false takes them all, for training front-ends.
+            most: So many utterances, drawn, at most.
+            reverberant: Whether the speech is put into rooms, where --rirs gives some.
+            input: "noisy" or "clean".
+        """
+        spec = {
+            "split": split,
+            "noise": noise,
+            "snr": snr,
+            "transcripts": transcripts,
+            "most": most,
+            "reverberant": reverberant,
+        }
+        manifest = self.made / self._name(spec) / "manifest.csv"
+        if not manifest.is_file():
+            raise MissingInput(manifest, STAGE)
+        rows = csv_corpus.read_rows(manifest, transcripts=transcripts, ignore=True)
+        return csv_corpus.from_rows(rows, manifest, input=input, nj=self.nj)
+
+    def estimate(self, spec: Spec, hours: float | None = None) -> Estimate:
+        """As long as its utterances are, where they are there already."""
+        try:
+            chosen = self._chosen(spec, self._speech())
+            hours = sum(parallel_map(_seconds, chosen, nj=self.nj, description="lengths")) / 3600
+        except (DataError, AudioError) as error:
+            entry = self.catalogue.published("librispeech").entry
+            hours = sum(published_hours(entry, name) for name in self._parts.get(spec["split"], ()))
+            note = f"noisy_speech: {error}; its size is estimated" if hours else f"noisy_speech: {error}"
+            return Estimate(hours, made=2 * hours * PCM_HOUR * FLAC, note=note)
+        return Estimate(hours, made=2 * hours * PCM_HOUR * FLAC)
+
+
+def _write_manifest(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    with atomic_path(path) as tmp, tmp.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _tell(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Say what was not as it should be, by count."""
+    for key, value, what in (("looped", 1, "have noise that was repeated"), ("gain", "1", "were over full scale")):
+        count = sum((row[key] == value) == (key == "looped") for row in rows)
+        if count:
+            log(f"{name}: {count} of {len(rows)} utterances {what}, see manifest.csv")

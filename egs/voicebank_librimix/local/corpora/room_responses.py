@@ -1,0 +1,110 @@
+"""Room impulse responses of any origin: a folder of .wav (or other audio) and .mat files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.signal import fftconvolve
+
+from local.common.audio import RATE, AudioError, read, resample
+from local.common.kaldi_dir import DataError
+
+# What belongs to the direct sound: reflections that arrive so soon afterwards help understanding.
+EARLY_SECONDS = 0.05
+_AUDIO = {".wav", ".flac", ".aif", ".aiff", ".ogg"}
+_RATE_NAMES = ("fs", "samplerate", "sample_rate", "samplingrate", "sampling_rate", "sr")
+
+
+def find_responses(folder: Path) -> list[Path]:
+    """List the responses of a folder, sorted.
+
+    Raises:
+        DataError: When there are none.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder: give one with room impulse responses with --rirs")
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in {*_AUDIO, ".mat"} and path.is_file() and not path.name.startswith(".")
+    )
+    if not found:
+        raise DataError(f"{folder} holds no room impulse response (.wav or .mat)")
+    return found
+
+
+def load_response(path: Path) -> np.ndarray:
+    """Read a response, from its strongest sample on, which becomes 1.
+
+    Args:
+        path: Audio of any rate, of which the first channel is taken; or a .mat file with one array of numbers and its
+            sampling rate (fs, samplerate or the like, perhaps inside a structure).
+
+    Returns:
+        Shape (T,), at the rate of the models.
+
+    Raises:
+        AudioError: When it cannot be read, or is silent.
+    """
+    signal, rate = _read_mat(path) if path.suffix.lower() == ".mat" else read(path, channel=0)
+    signal = np.asarray(signal, dtype=np.float64)
+    if not np.isfinite(signal).all() or not np.abs(signal).max(initial=0.0) > 0:
+        raise AudioError(f"{path}: the response is silent or holds values that are no numbers: remove it")
+    signal = resample(signal, rate, RATE)
+    signal = signal[int(np.abs(signal).argmax()) :]
+    return signal / signal[0]
+
+
+def _leaves(value: Any, name: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Arrays of numbers of a .mat file by the last part of their names, those in structures too."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not key.startswith("__"):
+                yield from _leaves(inner, key)
+    elif isinstance(value, np.ndarray) and value.dtype.kind in "fiu" and value.size:
+        yield name, value
+    elif isinstance(value, (int, float)):
+        yield name, np.asarray(value)
+
+
+def _read_mat(path: Path) -> tuple[np.ndarray, int]:
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        content = loadmat(str(path), simplify_cells=True)
+    except NotImplementedError:
+        raise AudioError(f"{path}: MATLAB's format 7.3 cannot be read: save it with -v7, or as .wav") from None
+    except (MatReadError, ValueError, TypeError, OSError, KeyError, IndexError, OverflowError, MemoryError) as error:
+        raise AudioError(f"{path}: not a .mat file, or damaged ({error})") from None
+    leaves = list(_leaves(content, ""))
+    rates = [int(value) for name, value in leaves if value.size == 1 and name.lower() in _RATE_NAMES]
+    arrays = [np.squeeze(value) for _, value in leaves if value.size > 1]
+    if not rates or rates[0] <= 0:
+        raise AudioError(f"{path} does not say its sampling rate ({', '.join(_RATE_NAMES)}): save it as .wav")
+    if not arrays:
+        raise AudioError(f"{path} holds no array of numbers")
+    longest = max(arrays, key=lambda array: array.size)
+    if longest.ndim > 2:
+        raise AudioError(f"{path}: an array of shape {longest.shape} is no response: save one response per file")
+    # The longer side is time; of several channels the first is taken.
+    one = longest if longest.ndim == 1 else longest[:, 0] if longest.shape[0] >= longest.shape[1] else longest[0]
+    return one, rates[0]
+
+
+def in_room(speech: np.ndarray, response: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Let speech sound in a room.
+
+    Args:
+        speech: Shape (T,).
+        response: See `load_response`.
+
+    Returns:
+        What arrives, and of that what arrives directly or within 50 ms of it, each of shape (T,) and in time with the
+        speech.
+    """
+    early = response[: int(EARLY_SECONDS * RATE)]
+    return tuple(fftconvolve(speech, part)[: len(speech)] for part in (response, early))  # type: ignore[return-value]
