@@ -9,4 +9,7 @@ export LIBRIMIX_METADATA=${LIBRIMIX_METADATA-}  # metadata/ of LibriMix, with Li
 export LIBRIMIX=${LIBRIMIX-}                    # Libri2Mix/ that is already mixed, with wav16k/max/...
 export DEMAND=${DEMAND-}                        # with DKITCHEN_16k/DKITCHEN/ch01.wav, ...
 export FSDD=${FSDD-}                            # free-spoken-digit-dataset/, with recordings/
+export NOISE=${NOISE-}                          # noise of your own: recordings of any format, rate and length
+export RIRS=${RIRS-}                            # room impulse responses of your own, .wav or .mat
+export SPEECH=${SPEECH-}                        # clean speech of your own: a table with utt,clean,speaker,text
 export CUSTOM=${CUSTOM-}                        # a corpus of your own: train.csv, dev.csv, test.csv

@@ -26,6 +26,10 @@ status=false                                             # true: only say how fa
 local_scratch=                                           # a folder on each node's own disk to train from
 resume=true                                              # false: train again instead of resuming
 fsdd=                                                    # a copy of the Free Spoken Digit Dataset (digits)
+librispeech=                                             # a copy of LibriSpeech, or a part of it (noisy_speech)
+noise=                                                   # recordings of noise (noisy_speech)
+rirs=                                                    # room impulse responses (noisy_speech)
+speech=                                                  # a table of clean speech (noisy_speech)
 accept_licenses=false                                    # true: download without asking (batch jobs)
 dry_run=false                                            # true: only say what would be fetched or made
 
@@ -56,6 +60,10 @@ Usage: $0 [--name value ...]        (current values in brackets)
                       variables of the job such as \$TMPDIR are its own   [${local_scratch}]
   --resume BOOL       false trains again instead of resuming              [${resume}]
   --fsdd DIR          a copy of the Free Spoken Digit Dataset             [${fsdd}]
+  --librispeech DIR   a copy of LibriSpeech, or a part of it              [${librispeech}]
+  --noise DIR         recordings of noise, of any format (noisy_speech)   [${noise}]
+  --rirs DIR          room impulse responses, .wav or .mat (noisy_speech) [${rirs}]
+  --speech FILE       a table of clean speech (noisy_speech)              [${speech}]
   --accept_licenses [BOOL]
                       download without asking                             [${accept_licenses}]
   --dry_run [BOOL]    only say what would be fetched, made and trained    [${dry_run}]
@@ -68,7 +76,7 @@ USAGE
 }
 
 # shellcheck disable=SC2034  # read by parse_options.sh
-known_options="stage stop_stage preset corpus front_end objectives finetune seeds downloads datadir dumpdir expdir nj ngpu cmd_backend detach status local_scratch resume fsdd accept_licenses dry_run"
+known_options="stage stop_stage preset corpus front_end objectives finetune seeds downloads datadir dumpdir expdir nj ngpu cmd_backend detach status local_scratch resume fsdd librispeech noise rirs speech accept_licenses dry_run"
 # shellcheck disable=SC2034
 known_flags="accept_licenses detach dry_run status"
 . ../../tools/parse_options.sh
@@ -88,7 +96,7 @@ if [ -n "${corpus}" ]; then
 fi
 
 # A directory given by the user counts from where the user stands.
-for name in downloads datadir dumpdir expdir fsdd; do
+for name in downloads datadir dumpdir expdir fsdd librispeech noise rirs speech; do
     [ -z "${!name}" ] || [[ ${!name} == /* ]] || printf -v "${name}" '%s' "${started_in}/${!name}"
 done
 
@@ -98,6 +106,10 @@ done
 
 . ./path.sh
 . ./db.sh
+# What stands on the command line goes before db.sh; every program and job from here on finds it in the environment.
+for name in fsdd librispeech noise rirs speech; do
+    [ -z "${!name}" ] || export "${name^^}=${!name}"
+done
 common=(--preset "${preset}" --nj "${nj}" --ngpu "${ngpu}")
 for name in front_end downloads datadir dumpdir expdir; do
     [ -z "${!name}" ] || common+=("--${name}" "${!name}")
@@ -113,12 +125,10 @@ jobs=("${common[@]}" "${runs[@]}" --resume "${resume}" --stage "${stage}" --stop
 if [ "${status}" = true ]; then exec python3 -m local.pipeline.status "${jobs[@]}"; fi
 if [ "${cmd_backend}" != local ] && [ "${dry_run}" = false ]; then
     jobs+=(--accept_licenses "${accept_licenses}" --detach "${detach}" --command "${invocation}")
-    [ -z "${fsdd}" ] || jobs+=(--fsdd "${fsdd}")
     exec python3 -m local.pipeline.submit "${jobs[@]}"
 fi
 
 corpora=("${common[@]}" --accept_licenses "${accept_licenses}")
-[ -z "${fsdd}" ] || corpora+=(--fsdd "${fsdd}")
 if [ "${dry_run}" = true ]; then exec python3 -m local.pipeline.dry_run "${corpora[@]}" "${runs[@]}"; fi
 if in_stage 1; then python3 -m local.corpora.catalogue "${corpora[@]}"; fi
 if in_stage 2; then

@@ -24,12 +24,7 @@ SILENCE = 10 ** (-90 / 20)
 _FADE_SECONDS = 0.05
 # How many stretches are tried before a recording counts as silent.
 _ATTEMPTS = 50
-_READABLE = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"} | {
-    ".ogg",
-    ".oga",
-    ".opus",
-    ".aif",
-}
+_READABLE = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"} | {".oga", ".opus", ".aif"}
 # Audio, but not for soundfile.
 _FOREIGN = {".m4a", ".mp4", ".aac", ".wma", ".amr", ".webm"}
 
@@ -72,15 +67,18 @@ def find_recordings(folder: Path) -> list[Recording]:
             raise DataError(f"{path}: {path.suffix} cannot be read: convert it to FLAC or WAV, or remove it")
         if path.suffix.lower() not in _READABLE:
             continue
-        name = re.sub(r"[^\w.-]+", "_", relative.with_suffix("").as_posix())
+        name = _word(relative.with_suffix("").as_posix())
         if name in found:
             raise DataError(f"{path} and {found[name].audio} would both be called '{name}': rename one")
-        found[name] = Recording(
-            name, re.sub(r"[^\w.-]+", "_", relative.parts[0] if relative.parent.name else path.stem), path
-        )
+        found[name] = Recording(name, _word(relative.parts[0] if relative.parent.name else path.stem), path)
     if not found:
         raise DataError(f"{folder} holds no audio file ({', '.join(sorted(_READABLE))})")
     return [found[name] for name in sorted(found)]
+
+
+def _word(name: str) -> str:
+    """One word of a name, for lists and tables."""
+    return re.sub(r"[^\w.-]+", "_", name)
 
 
 def choose(

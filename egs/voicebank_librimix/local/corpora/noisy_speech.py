@@ -1,4 +1,4 @@
-"""Any speech with any noises, perhaps in rooms: drawn once, written to a manifest, the same for any number of processes.
+"""Any speech with any noises, perhaps in rooms: drawn once, written to a manifest, the same everywhere.
 
 Speech is a tree like LibriSpeech's or a table, noise a folder of recordings, rooms a folder of impulse responses. What
 is drawn for an utterance depends on the seed, the set's options and the utterance's id alone.
@@ -12,14 +12,13 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from espnet_plugins.atomic import remove
-from local.common.audio import RATE, AudioError, inspect, read, resample, to_pcm16, write
+from local.common.audio import RATE, AudioError, inspect, read, resample, rms, to_pcm16, write
 from local.common.kaldi_dir import DataError, Utterance
 from local.common.parallel import parallel_map
 from local.common.steps import MissingInput, OptionError, Step, atomic_path, log
@@ -92,11 +91,11 @@ def mix(task: Mixture) -> dict[str, Any]:
     clean = resample(clean.astype(np.float64), rate, RATE)
     room = task.responses[rng.integers(len(task.responses))] if task.responses else None
     heard, clean = (clean, clean) if room is None else in_room(clean, load_response(room))
-    level = active_rms(heard, RATE) if len(heard) >= RATE // 50 else 0.0
-    if level < _SILENCE:
+    if len(heard) < RATE // 50 or rms(heard) < _SILENCE:
         raise AudioError(f"{task.speech.audio} is silent or shorter than 20 ms: leave it out")
+    level = active_rms(heard, RATE)
     piece = noise_folder.cut(path, len(heard), part=task.part, rng=rng)
-    noise = piece.samples * (level / noise_folder.rms(piece.samples) * decibels(-snr))
+    noise = piece.samples * (level / rms(piece.samples) * decibels(-snr))
     noisy = heard + noise
     peak = max(float(np.abs(noisy).max()), float(np.abs(clean).max()))
     gain = 1.0 if peak <= 0.999 else 0.99 / peak
@@ -147,7 +146,7 @@ class NoisySpeech(Corpus):
         """Where it is made."""
         return self.made
 
-    @cached_property
+    @property
     def options(self) -> dict[str, Any]:
         """What the preset says about the corpus.
 
@@ -195,14 +194,18 @@ class NoisySpeech(Corpus):
             return {}
         return {"librispeech": parts}
 
-    def _speech(self) -> list[Speech]:
-        table = self._table
-        if table is not None:
-            return from_table(table)
-        parts = dict.fromkeys(name for names in self._parts.values() for name in names)
+    @property
+    def _read_parts(self) -> list[str]:
+        """The parts of the tree that are read; none means all."""
         # A split that names no part takes its speakers from everywhere.
-        everywhere = any(split not in self._parts for split in self.options.get("speakers") or {})
-        return from_tree(self.catalogue.corpus("librispeech").root, () if everywhere else parts)
+        if any(split not in self._parts for split in self.options.get("speakers") or {}):
+            return []
+        return sorted({name for names in self._parts.values() for name in names})
+
+    def _speech(self) -> list[Speech]:
+        if (table := self._table) is not None:
+            return from_table(table)
+        return from_tree(self.catalogue.corpus("librispeech").root, self._read_parts)
 
     def _chosen(self, spec: Spec, speech: Sequence[Speech]) -> list[Speech]:
         """The utterances of a set."""
@@ -233,7 +236,8 @@ class NoisySpeech(Corpus):
         split, kind = spec["split"], spec.get("noise", "seen")
         if split not in SPLITS or kind not in KINDS:
             raise OptionError(
-                f"noisy_speech: a set is of {', '.join(SPLITS)} with {' or '.join(KINDS)} noise, not '{split}', '{kind}'"
+                f"noisy_speech: a set is of {', '.join(SPLITS)} with {' or '.join(KINDS)} noise, "
+                f"not of '{split}' with '{kind}'"
             )
         most = spec.get("most")
         if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
@@ -256,8 +260,7 @@ class NoisySpeech(Corpus):
         if (table := self._table) is not None:
             return csv_corpus.content_of(table)
         root = self.catalogue.corpus("librispeech").root
-        parts = sorted({name for names in self._parts.values() for name in names})
-        folders = [root / name for name in parts] or [root]
+        folders = [root / name for name in self._read_parts] or [root]
         return _digest([p.relative_to(root).as_posix() for f in folders for p in sorted(f.rglob("*.*")) if p.is_file()])
 
     def _noise_step(self) -> Step:

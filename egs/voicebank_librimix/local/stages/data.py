@@ -6,11 +6,12 @@ import argparse
 from collections.abc import Mapping
 
 from local.common import kaldi_dir
-from local.common.kaldi_dir import Utterance
+from local.common.kaldi_dir import DataError, Utterance
 from local.common.recipe import Recipe, add_common_arguments
 from local.common.sets import COMBINED
 from local.common.steps import Step, log, run_main
 from local.corpora.catalogue import Catalogue
+from local.corpora.corpus import some
 from local.stages import dump
 from local.stages.phones import phones_step, prepare_phones
 from local.stages.summary import write_summary
@@ -50,7 +51,10 @@ def prepare_set(corpora: Catalogue, name: str) -> None:
     corpus = corpora.corpus(corpora.sets[name]["corpus"])
 
     def write_lists() -> None:
-        write_summary(directory.out, kaldi_dir.write(directory.out, corpus.utterances(**options)))
+        found = corpus.utterances(**options)
+        if name in corpora.recipe.preset["test"] and (bare := [u.id for u in found if not u.transcribed]):
+            raise DataError(f"set '{name}' is tested on, but {len(bare)} utterances have no transcript: {some(bare)}")
+        write_summary(directory.out, kaldi_dir.write(directory.out, found))
 
     directory.run(write_lists)
 
@@ -97,11 +101,8 @@ def combine_sets(recipe: Recipe, name: str) -> None:
     def combine() -> None:
         utterances = kaldi_dir.combine({part: kaldi_dir.read(recipe.dumpdir / part) for part in parts})
         kept = kaldi_dir.write(step.out, _within(utterances, limits, name), categories=False)
-        transcribed = [utterance for utterance in kept if utterance.transcribed]
-        if len(transcribed) < len(kept):
-            log(
-                f"{name}: {len(kept) - len(transcribed)} of {len(kept)} utterances have no transcript; no recogniser learns them"
-            )
+        if bare := sum(not utterance.transcribed for utterance in kept):
+            log(f"{name}: {bare} of {len(kept)} utterances have no transcript: they train front-ends alone")
         kaldi_dir.write_transcribed(step.out, kept)
 
     step.run(combine)

@@ -141,7 +141,11 @@ def prepare_phones(recipe: Recipe) -> None:
     step = phones_step(recipe)
 
     def write() -> None:
-        sets = {name: kaldi_dir.read(recipe.dumpdir / name) for name in (*COMBINED, *recipe.preset["test"])}
+        # Whose words are not known, whose phones are not either.
+        sets = {
+            name: kaldi_dir.read(kaldi_dir.transcribed(recipe.dumpdir / name))
+            for name in (*COMBINED, *recipe.preset["test"])
+        }
         texts = [text for utterances in sets.values() for u in utterances for text in u.texts]
         words = sorted({word for text in texts for word in text.split()})
         lexicon = espeak_lexicon(words) if known is None else known

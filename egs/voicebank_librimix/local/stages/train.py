@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet_plugins.atomic import remove
+from local.common import kaldi_dir
 from local.common.recipe import (
     HEADS,
     RECIPE_DIR,
@@ -229,12 +230,16 @@ def _job(recipe: Recipe, step: Step, *, resume: bool, threads: int) -> Job:
     elif step.stage == 4:
         head = step.out.name
         common.update({name: data_of(recipe, head) / part for name, part in (("train", "train"), ("valid", "dev"))})
+        common.update({part: kaldi_dir.transcribed(common[part]) for part in ("train", "valid")})
         command = training_command("asr_train", data=ASR_DATA, extra=_token_options(recipe, head), **common)
     else:
         extra = [*_token_options(recipe, "asr"), "--text_name", "text_spk1"]
         extra += ["--init_param", f"{recipe.expdir / 'asr' / MODEL}::s2t_model"]
         if has_front_end(config):
             extra += [f"{recipe.expdir / 'se' / MODEL}::enh_model"]
+        # The objective alone needs no transcript in training; validation reports the recognition loss in every case.
+        with_words = ["valid"] if config.get("model_conf", {}).get("asr_weight") == 0 else ["train", "valid"]
+        common.update({part: kaldi_dir.transcribed(common[part]) for part in with_words})
         command = training_command("enh_s2t_train", data=JOINT_DATA, extra=extra, **common)
     return Job(step.out.name, command, out / "train.log", threads=threads)
 

@@ -1,0 +1,356 @@
+"""Any speech with any noises: from folders to the dump, drawn the same everywhere, faults named."""
+
+import csv
+
+import numpy as np
+import pytest
+import soundfile
+from levels import active_snr
+from places import SHARED
+from scipy.io import savemat
+from stages import Stages
+
+from local.common.kaldi_dir import NO_TRANSCRIPT, read, read_table
+from local.common.steps import MissingInput, OptionError, RecipeError
+from local.corpora import catalogue, clean_speech, noise_folder, room_responses
+from local.pipeline import dry_run
+from local.stages import data
+
+RATE = 16000
+OPTIONS = {
+    "seed": 3,
+    "parts": {"train": ["train-clean-100"], "dev": ["test-other"], "test": ["test-other"]},
+    "speakers": {"dev": 0.3},
+    "unseen": ["hum"],
+    "snr": {"train": [10, 0], "test": [5]},
+}
+SETS = {
+    "ns_train": {"split": "train", "transcripts": False},
+    "ns_dev": {"split": "dev"},
+    "seen": {"split": "test"},
+    "unseen": {"split": "test", "noise": "unseen", "most": 4},
+}
+
+
+def voice(rng, seconds, rate=RATE):
+    """Noise in bursts, as loud as speech; what is loud and what is a pause is clear."""
+    envelope = np.repeat(rng.uniform(0.3, 1, int(seconds * 10)), rate // 10)
+    return 0.05 * envelope * rng.standard_normal(len(envelope))
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    """Speech as LibriSpeech keeps it, some without transcripts; noise of four kinds; two rooms."""
+    root, rng = tmp_path_factory.mktemp("a site"), np.random.default_rng(0)
+    for part, speakers in (("train-clean-100", (11, 12, 13)), ("test-other", (21, 22, 23))):
+        for speaker in speakers:
+            folder = root / "speech" / part / str(speaker) / "7"
+            folder.mkdir(parents=True)
+            names = [f"{speaker}-7-{i:04d}" for i in range(3)]
+            for i, name in enumerate(names):
+                soundfile.write(folder / f"{name}.flac", voice(rng, 1.2 + 0.4 * i), RATE)
+            if speaker != 12:
+                (folder / f"{speaker}-7.trans.txt").write_text("".join(f"{name} WELL SAID\n" for name in names))
+    noise = root / "noise"
+    (noise / "hum").mkdir(parents=True)
+    soundfile.write(noise / "rain.ogg", 0.1 * rng.standard_normal((44100 * 6, 2)), 44100)
+    soundfile.write(noise / "hum" / "1.wav", 0.1 * rng.standard_normal(8000 * 5), 8000)
+    soundfile.write(noise / "hum" / "2 b.flac", 0.1 * rng.standard_normal(48000 * 4), 48000)
+    soundfile.write(noise / "bell.wav", 0.1 * rng.standard_normal(24000 * 2), 24000, subtype="FLOAT")
+    (noise / "LICENCES.md").write_text("CC0")
+    rooms = root / "rooms"
+    rooms.mkdir()
+    response = np.exp(-np.arange(8000) / 800) * rng.standard_normal(8000) * 0.1
+    response[100] = 2.0
+    soundfile.write(rooms / "hall.wav", response / 2, 32000, subtype="FLOAT")
+    savemat(rooms / "cell.mat", {"air": {"h": response[None, :], "fs": 16000}})
+    return root
+
+
+@pytest.fixture
+def stages(material, tmp_path, monkeypatch):
+    for name in ("LIBRISPEECH", "NOISE", "RIRS", "SPEECH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LIBRISPEECH", str(material / "speech"))
+    monkeypatch.setenv("NOISE", str(material / "noise"))
+    sets = {name: {"corpus": "noisy_speech", **spec} for name, spec in SETS.items()}
+    return Stages(
+        tmp_path,
+        monkeypatch,
+        extends="noisy_speech",
+        corpora={"noisy_speech": {**OPTIONS, "speakers": {"dev": 0.3}}},
+        sets=sets,
+        train=["ns_train"],
+        dev=["ns_dev"],
+        test=["seen", "unseen"],
+    )
+
+
+def manifests(root):
+    found = {}
+    for path in sorted((root / "data" / "corpora" / "noisy_speech").glob("*/manifest.csv")):
+        found[path.parent.name.rsplit("_", 1)[0]] = list(csv.DictReader(path.open()))
+    return found
+
+
+def test_it_goes_from_folders_to_archives(stages, material):
+    stages(catalogue, "--nj", "1")
+    stages(data, "--nj", "1")
+    rows = manifests(stages.root)
+    # Six recordings per pair of speakers; one of three test speakers is for development.
+    assert {name: len(found) for name, found in rows.items()} == {
+        "train_seen": 9,
+        "dev_seen": 3,
+        "test_seen": 6,
+        "test_unseen": 4,
+    }
+    speakers = {name: {row["speaker"] for row in found} for name, found in rows.items()}
+    assert speakers["train_seen"] == {"11", "12", "13"}
+    assert speakers["dev_seen"] | speakers["test_seen"] == {"21", "22", "23"}
+    assert not speakers["dev_seen"] & speakers["test_seen"]
+    assert {row["noise"] for row in rows["train_seen"]} <= {"rain", "bell"}
+    assert {row["noise"] for row in rows["test_unseen"]} == {"hum"}
+    assert {row["snr"] for row in rows["train_seen"]} == {"10", "0"}
+    assert {row["snr"] for row in rows["test_seen"]} == {"5"}
+    for row in rows["test_seen"]:
+        folder = next((stages.root / "data" / "corpora" / "noisy_speech").glob("test_seen_*"))
+        clean, noisy = (soundfile.read(folder / row[side])[0] for side in ("clean", "noisy"))
+        assert active_snr(clean, noisy, RATE) == pytest.approx(5, abs=0.2)
+        # The second part of a recording is for tests; one that is too short is repeated, from anywhere in it.
+        border = {"rain": 0.6 * 6, "bell": 0.6 * 2}[row["noise"]] * RATE
+        assert int(row["start"]) >= int(border) - 1
+        assert row["looped"] == str(int(row["noise"] == "bell"))
+    train = {u.id: u.texts[0] for u in read(stages.root / "dump" / "train")}
+    assert {name for name, text in train.items() if text == NO_TRANSCRIPT} == {f"12-7-{i:04d}" for i in range(3)}
+    transcribed = read_table(stages.root / "dump" / "train" / "transcribed" / "text_spk1")
+    assert set(transcribed.values()) == {"WELL SAID"}
+    assert len(transcribed) == 6
+    assert not (stages.root / "dump" / "dev" / "transcribed").exists()
+    tokens = (stages.root / "dump" / "tokens" / "tokens.txt").read_text().split()
+    assert "<no_transcript>" not in tokens
+    assert "_" not in tokens
+
+
+def test_what_is_drawn_does_not_depend_on_processes_or_places(stages, material, tmp_path, monkeypatch, capsys):
+    stages(catalogue, "--nj", "1")
+    first = manifests(stages.root)
+    audio = {p.name: p.read_bytes() for p in (stages.root / "data").rglob("noisy/*.flac")}
+    import shutil
+
+    shutil.copytree(material, tmp_path / "elsewhere")
+    shutil.rmtree(stages.root / "data")
+    monkeypatch.setenv("LIBRISPEECH", str(tmp_path / "elsewhere" / "speech"))
+    monkeypatch.setenv("NOISE", str(tmp_path / "elsewhere" / "noise"))
+    stages(catalogue, "--nj", "3")
+    assert manifests(stages.root) == first
+    assert {p.name: p.read_bytes() for p in (stages.root / "data").rglob("noisy/*.flac")} == audio
+    # Moved folders are no change; another recording is.
+    capsys.readouterr()
+    monkeypatch.setenv("NOISE", str(material / "noise"))
+    stages(catalogue, "--nj", "1")
+    assert all(line.endswith("nothing to do") for line in capsys.readouterr().out.splitlines())
+    (tmp_path / "elsewhere" / "noise" / "hum" / "1.wav").rename(tmp_path / "elsewhere" / "noise" / "hum" / "3.wav")
+    monkeypatch.setenv("NOISE", str(tmp_path / "elsewhere" / "noise"))
+    stages(catalogue, "--nj", "1")
+    assert "noise (corpora/noisy_speech): changed since the last run (recordings:" in capsys.readouterr().out
+
+
+def test_speech_in_rooms_is_compared_with_what_arrives_directly(stages, material, monkeypatch):
+    monkeypatch.setenv("RIRS", str(material / "rooms"))
+    stages(catalogue, "--nj", "1")
+    rows = manifests(stages.root)["train_seen"]
+    assert {row["rir"] for row in rows} == {"hall.wav", "cell.mat"}
+    folder = next((stages.root / "data" / "corpora" / "noisy_speech").glob("train_seen_*"))
+    for row in rows:
+        source = next((material / "speech").rglob(row["source"]))
+        dry, (direct, _) = soundfile.read(source)[0], soundfile.read(folder / row["clean"])
+        response = room_responses.load_response(material / "rooms" / row["rir"])
+        expected = np.convolve(dry, response[: RATE // 20])[: len(dry)] * float(row["gain"])
+        np.testing.assert_allclose(direct, expected, atol=1.1 / 32768 + 1e-5)
+
+
+def test_a_response_is_the_same_from_audio_and_from_matlab(tmp_path):
+    response = np.exp(-np.arange(4000) / 300)
+    soundfile.write(tmp_path / "a.wav", np.stack([response, -response], 1), RATE, subtype="DOUBLE")
+    savemat(tmp_path / "b.mat", {"h": np.stack([response, -response]), "Fs": RATE})
+    one, other = (room_responses.load_response(tmp_path / name) for name in ("a.wav", "b.mat"))
+    np.testing.assert_allclose(one, other, atol=1e-6)
+    savemat(tmp_path / "c.mat", {"h": response})
+    with pytest.raises(RecipeError, match=r"c\.mat does not say its sampling rate"):
+        room_responses.load_response(tmp_path / "c.mat")
+    (tmp_path / "d.mat").write_bytes(b"MATLAB 5.0 MAT-file, but not really" * 9)
+    with pytest.raises(RecipeError, match=r"d\.mat: not a \.mat file, or damaged"):
+        room_responses.load_response(tmp_path / "d.mat")
+
+
+def test_repeated_noise_has_no_gap_and_no_click(tmp_path):
+    rng = np.random.default_rng(1)
+    # The seam must not show in a noise that is loud at one end and quiet at the other.
+    noise = 0.1 * rng.standard_normal(RATE)
+    unit = noise_folder.looped(noise)
+    assert len(unit) == RATE - RATE // 20
+    twice = np.tile(unit, 2)
+    frames = twice[: len(twice) // 160 * 160].reshape(-1, 160)
+    levels = np.sqrt((frames**2).mean(1))
+    assert levels.min() > 0.05
+    tone = np.sin(2 * np.pi * 5 * np.arange(RATE) / RATE)
+    steps = np.abs(np.diff(np.tile(noise_folder.looped(tone), 2)))
+    # As smooth at the seam as the cross-fade itself: no sample jumps.
+    assert steps.max() < 0.01
+
+
+def test_a_table_of_speech_serves_as_well(stages, material, tmp_path, monkeypatch):
+    rng = np.random.default_rng(2)
+    lines = ["utt;clean;speaker;text;part;colour"]
+    for speaker in ("ann", "bob", "cat", "dan"):
+        for i in range(2):
+            soundfile.write(tmp_path / f"{speaker}{i}.wav", voice(rng, 1.5, 22050), 22050)
+            lines.append(f'{i};{speaker}{i}.wav;{speaker};"Well; said.";p;red')
+    (tmp_path / "speech.csv").write_bytes("\r\n".join(lines).encode("utf-8-sig"))
+    monkeypatch.setenv("SPEECH", str(tmp_path / "speech.csv"))
+    stages.write(corpora={"noisy_speech": {**OPTIONS, "parts": None, "speakers": {"dev": ["bob"], "test": 0.25}}})
+    stages(catalogue, "--nj", "1")
+    stages(data, "--nj", "1")
+    assert {u.speaker for u in read(stages.root / "data" / "ns_dev")} == {"bob"}
+    tested = {u.speaker for u in read(stages.root / "data" / "seen")}
+    assert len(tested) == 1
+    assert {u.speaker for u in read(stages.root / "data" / "ns_train")} == {"ann", "cat", "dan"} - tested
+    assert read(stages.root / "data" / "seen")[0].texts == ("WELL SAID",)
+
+
+def test_a_dry_run_knows_how_long_it_is(stages, capsys):
+    stages(dry_run, "--nj", "1")
+    out = capsys.readouterr().out
+    seconds = 9 * 1.6
+    assert f"Trainings ({seconds / 3600:.1f} hours for training" in out
+    assert "to fetch: 0 B" in out
+
+
+def test_without_a_tree_the_parts_are_fetched(stages, monkeypatch, capsys):
+    monkeypatch.delenv("LIBRISPEECH")
+    stages(dry_run, "--nj", "1")
+    out = capsys.readouterr().out
+    assert "train-clean-100.tar.gz: fetch" in out
+    assert "test-other.tar.gz: fetch" in out
+    assert "Trainings (100.6 hours for training" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "sets", "message"),
+    [
+        ({"unseen": ["snow"]}, {}, "there is no noise 'snow', only bell, hum, rain"),
+        ({"unseen": 1.5}, {}, r"unseen: 1\.5 is neither a list of noises nor a share"),
+        ({"unseen": None}, {}, "no noise is unseen: name some in `unseen`"),
+        ({"unseen": ["bell", "hum", "rain"]}, {}, "every noise is `unseen`"),
+        ({"speakers": {"dev": ["99"]}}, {}, "speakers: dev: there is no speaker '99'"),
+        ({"speakers": {"dev": [21], "test": ["21"]}}, {}, "speaker '21' is named for dev and for test"),
+        ({"speakers": {"dev": [21, 22, 23]}}, {}, "no speaker is left for test"),
+        ({"speakers": {"dev": 2}}, {}, "2 is neither a list nor a share between 0 and 1"),
+        ({"speakers": {"develop": 0.1}}, {}, "'develop' is no split"),
+        (
+            {"parts": {"train": ["train-clean-100"], "dev": None, "test": None}, "speakers": None},
+            {},
+            "nothing says who speaks in",
+        ),
+        ({"parts": {**OPTIONS["parts"], "dev": ["dev-other"]}}, {}, "dev-other is missing"),
+        ({"colour": "pink"}, {}, "corpora: noisy_speech: unknown 'colour'"),
+        (
+            {},
+            {"ns_train": {"split": "train", "transcripts": True}},
+            r"3 of 9 utterances of train have no transcript",
+        ),
+        ({}, {"seen": {"split": "exam"}}, "not of 'exam' with 'seen'"),
+        ({}, {"seen": {"split": "test", "most": 0}}, "most: 0 is no number of utterances"),
+    ],
+)
+def test_faults_of_a_preset_are_named(stages, options, sets, message):
+    changed = {name: {"corpus": "noisy_speech", **{**SETS, **sets}[name]} for name in SETS}
+    stages.write(corpora={"noisy_speech": {**OPTIONS, **options}}, sets=changed)
+    with pytest.raises(RecipeError, match=message):
+        stages(catalogue, "--nj", "1")
+
+
+def test_what_is_tested_on_has_transcripts(stages):
+    sets = {**stages.defaults["sets"], "seen": {"corpus": "noisy_speech", "split": "train", "transcripts": False}}
+    stages.write(sets=sets)
+    stages(catalogue, "--nj", "1")
+    with pytest.raises(RecipeError, match="set 'seen' is tested on, but 3 utterances have no transcript: 12-7-0000"):
+        stages(data, "--nj", "1")
+
+
+def test_stage_2_without_stage_1_says_so(stages):
+    with pytest.raises(MissingInput, match="stage 1 makes it"):
+        stages(data, "--nj", "1")
+
+
+def write_noise(folder, name, signal, rate=8000, **options):
+    folder.mkdir(exist_ok=True)
+    soundfile.write(folder / name, signal, rate, **options)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda f: None, "is no folder: give one with recordings of noise with --noise"),
+        (lambda f: (f.mkdir(), (f / "notes.txt").write_text("x")), r"holds no audio file \("),
+        (lambda f: write_noise(f, "short.wav", np.ones(4000)), r"short\.wav lasts 0\.50 s: noise needs 1 s"),
+        (lambda f: write_noise(f, "still.wav", np.zeros(16000)), r"still\.wav is silent: remove it"),
+        (lambda f: write_noise(f, "nan.wav", np.full(16000, np.nan), subtype="FLOAT"), "values that are no numbers"),
+        (lambda f: (f.mkdir(), (f / "broken.ogg").write_bytes(b"OggS" * 99)), r"broken\.ogg: not an audio file"),
+        (lambda f: (f.mkdir(), (f / "phone.m4a").write_bytes(b"x")), r"phone\.m4a: \.m4a cannot be read: convert"),
+        (lambda f: [write_noise(f, f"a.{e}", np.ones(9000)) for e in ("wav", "flac")], "would both be called 'a'"),
+    ],
+)
+def test_faults_of_a_noise_folder_are_named(stages, tmp_path, monkeypatch, make, message):
+    make(tmp_path / "noises")
+    monkeypatch.setenv("NOISE", str(tmp_path / "noises"))
+    with pytest.raises(RecipeError, match=message):
+        stages(catalogue, "--nj", "1")
+    assert not list((stages.root / "data").rglob("manifest.csv"))
+
+
+def test_noise_that_is_silent_for_long_is_cut_where_it_sounds(tmp_path):
+    signal = np.zeros(10 * RATE)
+    signal[-RATE:] = 0.1
+    soundfile.write(tmp_path / "n.flac", signal, RATE)
+    for seed in range(5):
+        piece = noise_folder.cut(tmp_path / "n.flac", RATE, part="all", rng=np.random.default_rng(seed))
+        assert np.abs(piece.samples).max() > 0
+    with pytest.raises(RecipeError, match="its train part is silent wherever it is cut"):
+        noise_folder.cut(tmp_path / "n.flac", RATE, part="train", rng=np.random.default_rng(0))
+
+
+def test_no_speech_is_named(stages, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("LIBRISPEECH", str(tmp_path / "empty"))
+    with pytest.raises(RecipeError, match="test-other is missing"):
+        stages(catalogue, "--nj", "1")
+    with pytest.raises(RecipeError, match="is no folder: give LibriSpeech's with --librispeech"):
+        clean_speech.from_tree(tmp_path / "nowhere")
+
+
+def test_silent_speech_is_named(stages, material, tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "still.wav", np.zeros(RATE), RATE)
+    (tmp_path / "speech.csv").write_text("utt,clean,speaker,text\na,still.wav,ann,Hush.\n")
+    monkeypatch.setenv("SPEECH", str(tmp_path / "speech.csv"))
+    only = {"ns": {"corpus": "noisy_speech", "split": "train"}}
+    options = {**OPTIONS, "parts": None, "speakers": None}
+    stages.write(corpora={"noisy_speech": options}, sets=only, train=["ns"], dev=["ns"], test=["ns"])
+    with pytest.raises(RecipeError, match=r"still\.wav is silent"):
+        stages(catalogue, "--nj", "1")
+
+
+@pytest.mark.skipif(not (SHARED / "noise").is_dir(), reason="real noise is not here")
+def test_real_recordings_are_brought_to_the_rate_of_the_models(tmp_path):
+    found = noise_folder.find_recordings(SHARED / "noise")
+    assert len(found) == 13
+    shortest = min(found, key=lambda recording: recording.audio.stat().st_size)
+    frames = noise_folder.bring_to_rate((shortest, tmp_path / "n.flac"))
+    assert soundfile.info(tmp_path / "n.flac").frames == frames
+    assert frames == pytest.approx(soundfile.info(shortest.audio).duration * RATE, abs=2)
+
+
+def test_an_unknown_option_of_a_set_is_named(stages):
+    stages.write(sets={**stages.defaults["sets"], "seen": {"corpus": "noisy_speech", "split": "test", "snrs": 3}})
+    with pytest.raises(OptionError, match=r"'snrs' \(options: split, noise, snr,"):
+        stages(catalogue, "--nj", "1")
