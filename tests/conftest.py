@@ -10,11 +10,20 @@ from slurm_testbed import start_testbed
 from tiny_architectures import TINY
 
 
+def fast_tier():
+    """Beginnings of the ids of tests in the fast tier."""
+    lines = (ROOT / "tests" / "fast_tier.txt").read_text(encoding="utf-8").splitlines()
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
 def pytest_collection_modifyitems(items):
-    """Tests of no other tier are unit tests."""
+    """Tests of no other tier are unit tests; the fast tier is listed in a file of its own."""
+    fast = fast_tier()
     for item in items:
         if not any(item.get_closest_marker(tier) for tier in ("recipe", "slurm", "gpu", "browser")):
             item.add_marker("unit")
+            if item.nodeid.startswith(fast):
+                item.add_marker("fast")
 
 
 @pytest.fixture(scope="session")

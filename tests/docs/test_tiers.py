@@ -1,0 +1,34 @@
+"""The fast tier looks into every room, and names nothing that is gone."""
+
+import pytest
+import yaml
+from conftest import fast_tier
+from places import ROOT
+
+ROOMS = yaml.safe_load((ROOT / "docs" / "pictures" / "rooms.yaml").read_text("utf-8"))
+# Rooms without a folder of tests of their own: what is on them.
+INSIDE = {"atomic": "train", "checks": "objectives", "weights": "ssl", "curriculum": "train", "pretrain": "ssl"}
+INSIDE |= {"extensions": "objectives", "register": "inference", "tasks": "inference", "bin": "inference"}
+
+
+def folder_of(building, room):
+    if building == "local":
+        return f"tests/recipe/{room}/"
+    if building == "espnet_plugins.analysis":
+        return f"tests/analysis/{room}/"
+    room = INSIDE.get(room, room)
+    return f"tests/{room}/" if (ROOT / "tests" / room).is_dir() else f"tests/test_{room}.py"
+
+
+@pytest.mark.parametrize(
+    ("building", "room"), [(building, room) for building, rooms in ROOMS.items() for room in rooms]
+)
+def test_every_room_is_in_the_fast_tier(building, room):
+    assert any(line.startswith(folder_of(building, room)) for line in fast_tier())
+
+
+@pytest.mark.parametrize("line", fast_tier())
+def test_what_the_fast_tier_names_is_there(line):
+    path, _, test = line.partition("::")
+    assert (ROOT / path).exists()
+    assert test.split("[")[0] in (ROOT / path).read_text("utf-8")
