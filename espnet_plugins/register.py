@@ -9,6 +9,7 @@ from espnet2.tasks import asr, enh, enh_s2t, hubert
 
 from espnet_plugins.asr.frontend import FrozenSSLFrontend
 from espnet_plugins.asr.linear import LinearEncoder
+from espnet_plugins.asr.normalize import OwnFramesMVN
 from espnet_plugins.enh.demucs_separator import DemucsSeparator
 from espnet_plugins.enh.gtcrn_separator import GTCRNSeparator
 from espnet_plugins.enh.identity import Identity
@@ -21,6 +22,8 @@ SEPARATORS = {"demucs": DemucsSeparator, "gtcrn": GTCRNSeparator, "identity": Id
 FRONTENDS = {"frozen_ssl": FrozenSSLFrontend}
 PRETRAIN_ENCODERS = {"positional_hubert": PositionalHuBERT}
 ENCODERS = {"linear": LinearEncoder}
+# In place of ESPnet's own of that name.
+NORMALIZATIONS = {"utterance_mvn": OwnFramesMVN}
 WRAPPERS = {"inherit_permutation": InheritPermutation}
 
 
@@ -38,6 +41,8 @@ def register() -> None:
     for choices in (enh.separator_choices, enh_s2t.enh_separator_choices):
         choices.classes.update(SEPARATORS)
     asr.frontend_choices.classes.update(FRONTENDS)
+    for choices in (asr.normalize_choices, hubert.normalize_choices):
+        choices.classes.update(NORMALIZATIONS)
     hubert.encoder_choices.classes.update(PRETRAIN_ENCODERS)
     for choices in (asr.encoder_choices, enh_s2t.asr_encoder_choices):
         choices.classes.update(ENCODERS)

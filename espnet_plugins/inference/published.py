@@ -14,6 +14,7 @@ import torch
 from espnet_plugins.enh.demucs import Demucs
 from espnet_plugins.enh.gtcrn import GTCRN
 from espnet_plugins.inference.export import write_model
+from espnet_plugins.inference.foreign import explain_denoiser_checkpoint
 from espnet_plugins.inference.gtcrn_layout import from_published
 from espnet_plugins.tasks import EnhTask
 from espnet_plugins.weights import read_weights
@@ -215,10 +216,16 @@ def import_enhancer(path: str | PathLike[str], out: str | PathLike[str], *, layo
         raise ValueError(f"layout {layout!r} is not known: choose from {', '.join(PUBLISHED)}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is not empty: give another folder")
-    name = identify(path) if layout is None else layout
+    try:
+        name = identify(path) if layout is None else layout
+        published = read_weights(path)
+    except ValueError as error:
+        if explanation := explain_denoiser_checkpoint(path):
+            raise ValueError(explanation) from error
+        raise
     model = PUBLISHED[name]
     where = f"{path} ({name})"
-    weights = model.family.convert(read_weights(path), where=where)
+    weights = model.family.convert(published, where=where)
     with torch.device("meta"):
         network = model.family.network(**model.options)
     check_layout(weights, network, where=where)

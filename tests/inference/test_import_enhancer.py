@@ -2,6 +2,9 @@
 
 import dataclasses
 import hashlib
+import re
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -140,6 +143,41 @@ def test_code_in_a_file_is_not_run(published, tmp_path, capsys):
     printed = capsys.readouterr()
     assert "this ran" not in printed.out
     assert "cannot be read as weights" in printed.err
+
+
+@pytest.fixture
+def denoiser_package(monkeypatch):
+    """A module that pickles name as they name the package, as long as it is there."""
+    module = types.ModuleType("denoiser.demucs")
+    module.Demucs = type("Demucs", (), {"__module__": "denoiser.demucs"})
+    monkeypatch.setitem(sys.modules, "denoiser", types.ModuleType("denoiser"))
+    monkeypatch.setitem(sys.modules, "denoiser.demucs", module)
+    return module
+
+
+@pytest.mark.parametrize("in_zip", [True, False])
+@pytest.mark.parametrize("layout", [["--layout", "dns48"], []])
+@pytest.mark.parametrize(("file", "key"), [("best.th", "state"), ("checkpoint.th", "best_state")])
+def test_what_denoisers_training_wrote(denoiser_package, tmp_path, capsys, monkeypatch, file, key, layout, in_zip):
+    network = write(tmp_path / "weights.th")
+    state = network.state_dict()
+    content = {"class": denoiser_package.Demucs, "args": (), "kwargs": {"hidden": 48}, "state": state}
+    if file == "checkpoint.th":
+        content = {"model": content, "optimizer": {}, "history": [], "best_state": state, "args": None}
+    torch.save(content, tmp_path / file, _use_new_zipfile_serialization=in_zip)
+    with pytest.raises(SystemExit):
+        import_enhancer.main([str(tmp_path / file), "--out", str(tmp_path / "out"), *layout])
+    printed = capsys.readouterr().err
+    assert f"({file}) of denoiser's own training" in printed
+    assert not (tmp_path / "out").exists()
+    # The remedy is one.
+    (code,) = re.findall(r'python -c "(.*?)", and import', printed)
+    monkeypatch.chdir(tmp_path)
+    exec(code)
+    assert f"['{key}']" in code
+    import_enhancer.main(["weights.th", "--out", "out", "--layout", "dns48"])
+    loaded = Enhancer.from_checkpoint(tmp_path / "out").model.separator.demucs.state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in state.items())
 
 
 def test_a_damaged_or_missing_file_and_a_full_folder(published, tmp_path, capsys):
