@@ -26,7 +26,7 @@ ESPNET = [
     "matplotlib",
     "tensorboard",
 ]
-SCORE = ["jiwer", "pystoi", "torchmetrics", "pesq>=0.0.4"]
+SCORE = ["jiwer", "pystoi", "torchmetrics", "pesq>=0.0.4", "speechmos", "onnxruntime", "soxr"]
 REPORT = ["jinja2", "pillow", "scipy", "matplotlib", "jiwer"]
 NUMBA = ["numba"]
 
@@ -49,14 +49,14 @@ setup(
         "score": SCORE,
         "report": REPORT,
         # All that egs/ needs.
-        "recipe": [*ESPNET, *SCORE, *REPORT, *NUMBA, "espeakng-loader", "soxr", "scikit-learn", "filelock", "tqdm"],
+        "recipe": [*ESPNET, *SCORE, *REPORT, *NUMBA, "espeakng-loader", "scikit-learn", "filelock", "tqdm"],
         "hf": ["transformers"],
         # Whisper as a judge of enhanced speech.
         "whisper": ["faster-whisper"],
         # Scoring of several speakers; has no wheels, and compiling it takes a minute.
         "multispeaker": ["meeteval"],
-        # Scoring without a reference, where the networks are at hand.
-        "dnsmos": ["onnxruntime", "librosa", "requests", "torchmetrics"],
+        # Another network that scores without a reference; `score` has DNSMOS.
+        "distillmos": ["distillmos"],
         "bench": ["numba", "pysdtw", "tslearn"],
         "dev": [
             "pytest",

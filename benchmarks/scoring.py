@@ -10,11 +10,11 @@ is measured on fewer utterances and given per utterance.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -61,7 +61,8 @@ def make_transcripts(count: int) -> tuple[dict[str, str], dict[str, str]]:
 def seconds_of(pairs: list[Pair], *, nj: int, metrics: tuple[str, ...]) -> float:
     """Time the measurements, the start of the processes included."""
     start = time.perf_counter()
-    measured = list(parallel_map(partial(measure_pair, metrics=metrics), pairs, nj=nj, batch=4))
+    chosen = [dataclasses.replace(pair, metrics=metrics) for pair in pairs]
+    measured = list(parallel_map(measure_pair, chosen, nj=nj, batch=4))
     if failed := [why for _, _, why in measured if why]:
         raise SystemExit(f"scoring.py: error: {len(failed)} of {len(pairs)} pairs were not measured: {failed[0]}")
     return time.perf_counter() - start

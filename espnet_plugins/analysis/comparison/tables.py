@@ -8,15 +8,21 @@ import re
 from collections.abc import Mapping, Sequence
 
 from espnet_plugins.analysis.comparison.statistics import mean_and_deviation
+from espnet_plugins.analysis.scoring.listeners import DISTILLMOS, DNSMOS
 from espnet_plugins.analysis.scoring.names import label
-from espnet_plugins.analysis.scoring.quality import DNSMOS, METRICS
+from espnet_plugins.analysis.scoring.quality import METRICS
 from espnet_plugins.analysis.scoring.scores import Scores, SetScore, group_seeds
 
 METRIC_LABELS = {"stoi": "STOI", "estoi": "ESTOI", "sdr": "SDR", "si_sdr": "SI_SDR", "pesq": "PESQ_WB"}
-METRIC_LABELS |= {"dnsmos_sig": "DNSMOS_SIG", "dnsmos_bak": "DNSMOS_BAK", "dnsmos_ovrl": "DNSMOS_OVRL"}
+METRIC_LABELS |= {
+    "dnsmos_sig": "DNSMOS_SIG",
+    "dnsmos_bak": "DNSMOS_BAK",
+    "dnsmos_ovrl": "DNSMOS_OVRL",
+    "distillmos": "DistillMOS",
+}
 # Unit -> the error rate over it.
 RATES = {"words": "WER", "characters": "CER"}
-_METRIC_DIGITS = {"pesq": 2, **dict.fromkeys(DNSMOS, 2)}
+_METRIC_DIGITS = {"pesq": 2, **dict.fromkeys((*DNSMOS, *DISTILLMOS), 2)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,8 +150,8 @@ def quality_table(scores: Scores, dataset: str) -> Table:
         the first seed on which every metric could be measured, out of those that were tried.
     """
     rows = []
-    listened = any(by_set[dataset].quality(metric) for by_set in scores.values() for metric in DNSMOS)
-    metrics = (*METRICS, *DNSMOS) if listened else METRICS
+    listened = [m for m in (*DNSMOS, *DISTILLMOS) if any(by_set[dataset].quality(m) for by_set in scores.values())]
+    metrics = (*METRICS, *listened)
     for name, seeds in group_seeds(scores).items():
         runs = [scores[s][dataset] for s in seeds]
         if not any(run.quality(metric) for run in runs for metric in metrics):

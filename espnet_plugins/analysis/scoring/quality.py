@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-_DNSMOS_ADDRESS = "https://github.com/microsoft/DNS-Challenge/raw/master/DNSMOS"
+from espnet_plugins.analysis.scoring.listeners import DISTILLMOS, DNSMOS, measure_distillmos, measure_dnsmos
 
 # In the order of the tables. STOI and ESTOI in per cent, SI-SDR and SDR in dB, PESQ as MOS-LQO.
 METRICS = ("stoi", "estoi", "sdr", "si_sdr", "pesq")
-# Without a reference, by networks that are not part of any package: speech, background and overall, 1 to 5.
-DNSMOS = ("dnsmos_sig", "dnsmos_bak", "dnsmos_ovrl")
-# The networks' files, below a folder laid out as in Microsoft's DNS-Challenge repository.
-DNSMOS_FILES = ("DNSMOS/sig_bak_ovr.onnx", "DNSMOS/model_v8.onnx")
+# Networks that judge without a reference -> the values that each gives.
+LISTENERS = {"dnsmos": DNSMOS, "distillmos": DISTILLMOS}
+# SDR and SI-SDR in dB: distortion further below the speech than that of 16 bits is none, and an estimate that is
+# perfect but for rounding has its place in a mean.
+MOST_DECIBEL = 100.0
+# What is said below a table of these metrics.
+DEFINITIONS = (
+    "STOI and ESTOI in per cent, PESQ wideband (MOS-LQO). SI-SDR and SDR in dB, of signals whose mean is taken off (a "
+    "constant offset is no distortion), SDR as in BSS-eval with a distortion filter of 512 taps; both are capped at "
+    f"{MOST_DECIBEL:g} dB, which a perfect estimate has."
+)
+
+
+@contextlib.contextmanager
+def _same_noise() -> Iterator[None]:
+    """numpy's global random state from one seed, and back: pystoi adds noise of 1e-16 before it divides."""
+    state = np.random.get_state()  # noqa: NPY002
+    np.random.seed(0)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
 
 
 def _stoi(reference: np.ndarray, estimate: np.ndarray, rate: int, *, extended: bool) -> float:
@@ -23,7 +41,7 @@ def _stoi(reference: np.ndarray, estimate: np.ndarray, rate: int, *, extended: b
 
     from pystoi import stoi
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _same_noise():
         # pystoi warns and returns 1e-5 where too little speech remains: that is no score.
         warnings.simplefilter("error", RuntimeWarning)
         return 100.0 * float(stoi(reference, estimate, rate, extended=extended))
@@ -34,9 +52,11 @@ def _distortion(reference: np.ndarray, estimate: np.ndarray, *, name: str) -> fl
     from torchmetrics.functional import audio
 
     if np.array_equal(reference, estimate):
-        return float("inf")
+        return MOST_DECIBEL
     distortion: Callable = getattr(audio, name)
-    return float(distortion(torch.from_numpy(estimate), torch.from_numpy(reference), zero_mean=True))
+    value = float(distortion(torch.from_numpy(estimate), torch.from_numpy(reference), zero_mean=True))
+    # SDR is c / (1 - c) of a coherence c, which rounding takes to one or above where the estimate is perfect.
+    return MOST_DECIBEL if np.isnan(value) else min(value, MOST_DECIBEL)
 
 
 def _pesq(reference: np.ndarray, estimate: np.ndarray, rate: int) -> float:
@@ -51,47 +71,6 @@ def _pesq(reference: np.ndarray, estimate: np.ndarray, rate: int) -> float:
         raise ValueError(reason.decode() if isinstance(reason, bytes) else str(reason)) from error
 
 
-def missing_for_dnsmos(folder: Path) -> str:
-    """Say what DNSMOS lacks, a file or a package; empty when nothing."""
-    for file in DNSMOS_FILES:
-        if not (folder / file).is_file():
-            return f"{folder / file} is missing: fetch it from {_DNSMOS_ADDRESS}/{file}"
-    for package in ("onnxruntime", "librosa", "requests"):
-        if importlib.util.find_spec(package) is None:
-            return f"the package {package} is missing: install the extra `dnsmos`"
-    return ""
-
-
-def measure_dnsmos(estimate: np.ndarray, rate: int, *, folder: Path) -> dict[str, float]:
-    """Predict how listeners would judge a signal, without a reference.
-
-    Args:
-        estimate: Enhanced or noisy speech in [-1, 1], shape (T,).
-        rate: Sampling rate in Hz.
-        folder: Holds DNSMOS_FILES.
-
-    Returns:
-        Each of DNSMOS -> value, 1 to 5.
-
-    Raises:
-        ValueError: When a file or a package is missing.
-
-    Source:
-        Reddy et al., "DNSMOS P.835", ICASSP 2022, with its calibration; torchmetrics runs the networks.
-    """
-    import torch
-
-    if problem := missing_for_dnsmos(folder):
-        raise ValueError(problem)
-    from torchmetrics.functional.audio import dnsmos
-
-    # torchmetrics has no argument for the folder, and would download what it does not find.
-    dnsmos.DNSMOS_DIR = str(folder)
-    signal = torch.from_numpy(np.ascontiguousarray(estimate, dtype=np.float32))
-    values = dnsmos.deep_noise_suppression_mean_opinion_score(signal, rate, personalized=False, num_threads=1)
-    return dict(zip(DNSMOS, values[1:].tolist(), strict=True))
-
-
 def measure_quality(
     reference: np.ndarray,
     estimate: np.ndarray,
@@ -100,21 +79,25 @@ def measure_quality(
     metrics: Sequence[str] = METRICS,
     dnsmos: Path | None = None,
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Measure how close an estimate is to its reference.
+    """Measure how close an estimate is to its reference, and how it would please.
+
+    The same signals give the same values, bit for bit, whatever was drawn or measured before. PESQ's library can end
+    the process on recordings of more than 50 phrases; where that matters, measure in another process.
 
     Args:
         reference: Clean speech, shape (T,).
         estimate: Enhanced or noisy speech, shape (T,).
         rate: Sampling rate in Hz.
-        metrics: Which of METRICS. SI-SDR and SDR of an identical pair are infinite.
-        dnsmos: Folder of the networks for DNSMOS; None leaves it out.
+        metrics: Which of METRICS and LISTENERS.
+        dnsmos: Folder of the networks for DNSMOS; by default those of the package speechmos.
 
     Returns:
-        Metric -> value for those that could be measured (STOI and ESTOI in per cent, SI-SDR and SDR in dB,
-        wideband PESQ as MOS-LQO), and metric -> reason for those that could not.
+        Metric -> value for those that could be measured (STOI and ESTOI in per cent, SI-SDR and SDR in dB and at most
+        MOST_DECIBEL, wideband PESQ as MOS-LQO, those of LISTENERS from 1 to 5), and metric -> reason for those that
+        could not.
 
     Raises:
-        ValueError: When a metric is unknown.
+        ValueError: When a metric is unknown, or a network or its package is missing.
 
     Example:
         >>> speech = np.sin(np.arange(16000) / 20)
@@ -123,8 +106,9 @@ def measure_quality(
         (True, {})
 
     Source:
-        PESQ: ITU-T P.862.2. STOI: Taal et al. 2011. ESTOI: Jensen and Taal 2016. SI-SDR: Le Roux et al.
-        2019, of zero-mean signals. SDR: Vincent et al. 2006 with a distortion filter of 512 taps.
+        PESQ: ITU-T P.862.2. STOI: Taal et al. 2011. ESTOI: Jensen and Taal 2016. SI-SDR: Le Roux et al. 2019. SDR:
+        BSS-eval (Vincent et al. 2006) with a distortion filter of 512 taps. For both the mean of either signal is
+        taken off first: Le Roux et al. assume it, BSS-eval does not do it and counts an offset as distortion.
     """
     functions: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
         "stoi": lambda ref, est: _stoi(ref, est, rate, extended=False),
@@ -133,9 +117,13 @@ def measure_quality(
         "si_sdr": lambda ref, est: _distortion(ref, est, name="scale_invariant_signal_distortion_ratio"),
         "pesq": lambda ref, est: _pesq(ref, est, rate),
     }
-    unknown = [metric for metric in metrics if metric not in functions]
+    listeners: dict[str, Callable[[np.ndarray], dict[str, float]]] = {
+        "dnsmos": lambda est: measure_dnsmos(est, rate, folder=dnsmos),
+        "distillmos": lambda est: measure_distillmos(est, rate),
+    }
+    unknown = [metric for metric in metrics if metric not in functions and metric not in listeners]
     if unknown:
-        raise ValueError(f"unknown metric '{unknown[0]}': choose from {', '.join(METRICS)}")
+        raise ValueError(f"unknown metric '{unknown[0]}': choose from {', '.join((*METRICS, *LISTENERS))}")
     problem = _mismatch(reference, estimate)
     if problem:
         return {}, dict.fromkeys(metrics, problem)
@@ -143,17 +131,18 @@ def measure_quality(
     values: dict[str, float] = {}
     reasons: dict[str, str] = {}
     for metric in metrics:
+        if metric in listeners:
+            values |= listeners[metric](estimate)
+            continue
         try:
             value = functions[metric](reference, estimate)
-        except (ValueError, RuntimeWarning, RuntimeError, ArithmeticError) as error:
+        except (ValueError, RuntimeWarning, RuntimeError, ArithmeticError, MemoryError) as error:
             reasons[metric] = str(error).splitlines()[0] if str(error) else type(error).__name__
             continue
         if np.isnan(value):
             reasons[metric] = "not a number"
         else:
             values[metric] = value
-    if dnsmos is not None:
-        values |= measure_dnsmos(estimate, rate, folder=dnsmos)
     return values, reasons
 
 

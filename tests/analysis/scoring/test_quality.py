@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from places import SHARED
 
-from espnet_plugins.analysis.scoring.quality import METRICS, measure_quality, spread
+from espnet_plugins.analysis.scoring.quality import DEFINITIONS, METRICS, MOST_DECIBEL, measure_quality, spread
 
 PAIRS = SHARED / "voicebank_demand_p287"
 RATE = 16000
@@ -50,9 +50,54 @@ def test_sdr_forgives_a_short_filter_that_si_sdr_does_not(speechlike):
 def test_identical_signals_reach_the_ends_of_the_scales(speechlike):
     values, reasons = measure_quality(speechlike[0], speechlike[0].copy(), RATE)
     assert reasons == {}
-    assert values["si_sdr"] == values["sdr"] == float("inf")
+    assert values["si_sdr"] == values["sdr"] == MOST_DECIBEL
     assert values["stoi"] == pytest.approx(100)
     assert values["pesq"] == pytest.approx(4.64, abs=0.01)
+
+
+def test_perfect_but_for_rounding_counts_in_the_mean_too():
+    """A coherence of one or, through rounding, above: infinite or not a number where it is not capped."""
+    generator = np.random.default_rng(0)
+    for length in (607, 2335, 3155, 3467, 4148, 5193):
+        speech = generator.standard_normal(length) * np.sin(np.arange(length) / generator.uniform(3, 300))
+        for estimate in (0.7 * speech, np.roll(speech, 3) * 0.7, speech + 1e-12):
+            values, reasons = measure_quality(speech, estimate, RATE, metrics=["sdr", "si_sdr"])
+            assert reasons == {}
+            assert max(values.values()) <= MOST_DECIBEL
+        assert measure_quality(speech, 0.7 * speech, RATE, metrics=["sdr"])[0]["sdr"] == MOST_DECIBEL
+
+
+def bss_eval_sdr(reference, estimate, taps=512):
+    """SDR by its definition: a least-squares filter of the reference, and what it leaves."""
+    padded = np.concatenate([estimate, np.zeros(taps - 1)])
+    shifted = np.stack([np.concatenate([np.zeros(i), reference, np.zeros(taps - 1 - i)]) for i in range(taps)], axis=1)
+    target = shifted @ np.linalg.lstsq(shifted, padded, rcond=None)[0]
+    return 10 * np.log10((target @ target) / ((padded - target) @ (padded - target)))
+
+
+def test_sdr_is_bss_eval_of_signals_without_their_mean(speechlike):
+    speech, noise = (signal[:3000] for signal in speechlike)
+    estimate = speech + noise
+    centred = [signal - signal.mean() for signal in (speech, estimate)]
+    for offset in (0.0, 0.01, -0.3):
+        values, _ = measure_quality(speech, estimate + offset, RATE, metrics=["sdr"])
+        assert values["sdr"] == pytest.approx(bss_eval_sdr(*centred), abs=1e-3)
+    # With the mean left in, as BSS-eval has it, the offset would count.
+    assert bss_eval_sdr(speech, estimate + 0.3) < values["sdr"] - 5
+    for text in (measure_quality.__doc__, DEFINITIONS):
+        assert all(word in text for word in ("mean", "BSS-eval", "offset"))
+
+
+def test_the_same_signals_give_the_same_bits_and_draw_nothing(speechlike):
+    speech, noise = speechlike
+    found = []
+    for seed in (1, 2):
+        np.random.seed(seed)  # noqa: NPY002
+        found.append(measure_quality(speech, speech + noise, RATE)[0])
+        drawn = np.random.standard_normal()  # noqa: NPY002
+        np.random.seed(seed)  # noqa: NPY002
+        assert drawn == np.random.standard_normal()  # noqa: NPY002
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(

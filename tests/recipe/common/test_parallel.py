@@ -3,7 +3,9 @@
 import itertools
 import os
 import signal
+import time
 
+import numpy as np
 import pytest
 
 from local.common.parallel import parallel_map
@@ -26,6 +28,44 @@ def process_id(_):
 
 def die(_):
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def crash_at_seven(number):
+    """Ends the process at 7, as a fault in a C library does."""
+    if number == 7:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return number
+
+
+def leave_at_seven(number):
+    if number == 7:
+        os._exit(3)
+    return number
+
+
+def hang_at_seven(number):
+    while number == 7:
+        time.sleep(1)
+    return number
+
+
+def crash_once(mark):
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done"
+
+
+def large(number):
+    return np.full(100_000, number)
+
+
+def unpicklable(_):
+    return lambda: None
+
+
+def said(task, reason):
+    return f"{task}: {reason}"
 
 
 @pytest.mark.parametrize("nj", [1, 3])
@@ -54,5 +94,42 @@ def test_a_fresh_process_for_every_task():
 
 @pytest.mark.parametrize("fresh", [False, True])
 def test_a_killed_process_is_an_error(fresh):
-    with pytest.raises(RecipeError, match="was killed, mostly for memory"):
-        list(parallel_map(die, range(4), nj=2, fresh=fresh))
+    with pytest.raises(RecipeError, match=r"was killed, mostly for memory: .* --nj than 1; it worked on 'utt0'"):
+        list(parallel_map(die, range(4), nj=1, fresh=fresh, name=lambda task: f"'utt{task}'"))
+
+
+@pytest.mark.parametrize(("function", "ended"), [(crash_at_seven, "SIGSEGV"), (leave_at_seven, "exit code 3")])
+def test_a_process_that_ended_is_named_with_its_task(function, ended):
+    with pytest.raises(RecipeError, match=f"ended with {ended}; it worked on 7$"):
+        list(parallel_map(function, range(40), nj=2))
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("nj", [1, 3])
+def test_one_task_that_ends_its_process_costs_that_task_alone(nj, fresh):
+    count = 9 if fresh else 40
+    results = list(parallel_map(crash_at_seven, range(count), nj=nj, fresh=fresh, lost=said))
+    assert results == ["7: its process ended with SIGSEGV" if i == 7 else i for i in range(count)]
+
+
+def test_one_task_that_hangs_costs_that_task_alone():
+    results = list(parallel_map(hang_at_seven, range(20), nj=2, lost=said, seconds=3))
+    assert results == ["7: took more than 3 s" if i == 7 else i for i in range(20)]
+    with pytest.raises(RecipeError, match="took more than 1 s; it worked on 7"):
+        list(parallel_map(hang_at_seven, [7], nj=1, seconds=1))
+
+
+def test_a_process_killed_by_chance_is_no_loss(tmp_path):
+    assert list(parallel_map(crash_once, [tmp_path / "mark"], nj=1, lost=said)) == ["done"]
+
+
+def test_large_tasks_and_results_do_not_block_each_other():
+    results = list(parallel_map(large, range(50), nj=2))
+    assert [result[0] for result in results] == list(range(50))
+    echoed = list(parallel_map(np.negative, (np.full(200_000, i) for i in range(50)), nj=2, total=50))
+    assert [array[-1] for array in echoed] == [-i for i in range(50)]
+
+
+def test_a_result_that_cannot_be_sent_is_an_error():
+    with pytest.raises(RecipeError, match="cannot be sent"):
+        list(parallel_map(unpicklable, range(3), nj=1))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.util
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -13,11 +17,19 @@ import soundfile
 from fake_experiment import SETS, Experiment
 from places import RECIPE
 
+from espnet_plugins.analysis.scoring.listeners import DNSMOS, missing_for_dnsmos
 from espnet_plugins.analysis.scoring.quality import METRICS
 from espnet_plugins.analysis.scoring.scores import SetScore, read_scores
-from local.common.steps import MissingInput, RecipeError
+from local.common.steps import MissingInput, OptionError, RecipeError
 from local.stages import score
 from local.stages.decode import enhance_step
+
+
+def end_the_process_in_pesq(pair, *, dnsmos=None):
+    """measure_pair(), with PESQ's library ending the process on one utterance."""
+    if pair.metrics == ("pesq",) and pair.utterance == "spk0_00":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return score.measure_pair(pair, dnsmos=dnsmos)
 
 
 @pytest.fixture
@@ -128,6 +140,58 @@ def test_unscorable_audio_is_listed_and_the_rest_is_measured(tmp_path, monkeypat
     assert all(len(result.quality(metric)) == 2 for metric in METRICS)
     assert capsys.readouterr().out.count("warning: se on test_seen: quality of") == 6
     assert result.total("words").reference == 32
+
+
+def test_a_library_that_ends_its_process_costs_one_value(tmp_path, monkeypatch, capsys):
+    experiment = Experiment(tmp_path, quality_utterances=4, options=["--nj", "2"])
+    monkeypatch.setattr(score, "scorings_from_args", lambda recipe, args: [noisy])
+    monkeypatch.setattr(score, "measure_pair", end_the_process_in_pesq)
+    noisy = score.SetScoring(experiment.recipe, experiment.systems["noisy"], "test_seen")
+    run(monkeypatch, experiment)
+    result = stored(experiment)
+    chosen = [pair.utterance for pair in noisy.pairs if pair.metrics == ("pesq",)]
+    assert len(chosen) == 4
+    for utt in chosen:
+        assert set(result.utterances[utt].quality) == set(METRICS) - ({"pesq"} if utt == "spk0_00" else set())
+    assert result.unscorable == {"spk0_00": "pesq: its process ended with SIGSEGV"}
+    assert "quality of spk0_00 not measured: pesq: its process ended with SIGSEGV" in capsys.readouterr().out
+    assert result.total("words").reference == 32
+
+
+def test_scores_made_again_are_the_same_bytes(tmp_path, monkeypatch):
+    experiment = Experiment(tmp_path, quality_utterances=2)
+    noisy = score.SetScoring(experiment.recipe, experiment.systems["noisy"], "test_seen")
+    path = experiment.recipe.expdir / "score" / "noisy" / "test_seen.json"
+    written = []
+    for _ in range(2):
+        noisy.score(map(score.measure_pair, noisy.pairs))
+        written.append(path.read_bytes())
+    assert written[0] == written[1]
+
+
+def test_networks_that_are_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    recipe = Experiment(tmp_path).recipe
+    wanted = dataclasses.replace(recipe, preset={**recipe.preset, "dnsmos": True})
+    assert score.listeners(wanted) == ()
+    for setting, problem in (({"distillmos": True}, "pip install distillmos"), ({"dnsmos": "nets"}, "fetch it from")):
+        asked = dataclasses.replace(recipe, preset={**recipe.preset, **setting})
+        with pytest.raises(OptionError, match=problem):
+            score.listeners(asked)
+    monkeypatch.undo()
+    assert score.listeners(recipe) == ()
+
+
+def test_networks_judge_their_own_number_of_utterances(tmp_path):
+    if problem := missing_for_dnsmos():
+        pytest.skip(problem)
+    experiment = Experiment(tmp_path, quality_utterances=4)
+    setting = {"dnsmos": True, "listened_utterances": 1}
+    recipe = dataclasses.replace(experiment.recipe, preset={**experiment.recipe.preset, **setting})
+    noisy = score.SetScoring(recipe, experiment.systems["noisy"], "test_seen")
+    judged = [pair for pair in noisy.pairs if pair.metrics == ("dnsmos",)]
+    assert len(judged) == 1
+    assert set(score.measure_pair(judged[0])[1]) == set(DNSMOS)
 
 
 def test_a_changed_decoding_is_scored_again_and_no_other(monkeypatch, capsys, experiment):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import queue
+import signal
+import threading
+import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
+from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -16,6 +20,14 @@ from local.common.steps import RecipeError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+_NAME_LENGTH = 200
+
+
+class _RemoteTraceback(Exception):
+    """Where in another process an exception was raised."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
 
 
 def _context() -> multiprocessing.context.BaseContext:
@@ -26,17 +38,80 @@ def _context() -> multiprocessing.context.BaseContext:
     return context
 
 
-def _run_batch(function: Callable[[Any], Any], batch: list[Any]) -> list[Any]:
-    return [function(task) for task in batch]
+def _serve(connection: Connection, function: Callable[[Any], Any]) -> None:
+    """Answer tasks one by one, in a process of their own, until the other end is closed."""
+    # Ctrl-C reaches the whole group; the parent decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def receive() -> None:
+        # A thread, so that the parent never waits with a task while this process waits with a result.
+        try:
+            while True:
+                tasks.put(connection.recv())
+        except (EOFError, OSError):
+            tasks.put(None)
+
+    threading.Thread(target=receive, daemon=True).start()
+    while (task := tasks.get()) is not None:
+        try:
+            answer: tuple[Any, ...] = (function(*task), None, "")
+        except Exception as error:
+            answer = (None, error, traceback.format_exc())
+        try:
+            connection.send(answer)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+        except Exception as error:
+            connection.send((None, RecipeError(f"a result cannot be sent: {error}"), traceback.format_exc()))
 
 
-def _run_fresh(function: Callable[[Any], Any], batch: list[Any]) -> list[Any]:
-    """Run each task in a process of its own, which ends with it."""
-    results = []
-    for task in batch:
-        with ProcessPoolExecutor(1, mp_context=_context()) as executor:
-            results.append(executor.submit(function, task).result())
-    return results
+class _Worker:
+    """A process and the tasks that it has not answered yet, the one it works on first."""
+
+    def __init__(self, function: Callable[[Any], Any]):
+        context = _context()
+        self.connection, theirs = context.Pipe()
+        self.process: Any = context.Process(  # type: ignore[attr-defined]
+            target=_serve, args=(theirs, function), daemon=True
+        )
+        self.process.start()
+        theirs.close()
+        self.waiting: deque[int] = deque()
+        self.since = time.monotonic()
+
+    def give(self, index: int, task: Any) -> None:
+        """Hand over a task; a process that died meanwhile is found out later."""
+        if not self.waiting:
+            self.since = time.monotonic()
+        self.waiting.append(index)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.connection.send((task,))
+
+    def answers(self) -> Iterator[tuple[int, tuple[Any, ...]]]:
+        """What has arrived: number of the task, and (result, exception, traceback)."""
+        try:
+            while self.waiting and self.connection.poll():
+                answer = self.connection.recv()
+                self.since = time.monotonic()
+                yield self.waiting.popleft(), answer
+        except (EOFError, OSError):
+            return
+
+    def end(self, patience: float | None = None) -> str:
+        """Let the process finish its task, for `patience` seconds at most, and say how it ended."""
+        self.connection.close()
+        self.process.join(patience)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        code = self.process.exitcode or 0
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+def _named(task: Any) -> str:
+    text = str(task)
+    return text if len(text) <= _NAME_LENGTH else f"{text[:_NAME_LENGTH]}..."
 
 
 def parallel_map(
@@ -49,10 +124,13 @@ def parallel_map(
     unit: str = "utt",
     batch: int = 8,
     fresh: bool = False,
+    name: Callable[[Task], str] = _named,
+    lost: Callable[[Task, str], Result] | None = None,
+    seconds: float | None = None,
 ) -> Iterator[Result]:
     """Apply a function to many tasks in parallel processes.
 
-    No more than a few batches per process are in flight, so that memory does not grow with their number.
+    No more than a few tasks per process are in flight, so that memory does not grow with their number.
     At the first failure what has not begun is dropped and the failure is raised.
 
     Args:
@@ -62,14 +140,18 @@ def parallel_map(
         total: Number of tasks, for the progress bar; by default their length.
         description: Shown before the progress bar.
         unit: What a task is called there.
-        batch: Tasks handed over at a time.
+        batch: Tasks that a process has before it at a time.
         fresh: Whether every task gets a process of its own, for libraries that keep a state.
+        name: What messages call a task.
+        lost: Gives, of a task and a reason, what stands for the result where the process ended on it twice or
+            took longer than `seconds`; the others go on. By default that is an error.
+        seconds: How long a task may take.
 
     Yields:
         The results, in the order of the tasks.
 
     Raises:
-        RecipeError: When a process dies, which mostly means that memory ran out.
+        RecipeError: When a process dies or a task takes too long, naming the task.
 
     Example:
         >>> list(parallel_map(abs, [-1, -2], nj=1))
@@ -78,26 +160,136 @@ def parallel_map(
     if total is None:
         tasks = list(tasks)
         total = len(tasks)
-    queue = iter(tasks)
-    batch = 1 if fresh else max(1, min(batch, total // (2 * nj)))
-    run = _run_fresh if fresh else _run_batch
+    depth = 1 if fresh else max(1, min(batch, total // (2 * nj)))
     progress = tqdm(total=total, desc=description, unit=unit, disable=not description, mininterval=1.0)
-    executor: Executor = ThreadPoolExecutor(nj) if fresh else ProcessPoolExecutor(nj, mp_context=_context())
-    pending: deque[Future[list[Result]]] = deque()
+    pool = _Pool(function, iter(tasks), nj=nj, depth=depth, fresh=fresh, name=name, lost=lost, seconds=seconds)
+    pool.called = description or getattr(function, "__name__", "a task")
     try:
-        while True:
-            while len(pending) < 4 * nj and (block := list(islice(queue, batch))):
-                pending.append(executor.submit(run, function, block))
-            if not pending:
-                return
-            results = pending.popleft().result()
-            progress.update(len(results))
-            yield from results
-    except BrokenProcessPool as error:
-        raise RecipeError(
-            f"a process for '{description or function.__name__}' was killed, mostly for memory: "
-            f"try a smaller --nj than {nj}"
-        ) from error
+        for result in pool.results():
+            progress.update()
+            yield result
     finally:
-        executor.shutdown(wait=True, cancel_futures=True)
+        pool.close()
         progress.close()
+
+
+class _Pool:
+    """The state of one parallel_map(), whose arguments it takes; `depth` is the number of tasks before a process."""
+
+    called = ""
+
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        tasks: Iterator[Any],
+        *,
+        nj: int,
+        depth: int,
+        fresh: bool,
+        name: Callable[[Any], str],
+        lost: Callable[[Any, str], Any] | None,
+        seconds: float | None,
+    ):
+        self.function, self.source, self.nj, self.depth, self.fresh = function, tasks, nj, depth, fresh
+        self.name, self.lost, self.seconds = name, lost, seconds
+        self.workers: list[_Worker] = []
+        # Taken and not yet yielded, by number; what has come of them; those to be given again.
+        self.tasks: dict[int, Any] = {}
+        self.done: dict[int, Any] = {}
+        self.again: deque[int] = deque()
+        self.deaths: dict[int, int] = {}
+        self.taken, self.exhausted = 0, False
+
+    def results(self) -> Iterator[Any]:
+        """The results in the order of the tasks."""
+        following = 0
+        while True:
+            self._hand_out()
+            while following in self.done:
+                self.tasks.pop(following)
+                result = self.done.pop(following)
+                following += 1
+                yield result
+                self._hand_out()
+            if self.exhausted and not self.tasks:
+                return
+            self._collect()
+
+    def close(self) -> None:
+        """End all processes; what they work on they finish, in the time that a task has."""
+        for worker in self.workers:
+            worker.connection.close()
+        while self.workers:
+            self.workers.pop().end(self.seconds)
+
+    def _next(self) -> int | None:
+        """The number of the next task to hand out."""
+        if self.again:
+            return self.again.popleft()
+        if self.exhausted or len(self.tasks) >= 4 * self.nj * self.depth:
+            return None
+        try:
+            task = next(self.source)
+        except StopIteration:
+            self.exhausted = True
+            return None
+        self.tasks[self.taken] = task
+        self.taken += 1
+        return self.taken - 1
+
+    def _hand_out(self) -> None:
+        while True:
+            free = min(self.workers, key=lambda worker: len(worker.waiting), default=None)
+            if free is not None and free.waiting and len(self.workers) < self.nj:
+                free = None
+            if free is not None and len(free.waiting) >= self.depth:
+                return
+            index = self._next()
+            if index is None:
+                return
+            if free is None:
+                free = _Worker(self.function)
+                self.workers.append(free)
+            free.give(index, self.tasks[index])
+
+    def _collect(self) -> None:
+        """Wait until something happens, and take it in."""
+        busy = [worker for worker in self.workers if worker.waiting]
+        limit = None
+        if self.seconds is not None:
+            limit = max(0.0, min(w.since for w in busy) + self.seconds - time.monotonic())
+        wait([handle for w in busy for handle in (w.connection, w.process.sentinel)], limit)
+        for worker in busy:
+            # In this order: what a process sent before it ended has arrived when it is seen to have ended.
+            alive = worker.process.is_alive()
+            answered = False
+            for index, (result, error, where) in worker.answers():
+                if error is not None:
+                    raise error from _RemoteTraceback(where)
+                self.done[index], answered = result, True
+            if not alive and worker.waiting:
+                self._died(worker, "")
+            elif self.seconds is not None and worker.waiting and time.monotonic() - worker.since > self.seconds:
+                worker.process.kill()
+                self._died(worker, f"took more than {self.seconds:g} s")
+            elif self.fresh and answered:
+                self.workers.remove(worker)
+                worker.end()
+
+    def _died(self, worker: _Worker, why: str) -> None:
+        """The first task of a process that ended is its fault; the others are given to another one."""
+        self.workers.remove(worker)
+        ended = worker.end()
+        index, *others = worker.waiting
+        self.again.extendleft(reversed(others))
+        task = self.tasks[index]
+        self.deaths[index] = self.deaths.get(index, 0) + 1
+        if self.lost is None:
+            remedy = f", mostly for memory: try a smaller --nj than {self.nj}" if ended == "SIGKILL" else ""
+            what = why or (f"was killed{remedy}" if remedy else f"ended with {ended}")
+            raise RecipeError(f"a process for '{self.called}' {what}; it worked on {self.name(task)}")
+        if not why and self.deaths[index] < 2:
+            # Others may have taken the memory; alone it may go well.
+            self.again.appendleft(index)
+            return
+        self.done[index] = self.lost(task, why or f"its process ended with {ended}")

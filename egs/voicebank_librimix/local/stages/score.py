@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from functools import cached_property, partial
 from itertools import islice
@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from espnet_plugins.analysis.scoring.errors import score_transcripts
-from espnet_plugins.analysis.scoring.quality import METRICS, measure_quality, missing_for_dnsmos, spread
+from espnet_plugins.analysis.scoring.listeners import LEVEL_DB, missing_for_distillmos, missing_for_dnsmos
+from espnet_plugins.analysis.scoring.quality import METRICS, MOST_DECIBEL, measure_quality, spread
 from espnet_plugins.analysis.scoring.scores import SetScore
 from local.common import audio
 from local.common.kaldi_dir import read_table
@@ -29,6 +30,10 @@ from local.stages.train import data_of
 STAGE = 7
 _DUMP_STAGE = 2
 _CLEAN = "spk1.scp"
+# Measured together; a library that ends its process or hangs costs one utterance these values, and no others.
+_GROUPS = (("stoi", "estoi"), ("sdr", "si_sdr"), ("pesq",))
+# No library takes longer for an utterance of an hour.
+_SECONDS = 900.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +43,10 @@ class Pair:
     utterance: str
     reference: str | None
     estimate: str | None
+    metrics: tuple[str, ...] = METRICS
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.metrics)} of {self.estimate}"
 
 
 # Of one pair: utterance, metric -> value, and why metrics are missing (empty when none is).
@@ -81,7 +90,7 @@ def load_audio(location: str) -> tuple[np.ndarray, int]:
     return samples, rate
 
 
-def measure_pair(pair: Pair, *, metrics: Sequence[str] = METRICS, dnsmos: Path | None = None) -> Measurement:
+def measure_pair(pair: Pair, *, dnsmos: Path | None = None) -> Measurement:
     """Measure the quality of one utterance; whatever goes wrong with its signals is said, never raised."""
     if pair.reference is None or pair.estimate is None:
         return pair.utterance, {}, f"no {'clean' if pair.reference is None else 'enhanced'} signal"
@@ -92,22 +101,39 @@ def measure_pair(pair: Pair, *, metrics: Sequence[str] = METRICS, dnsmos: Path |
         return pair.utterance, {}, str(error)
     if rate != estimate_rate:
         return pair.utterance, {}, f"the reference has {rate} Hz, the estimate {estimate_rate} Hz"
-    values, reasons = measure_quality(reference, estimate, rate, metrics=metrics, dnsmos=dnsmos)
+    values, reasons = measure_quality(reference, estimate, rate, metrics=pair.metrics, dnsmos=dnsmos)
     return pair.utterance, values, "; ".join(f"{metric}: {reason}" for metric, reason in reasons.items())
 
 
+def not_measured(pair: Pair, reason: str) -> Measurement:
+    """What stands for the measurement of a pair on which a library ended its process, or hung."""
+    return pair.utterance, {}, f"{', '.join(pair.metrics)}: {reason}"
+
+
 def dnsmos_folder(recipe: Recipe) -> Path | None:
-    """Where the networks of DNSMOS are; None where the preset does not ask for them.
+    """Where the network of DNSMOS is; None for that of the package speechmos."""
+    place = recipe.preset["dnsmos"]
+    return recipe.downloads / place if isinstance(place, str) else None
+
+
+def listeners(recipe: Recipe) -> tuple[str, ...]:
+    """The networks that judge without a reference: DNSMOS unless the preset says otherwise, DistillMOS where it does.
 
     Raises:
-        OptionError: When a file or a package is missing.
+        OptionError: When the file or the package of one that the preset names is missing. Without the package of
+            DNSMOS, which no preset names, it is left out.
     """
-    if not recipe.preset["dnsmos"]:
-        return None
-    folder = recipe.downloads / recipe.preset["dnsmos"]
-    if problem := missing_for_dnsmos(folder):
-        raise OptionError(f"preset '{recipe.name}': dnsmos: {problem}, or say `dnsmos: null`")
-    return folder
+    chosen = []
+    if place := recipe.preset["dnsmos"]:
+        problem = missing_for_dnsmos(dnsmos_folder(recipe))
+        if problem and isinstance(place, str):
+            raise OptionError(f"preset '{recipe.name}': dnsmos: {problem}, or say `dnsmos: false`")
+        chosen += [] if problem else ["dnsmos"]
+    if recipe.preset["distillmos"]:
+        if problem := missing_for_distillmos():
+            raise OptionError(f"preset '{recipe.name}': distillmos: {problem}, or say `distillmos: false`")
+        chosen.append("distillmos")
+    return tuple(chosen)
 
 
 class SetScoring:
@@ -142,9 +168,12 @@ class SetScoring:
             out=self.recipe.expdir / head_folder("score", self.head) / self.system.name,
             inputs=inputs,
             settings={
-                "metrics": METRICS,
+                "metrics": (*METRICS, *listeners(self.recipe)),
+                "most_decibel": MOST_DECIBEL,
+                "level": LEVEL_DB,
                 "quality_utterances": self.recipe.preset["quality_utterances"],
-                **({"dnsmos": self.recipe.preset["dnsmos"]} if self.recipe.preset["dnsmos"] else {}),
+                "dnsmos": self.recipe.preset["dnsmos"],
+                "listened_utterances": self.recipe.preset["listened_utterances"],
             },
             outputs=(f"{self.dataset}.json",),
             by_content=True,
@@ -157,12 +186,18 @@ class SetScoring:
 
     @cached_property
     def pairs(self) -> list[Pair]:
-        """The signals to compare; the same utterances for every system."""
+        """The signals to compare, group by group of metrics; the same utterances for every system."""
         if not self.measured:
             return []
         references, estimates = read_table(self.data / _CLEAN), read_table(self.estimates)
         chosen = spread(list(read_table(self.data / "text_spk1")), self.recipe.preset["quality_utterances"])
-        return [Pair(utt, references.get(utt), estimates.get(utt)) for utt in chosen]
+        judged = set(spread(chosen, self.recipe.preset["listened_utterances"]))
+        groups = tuple((name,) for name in listeners(self.recipe))
+        return [
+            Pair(utt, references.get(utt), estimates.get(utt), group)
+            for utt in chosen
+            for group in (*_GROUPS, *(groups if utt in judged else ()))
+        ]
 
     def score(self, measured: Iterator[Measurement]) -> None:
         """Count the errors, take the next measurements, and write the score.
@@ -181,11 +216,13 @@ class SetScoring:
             )
         except ValueError as error:
             raise RecipeError(f"{path}: {error}") from error
-        unscorable = {}
+        reasons: dict[str, dict[str, None]] = {}
         for utt, values, reason in islice(measured, len(self.pairs)):
-            utterances[utt] = dataclasses.replace(utterances[utt], quality=values)
+            utterances[utt] = dataclasses.replace(utterances[utt], quality=utterances[utt].quality | values)
             if reason:
-                unscorable[utt] = reason
+                # What no group could measure has one reason.
+                reasons.setdefault(utt, {})[reason] = None
+        unscorable = {utt: "; ".join(found) for utt, found in reasons.items()}
         score = SetScore(self.system.name, self.dataset, utterances, unscorable)
         self._warn(score)
         with atomic_path(self.step().out / f"{self.dataset}.json") as tmp:
@@ -227,10 +264,14 @@ def main() -> None:
     for scoring in scorings:
         scoring.step().check_inputs()
     todo = [scoring for scoring in scorings if not scoring.step().is_done()]
-    measure = partial(measure_pair, dnsmos=dnsmos_folder(recipe) if todo else None)
+    if todo and recipe.preset["dnsmos"] and "dnsmos" not in listeners(recipe):
+        log(f"DNSMOS is left out: {missing_for_dnsmos()}, or say `dnsmos: false` in the preset")
+    measure = partial(measure_pair, dnsmos=dnsmos_folder(recipe))
     pairs = [pair for scoring in todo for pair in scoring.pairs]
     # One pool for all sets: starting a process and importing the libraries takes longer than a set.
-    measurements = parallel_map(measure, pairs, nj=recipe.nj, description="signal quality", batch=4)
+    measurements = parallel_map(
+        measure, pairs, nj=recipe.nj, description="signal quality", lost=not_measured, seconds=_SECONDS
+    )
     with closing(measurements) as measured:
         for scoring in scorings:
             scoring.step().run(lambda scoring=scoring: scoring.score(measured))
