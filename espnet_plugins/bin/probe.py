@@ -37,7 +37,8 @@ def make_objective(criterion: SSLCriterion) -> Objective:
 
     def loss(reference: torch.Tensor, frames: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         estimate = normalize(frames, dim=-1) if criterion.normalize_frames else frames
-        return criterion.distance(reference, None, estimate, lengths)
+        target, target_lengths = criterion.reference_frames(reference, None)
+        return criterion.distance(estimate, target, lengths, target_lengths)
 
     return loss
 

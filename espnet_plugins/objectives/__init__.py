@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from espnet_plugins.objectives.base import FrameCriterion, SSLCriterion
+from espnet_plugins.objectives.base import FrameCriterion, FrameOptions, SSLCriterion, SSLOptions
 from espnet_plugins.objectives.mimic import Mimic
 from espnet_plugins.objectives.ssl_mse import SSLMSE
 from espnet_plugins.objectives.ssl_mse_pad import SSLMSEPad
@@ -48,9 +48,11 @@ __all__ = [
     "SSLMSE",
     "SSL_CRITERIA",
     "FrameCriterion",
+    "FrameOptions",
     "Mimic",
     "SSLCriterion",
     "SSLMSEPad",
+    "SSLOptions",
     "SSLSoftDTW",
     "register_criterion",
 ]

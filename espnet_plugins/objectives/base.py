@@ -1,11 +1,15 @@
-"""What the representation-guided criteria share: options, upstream, frames."""
+"""What the representation-guided criteria share: options, frozen model, frames.
+
+A criterion is made of three parts: the frames that a frozen model gives of the estimate, those that it gives of the
+clean reference (as it is, or perturbed), and a distance between the two, which is a function of frames alone.
+"""
 
 from __future__ import annotations
 
-import inspect
+import dataclasses
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from espnet2.enh.loss.criterions.time_domain import TimeDomainLoss
@@ -13,170 +17,201 @@ from torch.nn.functional import normalize
 
 from espnet_plugins.checks import check_choice, check_keys, check_mapping
 from espnet_plugins.objectives.temporal import TemporalRegulariser
-from espnet_plugins.ssl import UPSTREAM_OPTIONS, Upstream, get_shared_upstream
+from espnet_plugins.ssl import Upstream, get_shared_upstream
 from espnet_plugins.ssl.spec import resolve_layers
+
+_UPSTREAM_KEYS = ("model", "checkpoint", "pretrained")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FrameOptions:
+    """Options of every criterion on frames.
+
+    Args:
+        name: Key in ESPnet's log; unique among the criteria of one model. None for the criterion's own.
+        normalize_frames: L2-normalise each frame.
+        temporal: Options of :class:`~espnet_plugins.objectives.temporal.TemporalRegulariser`, added for the
+            estimate's frames; None for none.
+        only_for_test: Compute in validation only.
+    """
+
+    name: str | None = None
+    normalize_frames: bool = False
+    temporal: Mapping[str, Any] | None = None
+    only_for_test: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SSLOptions(FrameOptions):
+    """Options of every criterion on frames of an upstream, besides those of :class:`FrameOptions`.
+
+    Args:
+        upstream: ``model``, ``checkpoint`` and ``pretrained`` of
+            :func:`~espnet_plugins.ssl.build_upstream`; HuBERT Base where left out.
+        layer: Hidden state to compare, 0..n_layers or negative from the end (-1: the last); of a list, the value is
+            the mean over its layers, and every layer meets the same perturbation.
+        sample_rate: Of the waveforms; the upstream's must be the same.
+    """
+
+    upstream: Mapping[str, Any] | None = None
+    layer: int | Sequence[int] = -1
+    sample_rate: int = 16000
 
 
 class FrameCriterion(TimeDomainLoss):
     """A distance between frames that a frozen model makes of the clean reference and of the estimate.
 
+    A subclass gives ``default_name``, :meth:`model_frames` and :meth:`distance`; :meth:`reference_frames` where the
+    reference is perturbed; ``Options`` where it has some of its own.
+
     Args:
-        name: key in ESPnet's log; unique among the criteria of one model.
-        normalize_frames: divide each frame by its Euclidean length.
-        temporal: options of :class:`~espnet_plugins.objectives.temporal.TemporalRegulariser`, added for the
-            estimate's frames; None for none.
-        only_for_test: compute in validation only.
+        options: Fields of ``Options``.
 
     Raises:
-        ValueError: for an unknown key or a value that is not accepted, naming both.
+        ValueError: For an unknown key or a value that is not accepted, naming both.
     """
 
     default_name = ""
+    Options: ClassVar[type[FrameOptions]] = FrameOptions
 
-    def __init__(
-        self,
-        *,
-        name: str | None = None,
-        normalize_frames: bool = False,
-        temporal: Mapping[str, Any] | None = None,
-        only_for_test: bool = False,
-        **unknown: Any,
-    ) -> None:
-        super().__init__(name or self.default_name, only_for_test=only_for_test)
-        check_keys(self.default_name, unknown, self.accepted_keys())
-        self.normalize_frames = check_choice(f"{self.default_name}: normalize_frames", normalize_frames, (True, False))
-        self.temporal = TemporalRegulariser.from_options(f"{self.default_name}: temporal", temporal)
+    def __init__(self, **options: Any) -> None:
+        check_keys(self.default_name, options, self.accepted_keys())
+        given = self.Options(**options)
+        super().__init__(given.name or self.default_name, only_for_test=given.only_for_test)
+        key = self.default_name
+        self.options: Any = given
+        self.normalize_frames = check_choice(f"{key}: normalize_frames", given.normalize_frames, (True, False))
+        self.temporal = TemporalRegulariser.from_options(f"{key}: temporal", given.temporal)
+        # Of several layers, the rows of one stand behind those of the other.
+        self.layers: tuple[int, ...] = (0,)
         self.stats: dict[str, torch.Tensor] = {}
 
     @classmethod
-    def accepted_keys(cls) -> set[str]:
-        """Names of all options, those of the base class included."""
-        return {
-            parameter.name
-            for ancestor in cls.__mro__
-            if issubclass(ancestor, FrameCriterion)
-            for parameter in inspect.signature(ancestor.__init__).parameters.values()
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        }
+    def accepted_keys(cls) -> list[str]:
+        """Names of all options."""
+        return [field.name for field in dataclasses.fields(cls.Options)]
 
     def forward(self, ref: torch.Tensor, inf: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
-        """Compute the objective of each utterance, in float32 whatever autocast says.
+        """Compute the criterion of each utterance, in float32 whatever autocast says.
 
         Args:
-            ref: clean references (B, T).
-            inf: estimates (B, T); gradients reach these alone.
+            ref: Clean references (B, T).
+            inf: Estimates (B, T); gradients reach these alone.
             lengths: (B,) samples of each utterance; T where left out.
 
         Returns:
             (B,) losses. ``stats`` holds (B,) diagnostics.
 
         Raises:
-            ValueError: for shapes that differ, or an utterance too short for one frame.
+            ValueError: For shapes that differ, or an utterance too short for one frame.
         """
         if ref.shape != inf.shape:
             raise ValueError(f"{self.name}: reference {list(ref.shape)} and estimate {list(inf.shape)} differ in shape")
         self.stats = {}
         with torch.autocast(inf.device.type, enabled=False):
-            estimate, frame_lengths = self.frames(inf, lengths)
-            loss = self.distance(ref, lengths, estimate, frame_lengths)
+            estimate, estimate_lengths = self.frames(inf, lengths)
+            reference, reference_lengths = self.reference_frames(ref.detach(), lengths)
+            loss = self.distance(estimate, reference, estimate_lengths, reference_lengths)
             if self.temporal is not None:
-                regulariser = self.temporal(estimate, frame_lengths)
+                regulariser = self.temporal(estimate, estimate_lengths)
                 self.stats[f"{self.name}_temporal"] = regulariser.detach()
                 loss = loss + self.temporal.weight * regulariser
-        return loss
+        return self._mean_over_layers(loss) if len(self.layers) > 1 else loss
 
     def frames(self, waveform: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         """Frames (B, N, D) to compare, zero behind each utterance's end, and their lengths (B,)."""
-        frames, frame_lengths = self.raw_frames(waveform, lengths)
+        frames, frame_lengths = self.model_frames(waveform, lengths)
         return (normalize(frames, dim=-1) if self.normalize_frames else frames), frame_lengths
 
-    def target(self, reference: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
-        """Frames (B, N, D) of the reference as it is, without a graph."""
+    def reference_frames(
+        self, reference: torch.Tensor, lengths: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Frames (B, M, D) of the reference, and their lengths (B,); a subclass perturbs the reference here.
+
+        Args:
+            reference: Waveforms (B, T), without a graph. What is drawn at random depends on whether gradients are
+                enabled (:func:`~espnet_plugins.objectives.draws.utterance_generators`): draw first, then disable them.
+            lengths: (B,) samples, or None.
+        """
         with torch.no_grad():
-            return self.frames(reference, lengths)[0]
+            return self.frames(reference, lengths)
 
     @abstractmethod
-    def raw_frames(self, waveform: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """The model's frames (B, N, D), zero behind each utterance's end, and their lengths (B,)."""
+    def model_frames(self, waveform: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """The frozen model's frames (B, N, D), zero behind each utterance's end, and their lengths (B,)."""
         raise NotImplementedError
 
     @abstractmethod
     def distance(
         self,
-        reference: torch.Tensor,
-        lengths: torch.Tensor | None,
         estimate: torch.Tensor,
-        frame_lengths: torch.Tensor,
+        reference: torch.Tensor,
+        estimate_lengths: torch.Tensor,
+        reference_lengths: torch.Tensor,
     ) -> torch.Tensor:
-        """Compare the estimate's frames with those of the reference.
+        """Compare frames with frames; diagnostics may go into ``stats``.
 
         Args:
-            reference: waveforms (B, T), to be passed without a graph.
-            lengths: (B,) samples, or None.
-            estimate: frames (B, N, D).
-            frame_lengths: (B,).
+            estimate: (B, N, D), with a graph.
+            reference: (B, M, D), without.
+            estimate_lengths: (B,) frames; those beyond are zero and must not matter.
+            reference_lengths: (B,) likewise.
 
         Returns:
             (B,) distances.
         """
         raise NotImplementedError
 
+    def _mean_over_layers(self, losses: torch.Tensor) -> torch.Tensor:
+        """(B,) of the (layers * B,) losses; each layer's values and the mean of every diagnostic go into stats."""
+        by_layer = losses.view(len(self.layers), -1)
+        self.stats = {name: value.view_as(by_layer).mean(0) for name, value in self.stats.items()}
+        for layer, values in zip(self.layers, by_layer.detach(), strict=True):
+            self.stats[f"{self.name}_layer{layer}"] = values
+        return by_layer.mean(0)
+
 
 class SSLCriterion(FrameCriterion):
     """A distance between frames of a frozen upstream.
 
+    A subclass gives ``default_name`` and :meth:`distance`, the rest as in :class:`FrameCriterion`.
+
     Args:
-        upstream: ``model``, ``checkpoint``, ``pretrained`` and ``context`` of
-            :func:`~espnet_plugins.ssl.build_upstream`; HuBERT Base where left out.
-        layer: hidden state to compare, 0..n_layers or negative from the end (-1: the last); of a list, the value is
-            the mean over its layers, and every layer meets the same perturbation.
-        sample_rate: of the waveforms; the upstream's must be the same.
-        common: options of :class:`FrameCriterion`.
+        options: Fields of :class:`SSLOptions`, or of a subclass's ``Options``.
 
     Raises:
-        ValueError: for an unknown key or a value that is not accepted, naming both.
-        FileNotFoundError: for a missing checkpoint.
+        ValueError: For an unknown key or a value that is not accepted, naming both.
+        FileNotFoundError: For a missing checkpoint.
     """
 
-    def __init__(
-        self,
-        *,
-        upstream: Mapping[str, Any] | None = None,
-        layer: int | Sequence[int] = -1,
-        sample_rate: int = 16000,
-        **common: Any,
-    ) -> None:
-        super().__init__(**common)
-        options = check_mapping(f"{self.default_name}: upstream", upstream, UPSTREAM_OPTIONS)
-        self.upstream: Upstream = get_shared_upstream(**options)
-        if self.upstream.sample_rate != sample_rate:
+    Options: ClassVar[type[FrameOptions]] = SSLOptions
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        given: SSLOptions = self.options
+        model = check_mapping(f"{self.default_name}: upstream", given.upstream, _UPSTREAM_KEYS)
+        self.upstream: Upstream = get_shared_upstream(**model)
+        if self.upstream.sample_rate != given.sample_rate:
             raise ValueError(
                 f"{self.default_name}: upstream: {self.upstream.name} takes {self.upstream.sample_rate} Hz, but "
-                f"sample_rate is {sample_rate}; choose an upstream of the data's rate"
+                f"sample_rate is {given.sample_rate}; choose an upstream of the data's rate"
             )
+        self.layers = self._chosen_layers(given.layer)
+
+    def _chosen_layers(self, layer: Any) -> tuple[int, ...]:
         if not isinstance(layer, (int, list, tuple)):
             raise ValueError(
                 f"{self.default_name}: layer: {layer!r} is not accepted; give one whole number or a list of them"
             )
         try:
-            self.layers, _ = resolve_layers(layer, self.upstream.n_layers)
+            layers, _ = resolve_layers(layer, self.upstream.n_layers)
         except ValueError as error:
             raise ValueError(f"{self.default_name}: layer: {error}") from error
-        if len(set(self.layers)) < len(self.layers):
+        if len(set(layers)) < len(layers):
             raise ValueError(f"{self.default_name}: layer: {layer!r} holds a layer twice; give each once")
+        return layers
 
-    def forward(self, ref: torch.Tensor, inf: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
-        """Compute the objective of each utterance, the mean over layers; see :meth:`FrameCriterion.forward`."""
-        losses = super().forward(ref, inf, lengths)
-        if len(self.layers) == 1:
-            return losses
-        by_layer = losses.view(len(self.layers), len(ref))
-        self.stats = {name: value.view(len(self.layers), len(ref)).mean(0) for name, value in self.stats.items()}
-        for layer, values in zip(self.layers, by_layer.detach(), strict=True):
-            self.stats[f"{self.name}_layer{layer}"] = values
-        return by_layer.mean(0)
-
-    def raw_frames(self, waveform: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    def model_frames(self, waveform: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         """The upstream's hidden states; of several layers, the rows of one behind those of the other."""
         if len(self.layers) == 1:
             return self.upstream(waveform, lengths, layers=self.layers[0])

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from espnet_plugins.checks import check_choice, check_mapping
-from espnet_plugins.objectives.base import FrameCriterion
+from espnet_plugins.objectives.base import FrameCriterion, FrameOptions
 from espnet_plugins.objectives.recogniser import OUTPUTS, FrozenRecogniser
 
 DISTANCES = ("l1", "l2")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MimicOptions(FrameOptions):
+    """Options of :class:`Mimic`, besides those of :class:`~espnet_plugins.objectives.base.FrameOptions`.
+
+    Args:
+        recogniser: ``weights`` and ``config`` of a finished training of an ESPnet recogniser.
+        output: "encoder" or "logits".
+        distance: "l1" (absolute values) or "l2" (squares).
+    """
+
+    recogniser: Mapping[str, Any] | None = None
+    output: str = "encoder"
+    distance: str = "l1"
 
 
 class Mimic(FrameCriterion):
@@ -25,10 +41,7 @@ class Mimic(FrameCriterion):
     arXiv 2106.04624): absolute distance of the encoder's frames.
 
     Args:
-        recogniser: ``weights`` and ``config`` of a finished training of an ESPnet recogniser.
-        output: "encoder" or "logits".
-        distance: "l1" (absolute values) or "l2" (squares).
-        common: options of :class:`~espnet_plugins.objectives.base.FrameCriterion`.
+        options: fields of :class:`MimicOptions`.
 
     Raises:
         ValueError: for an option that is not accepted.
@@ -42,34 +55,30 @@ class Mimic(FrameCriterion):
 
     default_name = "mimic"
 
-    def __init__(
-        self,
-        *,
-        recogniser: Mapping[str, Any] | None = None,
-        output: str = "encoder",
-        distance: str = "l1",
-        **common: Any,
-    ) -> None:
-        super().__init__(**common)
-        files = check_mapping(f"{self.default_name}: recogniser", recogniser, ("config", "weights"))
+    Options: ClassVar[type[FrameOptions]] = MimicOptions
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        given: MimicOptions = self.options
+        files = check_mapping(f"{self.default_name}: recogniser", given.recogniser, ("config", "weights"))
         if "weights" not in files:
             raise ValueError(f"{self.default_name}: recogniser: give the file of its weights under the key weights")
         self.recogniser = FrozenRecogniser(**files)
-        self.output = check_choice(f"{self.default_name}: output", output, OUTPUTS)
-        self.kind = check_choice(f"{self.default_name}: distance", distance, DISTANCES)
+        self.output = check_choice(f"{self.default_name}: output", given.output, OUTPUTS)
+        self.kind = check_choice(f"{self.default_name}: distance", given.distance, DISTANCES)
 
-    def raw_frames(self, waveform: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    def model_frames(self, waveform: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         """The recogniser's frames."""
         return self.recogniser(waveform, lengths, output=self.output)
 
     def distance(
         self,
-        reference: torch.Tensor,
-        lengths: torch.Tensor | None,
         estimate: torch.Tensor,
-        frame_lengths: torch.Tensor,
+        reference: torch.Tensor,
+        estimate_lengths: torch.Tensor,
+        reference_lengths: torch.Tensor,
     ) -> torch.Tensor:
         """Compare frames of equal index."""
-        difference = estimate - self.target(reference, lengths)
+        difference = estimate - reference
         values = difference.abs() if self.kind == "l1" else difference.square()
-        return values.mean(2).sum(1) / frame_lengths
+        return values.mean(2).sum(1) / estimate_lengths

@@ -14,7 +14,7 @@ class SSLMSE(SSLCriterion):
     self-supervised speech representations", ICASSP 2026: the baseline.
 
     Args:
-        common: options of :class:`~espnet_plugins.objectives.base.SSLCriterion`.
+        options: fields of :class:`~espnet_plugins.objectives.base.SSLOptions`.
 
     Raises:
         ValueError: for an option that is not accepted.
@@ -29,10 +29,10 @@ class SSLMSE(SSLCriterion):
 
     def distance(
         self,
-        reference: torch.Tensor,
-        lengths: torch.Tensor | None,
         estimate: torch.Tensor,
-        frame_lengths: torch.Tensor,
+        reference: torch.Tensor,
+        estimate_lengths: torch.Tensor,
+        reference_lengths: torch.Tensor,
     ) -> torch.Tensor:
         """Compare frames of equal index."""
-        return mean_squared_distance(estimate, self.target(reference, lengths), frame_lengths)
+        return mean_squared_distance(estimate, reference, estimate_lengths)

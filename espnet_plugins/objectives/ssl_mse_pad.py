@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
-from espnet_plugins.objectives.base import SSLCriterion, mean_squared_distance, sample_counts
+from espnet_plugins.objectives.base import FrameOptions, SSLCriterion, SSLOptions, mean_squared_distance, sample_counts
 from espnet_plugins.objectives.draws import utterance_generators
 from espnet_plugins.objectives.padding import Padding, frames_between_zeros
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SSLMSEPadOptions(SSLOptions):
+    """Options of :class:`SSLMSEPad`, besides those of :class:`~espnet_plugins.objectives.base.SSLOptions`.
+
+    Args:
+        fraction: [low, high] of the utterance's length, see :class:`~espnet_plugins.objectives.padding.Padding`.
+        place: "before", "after", or "both".
+    """
+
+    fraction: Sequence[float] = Padding.fraction
+    place: str = Padding.place
 
 
 class SSLMSEPad(SSLCriterion):
@@ -21,9 +35,7 @@ class SSLMSEPad(SSLCriterion):
     Source: Meghanani and Hain, ICASSP 2026, SSL-MSE-PAD.
 
     Args:
-        fraction: [low, high] of the utterance's length, see :class:`~espnet_plugins.objectives.padding.Padding`.
-        place: "before", "after", or "both".
-        common: options of :class:`~espnet_plugins.objectives.base.SSLCriterion`.
+        options: fields of :class:`SSLMSEPadOptions`.
 
     Raises:
         ValueError: for an option that is not accepted.
@@ -35,24 +47,30 @@ class SSLMSEPad(SSLCriterion):
 
     default_name = "ssl_mse_pad"
 
-    def __init__(
-        self, *, fraction: Sequence[float] = Padding.fraction, place: str = Padding.place, **common: Any
-    ) -> None:
-        super().__init__(**common)
-        self.padding = Padding.from_options(self.default_name, {"fraction": fraction, "place": place})
+    Options: ClassVar[type[FrameOptions]] = SSLMSEPadOptions
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        given: SSLMSEPadOptions = self.options
+        self.padding = Padding.from_options(self.default_name, {"fraction": given.fraction, "place": given.place})
+
+    def reference_frames(
+        self, reference: torch.Tensor, lengths: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Frames of the reference between zeros: as many as without, at other positions."""
+        before, after = self.draw(reference, sample_counts(reference, lengths))
+        with torch.no_grad():
+            return frames_between_zeros(self, reference, lengths, before, after)
 
     def distance(
         self,
-        reference: torch.Tensor,
-        lengths: torch.Tensor | None,
         estimate: torch.Tensor,
-        frame_lengths: torch.Tensor,
+        reference: torch.Tensor,
+        estimate_lengths: torch.Tensor,
+        reference_lengths: torch.Tensor,
     ) -> torch.Tensor:
         """Compare frame i with frame i + p."""
-        before, after = self.draw(reference, sample_counts(reference, lengths))
-        with torch.no_grad():
-            target, _ = frames_between_zeros(self, reference, lengths, before, after)
-        return mean_squared_distance(estimate, target, frame_lengths)
+        return mean_squared_distance(estimate, reference, estimate_lengths)
 
     def draw(self, reference: torch.Tensor, samples: Sequence[int]) -> tuple[list[int], list[int]]:
         """Draw the hops of zeros before and after each utterance of ``samples`` samples."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from espnet_plugins.checks import check_choice, check_mapping, check_number
 from espnet_plugins.curriculum import Curriculum
-from espnet_plugins.objectives.base import SSLCriterion, sample_counts
+from espnet_plugins.objectives.base import FrameOptions, SSLCriterion, SSLOptions, sample_counts
 from espnet_plugins.objectives.draws import integer, utterance_generators
 from espnet_plugins.objectives.padding import Padding, frames_between_zeros
 from espnet_plugins.perturb import speed, tempo
@@ -20,15 +21,9 @@ PAPER_FACTORS = (0.80, 0.85, 0.90, 0.95, 1.0, 1.05, 1.10, 1.15, 1.20)
 _BACKENDS = ("auto", "reference", "cpu", "triton")
 
 
-class SSLSoftDTW(SSLCriterion):
-    """Soft-DTW divergence between the estimate's frames and those of the speed-perturbed reference.
-
-    Divided by the longer of the two frame counts, the least number of cells that an alignment visits: with
-    factor 1 and a band of 0 the value is that of ``ssl_mse`` with the same ``normalize_frames``. Draws: see
-    :func:`~espnet_plugins.objectives.draws.utterance_generators`.
-
-    Source: Meghanani and Hain, ICASSP 2026, SSL-SoftDTW; Cuturi and Blondel, ICML 2017; Blondel et al., AISTATS
-    2021, for the divergence.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SSLSoftDTWOptions(SSLOptions):
+    """Options of :class:`SSLSoftDTW`, besides those of :class:`~espnet_plugins.objectives.base.SSLOptions`.
 
     Args:
         factors: speeds to draw from: a list, or ``{low: .., high: ..}`` for any hundredth between the two.
@@ -42,9 +37,33 @@ class SSLSoftDTW(SSLCriterion):
         bandwidth: how far an alignment may leave the line that the factor implies, in frames of the shorter
             sequence; None for no limit.
         per_frame: divide by the longer frame count; False for the raw value.
-        normalize_frames: divide each frame by its Euclidean length; gamma is chosen for that.
+        normalize_frames: L2-normalise each frame; gamma is chosen for that.
         backend: of :func:`~espnet_plugins.soft_dtw.soft_dtw`.
-        common: other options of :class:`~espnet_plugins.objectives.base.SSLCriterion`.
+    """
+
+    factors: Sequence[float] | Mapping[str, float] = PAPER_FACTORS
+    perturbation: str = "speed"
+    gamma: float | Mapping[str, float] = 0.1
+    padding: Mapping[str, Any] | None = None
+    divergence: bool = True
+    bandwidth: float | None = None
+    per_frame: bool = True
+    normalize_frames: bool = True
+    backend: str = "auto"
+
+
+class SSLSoftDTW(SSLCriterion):
+    """Soft-DTW divergence between the estimate's frames and those of the speed-perturbed reference.
+
+    Divided by the longer of the two frame counts, the least number of cells that an alignment visits: with
+    factor 1 and a band of 0 the value is that of ``ssl_mse`` with the same ``normalize_frames``. Draws: see
+    :func:`~espnet_plugins.objectives.draws.utterance_generators`.
+
+    Source: Meghanani and Hain, ICASSP 2026, SSL-SoftDTW; Cuturi and Blondel, ICML 2017; Blondel et al., AISTATS
+    2021, for the divergence.
+
+    Args:
+        options: fields of :class:`SSLSoftDTWOptions`.
 
     Raises:
         ValueError: for an option that is not accepted.
@@ -56,29 +75,19 @@ class SSLSoftDTW(SSLCriterion):
 
     default_name = "ssl_soft_dtw"
 
-    def __init__(
-        self,
-        *,
-        factors: Sequence[float] | Mapping[str, float] = PAPER_FACTORS,
-        perturbation: str = "speed",
-        gamma: float | Mapping[str, float] = 0.1,
-        padding: Mapping[str, Any] | None = None,
-        divergence: bool = True,
-        bandwidth: float | None = None,
-        per_frame: bool = True,
-        normalize_frames: bool = True,
-        backend: str = "auto",
-        **common: Any,
-    ) -> None:
-        super().__init__(normalize_frames=normalize_frames, **common)
-        key = self.default_name
-        self.factors = _factors(f"{key}: factors", factors)
-        self.perturb = PERTURBATIONS[check_choice(f"{key}: perturbation", perturbation, PERTURBATIONS)]
-        self.gamma = Curriculum.from_options(f"{key}: gamma", gamma)
-        self.padding = None if padding is None else Padding.from_options(f"{key}: padding", padding)
-        self.divergence = check_choice(f"{key}: divergence", divergence, (True, False))
-        self.per_frame = check_choice(f"{key}: per_frame", per_frame, (True, False))
-        self.backend = check_choice(f"{key}: backend", backend, _BACKENDS)
+    Options: ClassVar[type[FrameOptions]] = SSLSoftDTWOptions
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        given: SSLSoftDTWOptions = self.options
+        key, bandwidth = self.default_name, given.bandwidth
+        self.factors = _factors(f"{key}: factors", given.factors)
+        self.perturb = PERTURBATIONS[check_choice(f"{key}: perturbation", given.perturbation, PERTURBATIONS)]
+        self.gamma = Curriculum.from_options(f"{key}: gamma", given.gamma)
+        self.padding = None if given.padding is None else Padding.from_options(f"{key}: padding", given.padding)
+        self.divergence = check_choice(f"{key}: divergence", given.divergence, (True, False))
+        self.per_frame = check_choice(f"{key}: per_frame", given.per_frame, (True, False))
+        self.backend = check_choice(f"{key}: backend", given.backend, _BACKENDS)
         self.bandwidth = None if bandwidth is None else check_number(f"{key}: bandwidth", bandwidth, low=0)
         if self.bandwidth is not None and self.bandwidth < 0.5 and set(self.factors) != {1.0}:
             raise ValueError(
@@ -86,35 +95,37 @@ class SSLSoftDTW(SSLCriterion):
                 "factors [1.0]"
             )
 
-    def distance(
-        self,
-        reference: torch.Tensor,
-        lengths: torch.Tensor | None,
-        estimate: torch.Tensor,
-        frame_lengths: torch.Tensor,
-    ) -> torch.Tensor:
-        """Align the estimate with the reference at another speed."""
+    def reference_frames(
+        self, reference: torch.Tensor, lengths: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Frames of the reference at another speed, between zeros where there is a padding."""
         factors, before, after = self.draw(reference, sample_counts(reference, lengths))
         with torch.no_grad():
             perturbed = self.perturb(reference, lengths, factors)
             if self.padding is None:
-                target, target_lengths = self.frames(perturbed.waveform, perturbed.lengths)
-            else:
-                target, target_lengths = frames_between_zeros(
-                    self, perturbed.waveform, perturbed.lengths, before, after
-                )
+                return self.frames(perturbed.waveform, perturbed.lengths)
+            return frames_between_zeros(self, perturbed.waveform, perturbed.lengths, before, after)
+
+    def distance(
+        self,
+        estimate: torch.Tensor,
+        reference: torch.Tensor,
+        estimate_lengths: torch.Tensor,
+        reference_lengths: torch.Tensor,
+    ) -> torch.Tensor:
+        """Align the estimate with the reference at another speed."""
         align = soft_dtw_divergence if self.divergence else soft_dtw
         gamma = self.gamma.value() if isinstance(self.gamma, Curriculum) else self.gamma
         value = align(
             estimate,
-            target,
-            frame_lengths,
-            target_lengths,
+            reference,
+            estimate_lengths,
+            reference_lengths,
             gamma=gamma,
             bandwidth=self.bandwidth,
             backend=self.backend,
         )
-        value_per_frame = value / torch.maximum(frame_lengths, target_lengths)
+        value_per_frame = value / torch.maximum(estimate_lengths, reference_lengths)
         self.stats[f"{self.name}_raw"] = value.detach()
         self.stats[f"{self.name}_per_frame"] = value_per_frame.detach()
         if isinstance(self.gamma, Curriculum):

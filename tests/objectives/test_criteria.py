@@ -107,7 +107,7 @@ def test_new_objectives_are_computed_in_float32_too(criterion, pair):
     class Product(SSLCriterion):
         default_name = "product"
 
-        def distance(self, reference, lengths, estimate, frame_lengths):
+        def distance(self, estimate, reference, estimate_lengths, reference_lengths):
             return (estimate @ estimate.transpose(1, 2)).sum((1, 2))
 
     product = Product(upstream={"model": "local", "checkpoint": criterion.upstream.name.rpartition(" ")[2]})

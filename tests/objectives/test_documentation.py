@@ -17,7 +17,7 @@ def example(monkeypatch):
     monkeypatch.setattr(sources, "_SOURCES", dict(sources._SOURCES))
     before = dict(CRITERIA)
     (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), flags=re.DOTALL)
-    exec(compile(code, str(DOCUMENT), "exec"), {})
+    exec(compile(code, str(DOCUMENT), "exec"), {"__name__": "documentation"})
     yield code
     CRITERIA.clear()
     CRITERIA.update(before)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from places import RECIPE, ROOT
 from slurm_testbed import folders, skip_without_slurm, write_small_config
+from toy_objective import write_toy
 
 pytestmark = pytest.mark.recipe
 
@@ -206,3 +207,16 @@ def test_the_page_about_clusters_is_true_and_gives_the_local_results(finished, t
         assert len({job for job, _ in own}) == 1, name
         assert len(own) >= 2, name
     assert re.search(r"\[stage 8\] report: 1 tasks, job \d+\n", outputs[run_index + 2])
+
+
+def test_an_objective_from_outside_the_repository_reaches_the_table(finished, tmp_path):
+    """Its module is known to the training, to the decoding, and to whoever is told its name; stages 1 to 4 are done."""
+    root, _ = finished
+    copy(root, tmp_path, *(f"expdir/{name}" for name in ("ssl", "se", "asr")))
+    preset = write_toy(tmp_path / "my files")
+    command = [RECIPE / "run.sh", "--preset", preset, "--objectives", "toy", *folders(tmp_path)]
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=7000)
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+    assert any(line.startswith("Toy + ASR loss  ") for line in table(result.stdout))
+    model = tmp_path / "expdir" / "runs" / "toy_joint_seed0"
+    assert "toy_criterion=" in (model / "espnet" / "train.log").read_text()
