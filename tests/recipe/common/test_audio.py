@@ -89,3 +89,15 @@ def test_resampling_there_and_back_keeps_the_content(tone):
 def test_rounding_to_16_bit_clips_and_rounds_to_even():
     values = np.array([1.5, -1.5, 0.5 / 32768, 1.5 / 32768, -0.5 / 32768])
     assert audio.to_pcm16(values).tolist() == [32767, -32768, 0, 2, 0]
+
+
+def test_an_mp3_may_be_a_little_shorter_than_libsndfile_guesses_but_not_half(tmp_path):
+    signal = 0.1 * np.random.default_rng(0).standard_normal(3 * 16000)
+    soundfile.write(tmp_path / "whole.mp3", signal, 16000, format="MP3")
+    assert len(audio.read(tmp_path / "whole.mp3")[0]) == len(signal)
+    content = (tmp_path / "whole.mp3").read_bytes()
+    (tmp_path / "nearly.mp3").write_bytes(content[: int(0.99 * len(content))])
+    assert 0.95 * len(signal) < len(audio.read(tmp_path / "nearly.mp3")[0]) < len(signal)
+    (tmp_path / "half.mp3").write_bytes(content[: len(content) // 2])
+    with pytest.raises(AudioError, match=r"half\.mp3: truncated"):
+        audio.read(tmp_path / "half.mp3")
