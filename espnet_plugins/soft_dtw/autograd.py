@@ -11,8 +11,8 @@ from espnet_plugins.soft_dtw.pairs import Pairs
 class SoftDTWFunction(torch.autograd.Function):
     """Costs to values, through a backend.
 
-    `cost` are the leading `kept` pairs of `batch` (often all), those that a gradient goes through; the others ride
-    along in the same pass and leave nothing behind.
+    `cost` are the leading `num_with_grad` pairs of `batch` (often all), those that a gradient goes through; the others
+    take part in the same forward pass and save nothing for the backward pass.
     """
 
     @staticmethod
@@ -23,12 +23,12 @@ class SoftDTWFunction(torch.autograd.Function):
         pairs: Pairs,
         gamma: float,
         backend: ModuleType,
-        kept: int,
+        num_with_grad: int,
     ) -> torch.Tensor:
-        value, saved = backend.forward(batch, pairs, gamma, kept)
+        value, saved = backend.forward(batch, pairs, gamma, num_with_grad)
         ctx.save_for_backward(*saved)
         ctx.call = (cost.shape, pairs, gamma)
-        ctx.kept = kept
+        ctx.num_with_grad = num_with_grad
         ctx.backend = backend
         return value
 
@@ -36,5 +36,5 @@ class SoftDTWFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad: torch.Tensor):
         shape, pairs, gamma = ctx.call
-        slope = ctx.backend.backward(ctx.saved_tensors, shape, pairs, gamma, grad[: ctx.kept].contiguous())
-        return slope, None, None, None, None, None
+        grad_cost = ctx.backend.backward(ctx.saved_tensors, shape, pairs, gamma, grad[: ctx.num_with_grad].contiguous())
+        return grad_cost, None, None, None, None, None

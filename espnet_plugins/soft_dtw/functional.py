@@ -34,8 +34,8 @@ def soft_dtw(
     Args:
         x: (B, N, D) frames, float; half and bfloat16 are computed in float32.
         y: (B, M, D) frames.
-        x_lengths: (B,) frames of each x that count, integers; None for all. Padding may hold anything.
-        y_lengths: (B,) frames of each y that count.
+        x_lengths: (B,) valid frames of each x, integers; None for all. Padding beyond these lengths is ignored.
+        y_lengths: (B,) valid frames of each y, likewise.
         gamma: smoothing, above 0, in the unit of the cost. Small values come close to hard DTW.
         bandwidth: Sakoe-Chiba band: how far an alignment may leave the diagonal of the pair's own lengths, in
             frames of its shorter sequence; one number, one per pair, or None for no limit. 0 on equal lengths
@@ -46,7 +46,7 @@ def soft_dtw(
         backend: "auto" (by device), "reference", "cpu" or "triton".
 
     Returns:
-        (B,) values, float32 (float64 for float64 input).
+        (B,), unreduced, float32 (float64 for float64 input).
 
     Raises:
         TypeError: a dtype that is not floating, or float64 beside another.
@@ -67,7 +67,7 @@ def soft_dtw(
     pairs = make_pairs(len(x), x.shape[1], y.shape[1], x_lengths, y_lengths, bandwidth).to(x.device)
     passes = resolve(backend, x.device)
     costs = pairwise_cost(x, y, pairs, distance, packed=_packed(passes))
-    return _normalized(_values(*costs, pairs, gamma, passes, kept=len(x)), pairs, normalize)
+    return _normalized(_values(*costs, pairs, gamma, passes, num_with_grad=len(x)), pairs, normalize)
 
 
 def soft_dtw_divergence(
@@ -98,7 +98,7 @@ def soft_dtw_divergence(
         backend: as in `soft_dtw`.
 
     Returns:
-        (B,) values.
+        (B,), unreduced.
 
     Raises:
         TypeError: as in `soft_dtw`.
@@ -116,22 +116,17 @@ def soft_dtw_divergence(
     """
     x, y = _checked(x, y)
     _check_options(gamma, distance, normalize, backend)
-    batch, n, m = len(x), x.shape[1], y.shape[1]
-    pairs = make_pairs(batch, n, m, x_lengths, y_lengths, bandwidth)
+    batch = len(x)
     # The sequence without a gradient comes last, so that its alignment with itself leaves no graph.
     selves = ((0, 0), (1, 1)) if x.requires_grad else ((1, 1), (0, 0))
     blocks = ((0, 1), *selves)
-    lengths = (pairs.x_lengths, pairs.y_lengths)
-    rows, columns = (torch.cat([lengths[block[side]] for block in blocks]) for side in (0, 1))
-    if bandwidth is not None:
-        bandwidth = torch.as_tensor(bandwidth).expand(batch).repeat(3)
-    three = make_pairs(3 * batch, max(n, m), max(n, m), rows, columns, bandwidth).to(x.device)
-    kept = 1 + x.requires_grad + y.requires_grad
+    pairs = make_pairs(batch, x.shape[1], y.shape[1], x_lengths, y_lengths, bandwidth, blocks).to(x.device)
     passes = resolve(backend, x.device)
-    costs = pairwise_cost(x, y, three, distance, blocks, kept, _packed(passes))
-    values = _values(*costs, three, gamma, passes, kept=kept * batch, blocks=3)
+    blocks_with_grad = 1 + x.requires_grad + y.requires_grad
+    costs = pairwise_cost(x, y, pairs, distance, blocks, blocks_with_grad, packed=_packed(passes))
+    values = _values(*costs, pairs, gamma, passes, num_with_grad=blocks_with_grad * batch, blocks=3)
     xy, *own = values.view(3, batch)
-    return _normalized(xy - (own[0] + own[1]) / 2, pairs.to(x.device), normalize)
+    return _normalized(xy - (own[0] + own[1]) / 2, pairs, normalize)
 
 
 def soft_dtw_from_cost(
@@ -156,7 +151,7 @@ def soft_dtw_from_cost(
         backend: as in `soft_dtw`.
 
     Returns:
-        (B,) values. The gradient with respect to `cost` is the expected alignment.
+        (B,), unreduced. The gradient with respect to `cost` is the expected alignment.
 
     Raises:
         TypeError: a dtype that is not floating.
@@ -175,7 +170,7 @@ def soft_dtw_from_cost(
     _check_options(gamma, "sqeuclidean", normalize, backend)
     batch, n, m = cost.shape
     pairs = make_pairs(batch, n, m, x_lengths, y_lengths, bandwidth).to(cost.device)
-    value = _values(cost, cost.detach(), pairs, gamma, resolve(backend, cost.device), kept=batch)
+    value = _values(cost, cost.detach(), pairs, gamma, resolve(backend, cost.device), num_with_grad=batch)
     return _normalized(value, pairs, normalize)
 
 
@@ -234,12 +229,12 @@ def _values(
     gamma: float,
     passes: ModuleType,
     *,
-    kept: int,
+    num_with_grad: int,
     blocks: int = 1,
 ) -> torch.Tensor:
-    """Values of all pairs of `batch`, of which `cost` are the leading `kept`, with a gradient."""
-    kept = kept if cost.requires_grad and torch.is_grad_enabled() else 0
-    value = SoftDTWFunction.apply(cost, batch, pairs, gamma, passes, kept)
+    """Values of all pairs of `batch`, of which `cost` are the leading `num_with_grad`."""
+    num_with_grad = num_with_grad if cost.requires_grad and torch.is_grad_enabled() else 0
+    value = SoftDTWFunction.apply(cost, batch, pairs, gamma, passes, num_with_grad)
     _check_values(value, len(value) // blocks)
     return value
 
@@ -255,10 +250,12 @@ def _check_values(value: torch.Tensor, batch: int) -> None:
 
 
 def _normalized(value: torch.Tensor, pairs: Pairs, normalize: str | None) -> torch.Tensor:
+    """Divide the value of each x and y, the leading ones of `pairs`, by its length."""
+    x_lengths, y_lengths = pairs.x_lengths[: len(value)], pairs.y_lengths[: len(value)]
     if normalize == "sum":
-        return value / (pairs.x_lengths + pairs.y_lengths)
+        return value / (x_lengths + y_lengths)
     if normalize == "max":
-        return value / torch.maximum(pairs.x_lengths, pairs.y_lengths)
+        return value / torch.maximum(x_lengths, y_lengths)
     return value
 
 

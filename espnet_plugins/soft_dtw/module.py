@@ -54,11 +54,11 @@ class SoftDTW(torch.nn.Module):
         Args:
             x: (B, N, D) frames.
             y: (B, M, D) frames.
-            x_lengths: (B,) frames of each x that count, or None for all.
-            y_lengths: (B,) frames of each y that count, or None for all.
+            x_lengths: (B,) valid frames of each x, or None for all.
+            y_lengths: (B,) valid frames of each y, or None for all.
 
         Returns:
-            (B,) values.
+            (B,), unreduced.
         """
         function = soft_dtw_divergence if self.divergence else soft_dtw
         return function(x, y, x_lengths, y_lengths, **self.options)

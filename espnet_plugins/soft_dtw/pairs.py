@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
+# Which two of (x, y) the pairs of a block consist of.
+Blocks = tuple[tuple[int, int], ...]
 Bandwidth = float | Sequence[float] | torch.Tensor | None
 # Within half a frame of the diagonal, some frame of the shorter sequence answers each frame of the longer one, and
 # from one of these to the next is at most a step: a path.
@@ -16,18 +18,18 @@ class Pairs:
     """Which cells of each cost matrix an alignment may visit.
 
     Cell (i, j), counted from 0, of pair b belongs to it when i < x_lengths[b], j < y_lengths[b] and
-    |i * (y_lengths[b] - 1) - j * (x_lengths[b] - 1)| <= reach[b]; the last is the band, in integers so that
-    every backend draws the same one.
+    |i * (y_lengths[b] - 1) - j * (x_lengths[b] - 1)| <= band_half_width[b]; the last is the Sakoe-Chiba band, in
+    integers so that every backend draws the same one.
 
     Args:
         x_lengths: frames of each x, (B,) int64.
         y_lengths: frames of each y, (B,) int64.
-        reach: half width of each band in the units of the inequality above, (B,) int64.
+        band_half_width: of each band, in the units of the inequality above, (B,) int64.
     """
 
     x_lengths: torch.Tensor
     y_lengths: torch.Tensor
-    reach: torch.Tensor
+    band_half_width: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.x_lengths)
@@ -39,18 +41,18 @@ class Pairs:
     def to(self, device: torch.device) -> "Pairs":
         """Move to `device` without waiting for it."""
         return Pairs(
-            *(t.to(device, non_blocking=True) for t in (self.x_lengths, self.y_lengths, self.reach)),
+            *(t.to(device, non_blocking=True) for t in (self.x_lengths, self.y_lengths, self.band_half_width)),
         )
 
-    def inside(self, n: int, m: int) -> torch.Tensor:
+    def mask(self, n: int, m: int) -> torch.Tensor:
         """Mask of the cells an alignment may visit, (B, n, m) bool."""
-        device = self.reach.device
+        device = self.x_lengths.device
         i = torch.arange(n, device=device)[None, :, None]
         j = torch.arange(m, device=device)[None, None, :]
         x_length = self.x_lengths[:, None, None]
         y_length = self.y_lengths[:, None, None]
         off_diagonal = (i * (y_length - 1) - j * (x_length - 1)).abs()
-        return (i < x_length) & (j < y_length) & (off_diagonal <= self.reach[:, None, None])
+        return (i < x_length) & (j < y_length) & (off_diagonal <= self.band_half_width[:, None, None])
 
 
 def make_pairs(
@@ -60,6 +62,7 @@ def make_pairs(
     x_lengths: torch.Tensor | Sequence[int] | None,
     y_lengths: torch.Tensor | Sequence[int] | None,
     bandwidth: Bandwidth,
+    blocks: Blocks = ((0, 1),),
 ) -> Pairs:
     """Check lengths and band and put them into one form.
 
@@ -74,40 +77,44 @@ def make_pairs(
         y_lengths: frames of each y, (B,) integers, or None for m each.
         bandwidth: how far an alignment may leave the diagonal of its pair, in frames of the pair's shorter
             sequence: one number, one per pair, or None for no limit; read on the host.
+        blocks: which two of (x, y) are aligned: ((0, 1),) for x with y; (0, 0) is x with itself, and so on.
 
     Returns:
-        The pairs, on the device of the lengths given (the host if none are).
+        The len(blocks) * B pairs, block by block, on the device of the lengths given (the host if none are).
 
     Raises:
         TypeError: lengths that are not integers.
         ValueError: lengths or a band of the wrong shape, a length below 1 or beyond the padded size, a
             negative or NaN band, a band that leaves a pair no path. The message names the pair.
     """
-    x_lengths = _lengths("x_lengths", x_lengths, batch, n)
-    y_lengths = _lengths("y_lengths", y_lengths, batch, m)
-    device = x_lengths.device if x_lengths.device.type != "cpu" else y_lengths.device
-    x_lengths, y_lengths = x_lengths.to(device), y_lengths.to(device)
+    sides = [_lengths("x_lengths", x_lengths, batch, n), _lengths("y_lengths", y_lengths, batch, m)]
+    device = next((side.device for side in sides if side.device.type != "cpu"), sides[0].device)
+    rows, columns = (torch.cat([sides[block[side]].to(device) for block in blocks]) for side in (0, 1))
+    # Farther than this from the diagonal there is no cell.
+    widest = max(n, m) ** 2
     if bandwidth is None:
-        return Pairs(x_lengths, y_lengths, torch.full((batch,), n * m, device=device))
+        return Pairs(rows, columns, torch.full_like(rows, widest))
 
     width = torch.as_tensor(bandwidth, dtype=torch.float64, device="cpu")
     if width.dim() > 1 or (width.dim() == 1 and len(width) != batch):
         raise ValueError(f"bandwidth must be one number or one per pair ({batch}), got shape {tuple(width.shape)}")
-    wrong = ~(width >= 0).reshape(-1)
+    width = width.expand(batch)
+    wrong = ~(width >= 0)
     if wrong.any():
         pair = int(wrong.nonzero()[0])
-        raise ValueError(f"bandwidth of pair {pair} is {width.reshape(-1)[pair].item()}; it must be 0 or more frames")
+        raise ValueError(f"bandwidth of pair {pair} is {width[pair].item()}; it must be 0 or more frames")
     if device.type != "cpu" and (width < _SAFE_BAND).any():
         raise ValueError(
             f"a bandwidth below {_SAFE_BAND} may leave a pair no path, which only lengths on the host can tell; "
             "pass lengths.cpu()"
         )
-    longer = torch.maximum(x_lengths, y_lengths) - 1
+    width = width.repeat(len(blocks))
+    longer = torch.maximum(rows, columns) - 1
     # The tiny addend keeps bands such as 0.1 * 30 from losing a cell to rounding.
-    reach = (width.to(device, non_blocking=True) * longer + 1e-6).clamp(max=n * m).floor().long()
-    pairs = Pairs(x_lengths, y_lengths, reach)
+    half_width = (width.to(device, non_blocking=True) * longer + 1e-6).clamp(max=widest).floor().long()
+    pairs = Pairs(rows, columns, half_width)
     if device.type == "cpu":
-        _check_paths(pairs, width)
+        _check_paths(pairs, width, batch)
     return pairs
 
 
@@ -128,19 +135,18 @@ def _lengths(name: str, lengths: torch.Tensor | Sequence[int] | None, batch: int
     return lengths
 
 
-def _check_paths(pairs: Pairs, width: torch.Tensor) -> None:
+def _check_paths(pairs: Pairs, width: torch.Tensor, batch: int) -> None:
     """Raise if a band is too narrow to hold a path."""
-    n, m = pairs.x_lengths, pairs.y_lengths
+    n, m, half_width = pairs.x_lengths, pairs.y_lengths, pairs.band_half_width
     # The exact diagonal of a square is a path.
-    doubtful = (n != m) & (torch.minimum(n, m) > 1) & (2 * pairs.reach < torch.maximum(n, m) - 1)
+    doubtful = (n != m) & (torch.minimum(n, m) > 1) & (2 * half_width < torch.maximum(n, m) - 1)
     for pair in doubtful.nonzero().flatten().tolist():
-        rows, columns, reach = int(n[pair]), int(m[pair]), int(pairs.reach[pair])
+        rows, columns, away = int(n[pair]), int(m[pair]), int(half_width[pair])
         i = torch.arange(rows)
-        first = torch.div(i * (columns - 1) - reach + rows - 2, rows - 1, rounding_mode="floor").clamp(min=0)
-        last = torch.div(i * (columns - 1) + reach, rows - 1, rounding_mode="floor").clamp(max=columns - 1)
+        first = torch.div(i * (columns - 1) - away + rows - 2, rows - 1, rounding_mode="floor").clamp(min=0)
+        last = torch.div(i * (columns - 1) + away, rows - 1, rounding_mode="floor").clamp(max=columns - 1)
         if (first > last).any() or (first[1:] > last[:-1] + 1).any():
-            given = width.reshape(-1)[pair if width.dim() else 0].item()
             raise ValueError(
-                f"bandwidth {given} leaves pair {pair} ({rows} x {columns} frames) no path; "
+                f"bandwidth {width[pair].item()} leaves pair {pair % batch} ({rows} x {columns} frames) no path; "
                 f"{_SAFE_BAND} is enough for every pair"
             )

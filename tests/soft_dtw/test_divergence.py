@@ -50,18 +50,18 @@ def test_is_the_sum_of_its_parts(backend):
 
 
 @pytest.mark.parametrize(
-    ("x_grad", "y_grad", "kept"), [(True, False, 4), (False, True, 4), (True, True, 6), (False, False, 0)]
+    ("x_grad", "y_grad", "num_with_grad"), [(True, False, 4), (False, True, 4), (True, True, 6), (False, False, 0)]
 )
-def test_runs_as_one_batch_and_keeps_what_needs_a_gradient(monkeypatch, x_grad, y_grad, kept):
+def test_runs_as_one_batch_and_keeps_what_needs_a_gradient(monkeypatch, x_grad, y_grad, num_with_grad):
     calls = []
     passes = backends.resolve("reference", torch.device("cpu"))
 
-    def forward(cost, pairs, gamma, kept, run=passes.forward):
-        calls.append((len(cost), kept))
-        return run(cost, pairs, gamma, kept)
+    def forward(cost, pairs, gamma, num_with_grad, run=passes.forward):
+        calls.append((len(cost), num_with_grad))
+        return run(cost, pairs, gamma, num_with_grad)
 
     monkeypatch.setattr(passes, "forward", forward)
     x, y = torch.randn(2, 5, 3, requires_grad=x_grad), torch.randn(2, 4, 3, requires_grad=y_grad)
     value = soft_dtw_divergence(x, y, backend="reference")
-    assert calls == [(6, kept)]
+    assert calls == [(6, num_with_grad)]
     assert value.requires_grad == (x_grad or y_grad)

@@ -48,9 +48,9 @@ def test_compiles_for_a_gpu_that_is_not_here(number, kernel, tmp_path, monkeypat
         pytest.skip("this Triton has no compiler for NVIDIA devices")
     types = {
         **dict.fromkeys(("cost", "prefix", "value", "inflow", "grad", "alignment"), f"*{number}"),
-        **dict.fromkeys(("x_lengths", "y_lengths", "reaches"), "*i64"),
+        **dict.fromkeys(("x_lengths", "y_lengths", "band_half_widths"), "*i64"),
         **dict.fromkeys(("units", "base", "border"), "*fp64"),
-        **dict.fromkeys(("N", "M", "kept", "strips", "chunks"), "i32"),
+        **dict.fromkeys(("N", "M", "num_with_grad", "strips", "chunks"), "i32"),
         **dict.fromkeys(("LANES", "CHUNK"), "constexpr"),
     }
     function = getattr(passes, kernel)

@@ -22,21 +22,21 @@ _MAY_WAIT = os.name == "posix"
 _pool: ThreadPoolExecutor | None = None
 
 
-def forward(cost: torch.Tensor, pairs: Pairs, gamma: float, kept: int) -> tuple[torch.Tensor, tuple]:
+def forward(cost: torch.Tensor, pairs: Pairs, gamma: float, num_with_grad: int) -> tuple[torch.Tensor, tuple]:
     """Value of each pair and what `backward` needs of the first ones.
 
     Args:
         cost: (B, N, M), or (cells,) for the matrices of all pairs at their own lengths; float32 or float64.
         pairs: lengths and band, on the CPU.
         gamma: smoothing, above 0.
-        kept: number of leading pairs that will go through `backward`.
+        num_with_grad: number of leading pairs that will go through `backward`.
 
     Returns:
-        (B,) values, NaN where a cost that counts is not finite, and the values of all cells of the kept pairs.
+        (B,) values, NaN where a cost that counts is not finite, and the values of all cells of the num_with_grad pairs.
     """
     geometry = _geometry(pairs)
-    table = kernels.strip_table(*geometry, kept)
-    stored = table[table[:, kernels.PAIR] < kept]
+    table = kernels.strip_table(*geometry, num_with_grad)
+    stored = table[table[:, kernels.PAIR] < num_with_grad]
     steps = int(stored[:, kernels.STEPS].sum())
     chunks = int(-(-stored[:, kernels.STEPS] // kernels.CHUNK).sum())
     store = empty((steps, kernels.LANES + 1), like=cost)
@@ -51,7 +51,7 @@ def forward(cost: torch.Tensor, pairs: Pairs, gamma: float, kept: int) -> tuple[
         *geometry,
         array.dtype.type(1 / (gamma * math.log(2))),
         table,
-        kept,
+        num_with_grad,
         np.full((len(pairs), geometry[1].max()), kernels.WALL),
         np.zeros((len(pairs), len(table)), np.int64),
         np.zeros(1, np.int64),
@@ -64,21 +64,21 @@ def forward(cost: torch.Tensor, pairs: Pairs, gamma: float, kept: int) -> tuple[
 def backward(
     saved: tuple[torch.Tensor, ...], shape: torch.Size, pairs: Pairs, gamma: float, grad: torch.Tensor
 ) -> torch.Tensor:
-    """Gradient with respect to the costs of the kept pairs.
+    """Gradient with respect to the costs of the num_with_grad pairs.
 
     Args:
         saved: what `forward` returned.
-        shape: shape of the costs of the kept pairs, in either form.
+        shape: shape of the costs of the num_with_grad pairs, in either form.
         pairs: as in `forward`.
         gamma: as in `forward`.
-        grad: (kept,) gradient that reaches each value.
+        grad: (num_with_grad,) gradient that reaches each value.
 
     Returns:
         Alignment times gradient, 0 outside lengths and band, in that shape.
     """
-    kept = len(grad)
+    num_with_grad = len(grad)
     geometry = _geometry(pairs)
-    table = kernels.strip_table(*geometry, kept)
+    table = kernels.strip_table(*geometry, num_with_grad)
     store, base = saved
     alignment = empty(shape, like=store)
     _run(
@@ -87,7 +87,7 @@ def backward(
         *_layout(shape, pairs),
         *geometry,
         table,
-        kept,
+        num_with_grad,
         np.zeros((len(pairs), geometry[1].max()), alignment.numpy().dtype),
         np.full((len(pairs), len(table)), geometry[1].max() + 1, np.int64),
         np.zeros(1, np.int64),
@@ -97,7 +97,7 @@ def backward(
 
 
 def _geometry(pairs: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return pairs.x_lengths.numpy(), pairs.y_lengths.numpy(), pairs.reach.numpy()
+    return pairs.x_lengths.numpy(), pairs.y_lengths.numpy(), pairs.band_half_width.numpy()
 
 
 def _layout(shape: torch.Size, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +113,7 @@ def _run(table: np.ndarray, work: Any, *args: Any) -> None:
     cells = int(table[:, kernels.STEPS].sum()) * kernels.LANES
     threads = min(torch.get_num_threads(), len(table), 1 + cells // _CELLS_PER_THREAD) if _MAY_WAIT else 1
     # A pool forgets a task only when its thread next has the interpreter, or gets to a cancelled one: until then the
-    # matrices would be kept.
+    # matrices would be num_with_grad.
     tasks = [[args] for _ in range(threads - 1)]
     helpers = [_threads().submit(_work_off, work, task) for task in tasks]
     work(*args)

@@ -12,52 +12,58 @@ from espnet_plugins.soft_dtw.pairs import Pairs
 _STEPS = ((1, 0), (0, 1), (1, 1))
 
 
-def forward(cost: torch.Tensor, pairs: Pairs, gamma: float, kept: int) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+def forward(
+    cost: torch.Tensor, pairs: Pairs, gamma: float, num_with_grad: int
+) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
     """Value of each pair and what `backward` needs of the first ones.
 
     Args:
         cost: (B, N, M).
         pairs: lengths and band, on the device of `cost`.
         gamma: smoothing, above 0.
-        kept: number of leading pairs that will go through `backward`.
+        num_with_grad: leading pairs that will go through `backward`.
 
     Returns:
-        (B,) values, NaN where a cost that counts is not finite, and the (kept, N + 1, M + 1) values of all
+        (B,) values, NaN where a cost that counts is not finite, and the (num_with_grad, N + 1, M + 1) values of all
         prefixes, in a tuple.
     """
     batch, n, m = cost.shape
-    inside = pairs.inside(n, m)
-    cost = cost.masked_fill(~inside, torch.inf)
+    mask = pairs.mask(n, m)
+    cost = cost.masked_fill(~mask, torch.inf)
     prefix = cost.new_full((batch, n + 1, m + 1), torch.inf)
     prefix[:, 0, 0] = 0.0
     for i, j in _antidiagonals(n, m):
         least, _, total = _weigh(prefix, i, j, gamma)
         prefix[:, i, j] = cost[:, i - 1, j - 1] + least - gamma * total.log()
     value = prefix[torch.arange(batch, device=cost.device), pairs.x_lengths, pairs.y_lengths]
-    broken = (inside & ~cost.isfinite()).flatten(1).any(1)
-    return value.masked_fill(broken, torch.nan), (prefix[:kept],)
+    broken = (mask & ~cost.isfinite()).flatten(1).any(1)
+    return value.masked_fill(broken, torch.nan), (prefix[:num_with_grad],)
 
 
 def backward(
     saved: tuple[torch.Tensor, ...], shape: torch.Size, pairs: Pairs, gamma: float, grad: torch.Tensor
 ) -> torch.Tensor:
-    """Gradient with respect to the costs of the kept pairs.
+    """Gradient with respect to the costs of the pairs with a gradient.
 
     Args:
         saved: what `forward` returned.
-        shape: shape of the costs of the kept pairs.
+        shape: shape of the costs of the pairs with a gradient.
         pairs: as in `forward`.
         gamma: as in `forward`.
-        grad: (kept,) gradient that reaches each value.
+        grad: (num_with_grad,) gradient that reaches each value.
 
     Returns:
-        (kept, N, M): how much of the mass of all paths visits each cell, times the gradient that reaches the
+        (num_with_grad, N, M): how much of the mass of all paths visits each cell, times the gradient that reaches the
         value; 0 outside lengths and band.
     """
     (prefix,) = saved
-    kept, n, m = shape
+    num_with_grad, n, m = shape
     occupancy = torch.zeros_like(prefix)
-    occupancy[torch.arange(kept, device=prefix.device), pairs.x_lengths[:kept], pairs.y_lengths[:kept]] = grad
+    occupancy[
+        torch.arange(num_with_grad, device=prefix.device),
+        pairs.x_lengths[:num_with_grad],
+        pairs.y_lengths[:num_with_grad],
+    ] = grad
     for i, j in reversed(list(_antidiagonals(n, m))):
         _, weights, total = _weigh(prefix, i, j, gamma)
         for (down, right), weight in zip(_STEPS, weights, strict=True):

@@ -1,0 +1,107 @@
+"""Where the cost matrices of a batch lie, and how they are cut into parts to work on at a time."""
+
+from collections.abc import Iterator
+
+import torch
+
+from espnet_plugins.soft_dtw.pairs import Blocks, Pairs
+
+# Two tensors of a batch, one for x and one for y; None for a side that is not asked for.
+Sides = tuple[torch.Tensor | None, torch.Tensor | None]
+# A part of the costs, whether it belongs to the first block (the one with both x and y), and its share of each operand.
+Part = tuple[torch.Tensor, bool, tuple[Sides, ...]]
+
+
+class PaddedCosts:
+    """Costs in (P, N, M): each matrix in the upper left corner of one of the largest size.
+
+    Args:
+        costs: The tensor that holds them.
+    """
+
+    def __init__(self, costs: torch.Tensor) -> None:
+        self._costs = costs
+
+    def pair(self, pair: int, n: int, m: int) -> torch.Tensor:
+        """The (n, m) matrix of a pair at its own lengths."""
+        return self._costs[pair, :n, :m]
+
+    def block(self, first: int, batch: int, n: int, m: int) -> torch.Tensor:
+        """The (batch, n, m) matrices of a block of pairs, padding and all."""
+        return self._costs[first : first + batch, :n, :m]
+
+
+class PackedCosts:
+    """Costs in (cells,): the matrices at their own lengths, one behind the other.
+
+    Args:
+        costs: The tensor that holds them.
+        pairs: Lengths, on the host.
+    """
+
+    def __init__(self, costs: torch.Tensor, pairs: Pairs) -> None:
+        self._costs = costs
+        self._starts = [0, *(pairs.x_lengths * pairs.y_lengths).cumsum(0).tolist()]
+
+    def pair(self, pair: int, n: int, m: int) -> torch.Tensor:
+        """The (n, m) matrix of a pair at its own lengths."""
+        return self._costs[self._starts[pair] :][: n * m].view(n, m)
+
+    def block(self, first: int, batch: int, n: int, m: int) -> torch.Tensor:
+        """The (batch, n, m) matrices of a block of pairs that all have these lengths."""
+        return self._costs[self._starts[first] :][: batch * n * m].view(batch, n, m)
+
+
+def arrange(costs: torch.Tensor, pairs: Pairs) -> PaddedCosts | PackedCosts:
+    """Tell how costs lie from their shape."""
+    return PackedCosts(costs, pairs) if costs.dim() == 1 else PaddedCosts(costs)
+
+
+def has_padding(pairs: Pairs, blocks: Blocks, frames: Sides) -> bool:
+    """Tell whether a pair of these blocks is shorter than its tensors; for lengths on the host."""
+    count = len(blocks) * len(frames[0])
+    return any(
+        (lengths[:count].view(len(blocks), -1) != torch.tensor([[frames[k].shape[1]] for k in side])).any()
+        for lengths, side in zip((pairs.x_lengths, pairs.y_lengths), zip(*blocks, strict=True), strict=True)
+    )
+
+
+def parts_by_block(costs: torch.Tensor, pairs: Pairs, blocks: Blocks, *operands: Sides) -> Iterator[Part]:
+    """Cut into blocks of pairs, padding and all.
+
+    For devices where lengths cannot be read without waiting, and on the CPU for batches without padding: each
+    operation may have to wait for a thread, so a few large ones are faster.
+
+    Args:
+        costs: In either form.
+        pairs: Their lengths.
+        blocks: Which two sides of each operand the pairs of a block lie between.
+        operands: What is cut with them; the first has both sides.
+    """
+    layout, batch = arrange(costs, pairs), len(operands[0][0])
+    for k, block in enumerate(blocks):
+        sides = tuple(tuple(operand[side] for side in block) for operand in operands)
+        rows, columns = (side.shape[1] for side in sides[0])
+        yield layout.block(k * batch, batch, rows, columns), k == 0, sides
+
+
+def parts_by_pair(costs: torch.Tensor, pairs: Pairs, blocks: Blocks, *operands: Sides) -> Iterator[Part]:
+    """Cut into single pairs at their own lengths: nothing is spent on padding, and padding is never read.
+
+    Args:
+        costs: In either form.
+        pairs: Their lengths, on the host.
+        blocks: Which two sides of each operand the pairs of a block lie between.
+        operands: What is cut with them; the first has both sides.
+    """
+    layout, batch = arrange(costs, pairs), len(operands[0][0])
+    lengths = list(zip(pairs.x_lengths.tolist(), pairs.y_lengths.tolist(), strict=True))
+    for k, block in enumerate(blocks):
+        sides = [tuple(operand[side] for side in block) for operand in operands]
+        for row in range(batch):
+            own = lengths[k * batch + row]
+            cut = tuple(
+                tuple(None if t is None else t[row, :length] for t, length in zip(side, own, strict=True))
+                for side in sides
+            )
+            yield layout.pair(k * batch + row, *own), k == 0, cut
