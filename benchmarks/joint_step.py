@@ -46,7 +46,7 @@ RECIPE = Path(__file__).resolve().parents[1] / "egs" / "voicebank_librimix"
 sys.path.insert(0, str(RECIPE))
 
 from local.common.recipe import deep_merge, read_yaml  # noqa: E402
-from local.stages.train import joint_modules  # noqa: E402
+from local.stages.train_config import joint_modules  # noqa: E402
 
 CONF = RECIPE / "conf"
 OBJECTIVES = ("si_snr", "ssl_mse", "ssl_mse_pad", "ssl_soft_dtw")

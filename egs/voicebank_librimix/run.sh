@@ -6,8 +6,11 @@ started_in=$(pwd)
 invocation="$0 $*"
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
+# The table of stages: `NUMBER, "what it makes", "kind of jobs"`.
+stages=$(sed -n 's/^    [A-Z]* = \([0-9]*\), "\([^"]*\)".*/\1 \2/p' local/common/stages.py)
+
 stage=1
-stop_stage=8
+stop_stage=$(wc -l <<< "${stages}")
 preset=mini                                              # conf/presets/PRESET.yaml, or a .yaml file of yours
 corpus=                                                  # mini with preset paper: conf/presets/paper_mini.yaml
 front_end=                                               # conf/front_ends/NAME.yaml (default: the preset's)
@@ -31,6 +34,7 @@ noise=                                                   # recordings of noise (
 rirs=                                                    # room impulse responses (noisy_speech)
 speech=                                                  # a table of clean speech (noisy_speech)
 accept_licenses=false                                    # true: download without asking (batch jobs)
+accept_licences=                                         # the same in British spelling
 dry_run=false                                            # true: only say what would be fetched or made
 
 usage() {
@@ -70,74 +74,28 @@ Usage: $0 [--name value ...]        (current values in brackets)
 
 Corpora that a site already has are named in db.sh.
 
-Stages: 1 corpora  2 data, tokens, SSL model  3 front-end  4 recogniser  5 joint fine-tuning
-        6 enhancement and decoding  7 scoring  8 report
+Stages:
+$(sed 's/^/  /' <<< "${stages}")
 USAGE
 }
 
+options="stage stop_stage preset corpus front_end objectives finetune seeds downloads datadir dumpdir expdir nj ngpu cmd_backend detach status local_scratch resume fsdd librispeech noise rirs speech accept_licenses dry_run"
 # shellcheck disable=SC2034  # read by parse_options.sh
-known_options="stage stop_stage preset corpus front_end objectives finetune seeds downloads datadir dumpdir expdir nj ngpu cmd_backend detach status local_scratch resume fsdd librispeech noise rirs speech accept_licenses dry_run"
+known_options="${options} accept_licences"
 # shellcheck disable=SC2034
-known_flags="accept_licenses detach dry_run status"
+known_flags="accept_licenses accept_licences detach dry_run status"
 . ../../tools/parse_options.sh
+accept_licenses=${accept_licences:-${accept_licenses}}
 
-fail() { echo "run.sh: error: $*" >&2; exit 2; }
-for name in stage stop_stage nj ngpu; do
-    [[ ${!name} =~ ^[0-9]+$ ]] || fail "--${name} must be a whole number, not '${!name}'"
-done
-[ "${stage}" -le "${stop_stage}" ] || fail "--stage ${stage} is behind --stop_stage ${stop_stage}: nothing to do"
-[ "${stage}" -ge 1 ] && [ "${stop_stage}" -le 8 ] || fail "stages run from 1 to 8"
 . ./cmd.sh
-[ "${detach}" = false ] || [ "${cmd_backend}" = slurm ] || fail "--detach needs --cmd_backend slurm"
-
-if [ -n "${corpus}" ]; then
-    [ -f "conf/presets/${preset}_${corpus}.yaml" ] || fail "preset ${preset} has no --corpus ${corpus}"
-    preset="${preset}_${corpus}"
-fi
-
 # A directory given by the user counts from where the user stands.
 for name in downloads datadir dumpdir expdir fsdd librispeech noise rirs speech; do
     [ -z "${!name}" ] || [[ ${!name} == /* ]] || printf -v "${name}" '%s' "${started_in}/${!name}"
 done
-
-for name in resume accept_licenses dry_run detach status; do
-    [[ ${!name} =~ ^(true|false)$ ]] || fail "--${name} is true or false, not '${!name}'"
-done
-
 . ./path.sh
 . ./db.sh
-# What stands on the command line goes before db.sh; every program and job from here on finds it in the environment.
-for name in fsdd librispeech noise rirs speech; do
-    [ -z "${!name}" ] || export "${name^^}=${!name}"
+words=("--command=${invocation}")
+for name in ${options}; do
+    [ -z "${!name}" ] || words+=("--${name}=${!name}")
 done
-common=(--preset "${preset}" --nj "${nj}" --ngpu "${ngpu}")
-for name in front_end downloads datadir dumpdir expdir; do
-    [ -z "${!name}" ] || common+=("--${name}" "${!name}")
-done
-[ -z "${local_scratch}" ] || export LOCAL_SCRATCH="${local_scratch}"
-runs=(--objectives "${objectives}" --finetune "${finetune}" --seeds "${seeds}")
-in_stage() { [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ]; }
-
-# Every option is checked before any work starts.
-python3 -m local.pipeline.check_options "${common[@]}" "${runs[@]}" --resume "${resume}"
-
-jobs=("${common[@]}" "${runs[@]}" --resume "${resume}" --stage "${stage}" --stop_stage "${stop_stage}")
-if [ "${status}" = true ]; then exec python3 -m local.pipeline.status "${jobs[@]}"; fi
-if [ "${cmd_backend}" != local ] && [ "${dry_run}" = false ]; then
-    jobs+=(--accept_licenses "${accept_licenses}" --detach "${detach}" --command "${invocation}")
-    exec python3 -m local.pipeline.submit "${jobs[@]}"
-fi
-
-corpora=("${common[@]}" --accept_licenses "${accept_licenses}")
-if [ "${dry_run}" = true ]; then exec python3 -m local.pipeline.dry_run "${corpora[@]}" "${runs[@]}"; fi
-if in_stage 1; then python3 -m local.corpora.catalogue "${corpora[@]}"; fi
-if in_stage 2; then
-    python3 -m local.stages.data "${common[@]}"
-    python3 -m local.stages.ssl_model "${common[@]}" --resume "${resume}"
-fi
-if in_stage 3; then python3 -m local.stages.train se "${common[@]}" --resume "${resume}"; fi
-if in_stage 4; then python3 -m local.stages.train heads "${common[@]}" --resume "${resume}"; fi
-if in_stage 5; then python3 -m local.stages.train joint "${common[@]}" "${runs[@]}" --resume "${resume}"; fi
-if in_stage 6; then python3 -m local.stages.decode "${common[@]}" "${runs[@]}"; fi
-if in_stage 7; then python3 -m local.stages.score "${common[@]}" "${runs[@]}"; fi
-if in_stage 8; then python3 -m local.stages.report "${common[@]}" "${runs[@]}" --command "${invocation}"; fi
+exec python3 -m local.pipeline.run "${words[@]}"

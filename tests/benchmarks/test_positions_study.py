@@ -1,6 +1,5 @@
 """The controlled study: its presets differ in positions alone, its table says what the scores say."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +71,7 @@ def test_variants_start_from_one_front_end(study, tmp_path):
 
 def test_the_recipe_is_called_once_for_each_variant_with_what_it_needs(study, tmp_path, monkeypatch):
     """The commands are taken apart by the recipe's own option checks."""
-    from local.pipeline import check_options
+    from local.pipeline.options import parse
 
     commands = []
     monkeypatch.setattr(study.subprocess, "run", lambda command, check: commands.append(command))
@@ -85,8 +84,7 @@ def test_the_recipe_is_called_once_for_each_variant_with_what_it_needs(study, tm
         options = dict(zip(command[1::2], command[2::2], strict=True))
         assert options["--expdir"] == str(tmp_path / name)
         assert options["--dumpdir"].endswith("dump/smoke")
-        monkeypatch.setattr(sys, "argv", ["plan", *command[1:]])
-        check_options.main()
+        parse(command[1:])
 
 
 def test_table_figure_and_numbers_say_what_the_scores_say(study, tmp_path):

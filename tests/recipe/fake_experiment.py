@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
@@ -10,9 +9,10 @@ import kaldiio
 import numpy as np
 import soundfile
 
-from local.common.recipe import Recipe, add_common_arguments, add_run_arguments, runs_from_args
-from local.stages.decode import enhance_step, recognise_step, systems
-from local.stages.train import MODEL, joint_step
+from local.pipeline import run
+from local.pipeline.options import parse
+from local.pipeline.pipeline import Pipeline
+from local.stages.train_steps import MODEL
 
 RATE = 16000
 SETS = ("test_seen", "test_unseen")
@@ -37,10 +37,8 @@ class Experiment:
         preset.write_text(f"extends: mini\ntest: [{tests}]\n{settings}")
         self.options = ["--preset", str(preset), "--dumpdir", str(root / "dump"), "--expdir", str(root / "exp")]
         self.options += ["--objectives", "si_snr ssl_mse", "--seeds", "0 1", *options]
-        self.args = add_run_arguments(add_common_arguments(argparse.ArgumentParser())).parse_args(self.options)
-        self.recipe = Recipe.from_args(self.args)
-        self.runs = runs_from_args(self.recipe, self.args)
-        self.systems = {system.name: system for system in systems(self.recipe, self.runs)}
+        self.recipe, self.runs = self.steps.recipe, self.steps.runs
+        self.systems = self.steps.systems
         generator = np.random.default_rng(0)
         for name in SETS:
             self._dump(name, utterances, generator)
@@ -49,12 +47,21 @@ class Experiment:
         for step in self.systems["se"].trained:
             step.out.mkdir(parents=True)
             (step.out / MODEL).write_bytes(bytes(1_000_000))
-        for index, run in enumerate(self.runs):
-            self._train(run, index)
+        for index, tuned in enumerate(self.runs):
+            self._train(tuned, index)
+
+    @property
+    def steps(self):
+        """The steps as a new call of the recipe sees them."""
+        return Pipeline(parse(self.options)).experiment
+
+    def run(self, stage: int, *options: str) -> None:
+        """Do a stage in this process."""
+        run.run(parse([*self.options, "--stage", str(stage), "--stop_stage", str(stage), *options]))
 
     def text(self, system: str, name: str) -> Path:
         """The transcripts of a system on a test set."""
-        return recognise_step(self.recipe, self.systems[system], name).out / "text"
+        return self.steps.recognise(self.systems[system], name).out / "text"
 
     def touch(self, done: Path, fingerprint: str = "first") -> None:
         """Leave the record of a finished step."""
@@ -88,18 +95,18 @@ class Experiment:
 
     def _decode(self, system, name: str, generator: np.random.Generator) -> None:
         texts = self._read(self.recipe.dumpdir / name / "text_spk1")
-        heard = {}
+        hypotheses = {}
         for utt, text in texts.items():
             words = text.split()
             if system.name != "clean" and generator.random() < 0.5:
                 words[generator.integers(4)] = "five"
-            heard[utt] = " ".join(words)
-        step = recognise_step(self.recipe, system, name)
-        self._table(step.out / "text", heard)
+            hypotheses[utt] = " ".join(words)
+        step = self.steps.recognise(system, name)
+        self._table(step.out / "text", hypotheses)
         self.touch(step.done)
         if system.front_end == "none":
             return
-        step = enhance_step(self.recipe, system, name)
+        step = self.steps.enhance(system, name)
         (step.out / "wavs").mkdir(parents=True)
         listed = {}
         noisy, clean = (kaldiio.load_scp(str(self.recipe.dumpdir / name / f"{f}.scp")) for f in ("wav", "spk1"))
@@ -110,7 +117,7 @@ class Experiment:
         self.touch(step.done)
 
     def _train(self, run, index: int) -> None:
-        step = joint_step(self.recipe, run)
+        step = self.steps.fine_tunings[run]
         step.out.mkdir(parents=True)
         rows = [f"{e},{40 * e},{5 * e},{3 - 0.1 * e},{0.5 - 0.04 * e - 0.01 * index}," for e in range(1, 6)]
         header = "epoch,updates,seconds,valid_loss,valid_cer_ctc,valid_wer_ctc"

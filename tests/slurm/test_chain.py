@@ -40,7 +40,7 @@ def test_a_chain_is_shown_and_when_a_part_fails_the_rest_is_cancelled(testbed, c
     config = write_small_config(tmp_path / "slurm.yaml", memory="20M")
     code, out, err = testbed.recipe(*options, "--detach", config=config)
     assert code == 0, err
-    submitted = dict(re.findall(r"\] (\w+): \d+ tasks, job (\d+)", out))
+    submitted = dict(re.findall(r"\] (\w+): \d+ jobs, submitted as (\d+)", out))
     assert list(submitted) == PHASES
     waits = dict(re.findall(r"(\d+) afterok:(\d+)_\*", testbed.slurm("squeue", "--noheader", "--format=%A %E")))
     jobs = list(submitted.values())

@@ -1,4 +1,4 @@
-"""What local.stages.train does inside a job, on a test's data and configuration: train_in_job.py DATA CONFIG OUT"""
+"""What local.stages.train does in a job, on a test's data and configuration: train_in_job.py DATA CONFIG OUT"""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from local.common.steps import run_main
-from local.jobs.processes import Job, run_jobs
+from local.jobs.processes import Program, run_programs
 from local.stages.espnet_commands import JOINT_DATA, training_command
 
 
@@ -24,7 +24,7 @@ def main() -> None:
         resume=True,
         extra=["--text_name", "text_spk1"],
     )
-    run_jobs([Job("training", command, out / "train.log")], nj=1)
+    run_programs([Program("training", command, out / "train.log")], nj=1)
 
 
 if __name__ == "__main__":

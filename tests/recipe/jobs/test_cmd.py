@@ -1,6 +1,5 @@
 """Kaldi's calling convention, the local backend, what jobs ask for, and what the stages consist of."""
 
-import argparse
 import dataclasses
 import os
 import re
@@ -14,12 +13,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local.common.recipe import RECIPE_DIR, Recipe
+from local.common.recipe import RECIPE_DIR, read_yaml
+from local.common.stages import Stage
 from local.common.steps import OptionError, RecipeError, Step
 from local.corpora.corpus import variables
-from local.jobs import cmd, launch, slurm
+from local.jobs import cmd, launch
+from local.jobs.backends import Local, local_limit
 from local.jobs.resources import Resources, load_cluster_config
-from local.pipeline import phases, status, submit
+from local.jobs.slurm import messages, script, submission
+from local.jobs.slurm.script import with_number
+from local.pipeline import status, submit
+from local.pipeline.options import parse
+from local.pipeline.pipeline import Job, JobArray, Pipeline
+from local.stages import espnet_commands
+from local.stages.decode import shard
 
 
 def array(*words):
@@ -28,7 +35,7 @@ def array(*words):
 
 def test_without_a_range_there_is_one_task():
     one = array("x.log", "echo", "JOB=1")
-    assert (list(one.tasks), one.command) == ([1], ["echo", "JOB=1"])
+    assert (list(one.numbers), one.command) == ([1], ["echo", "JOB=1"])
 
 
 @pytest.mark.parametrize(
@@ -49,7 +56,7 @@ def test_a_wrong_call(words, message):
 def test_the_local_backend_runs_every_task_and_names_those_that_failed(tmp_path):
     script = "echo the cause of JOB; [ JOB = 2 ] || exit JOB"
     with pytest.raises(RecipeError) as error:
-        cmd.run_local(array("JOB=1:3", str(tmp_path / "a.JOB.log"), "bash", "-c", script), Resources())
+        Local(Resources()).run(array("JOB=1:3", str(tmp_path / "a.JOB.log"), "bash", "-c", script))
     text = str(error.value)
     assert re.search(r"a 1 failed with exit code 1.*\n.*the cause of 1\na 3 failed with exit code 3", text)
     assert "a 2" not in text
@@ -67,7 +74,7 @@ def test_the_local_backend_runs_every_task_and_names_those_that_failed(tmp_path)
     ],
 )
 def test_the_local_backend_heeds_cores_memory_and_the_limit(resources, expected):
-    assert cmd.local_limit(resources, cores=8, memory=20 * 2**30) == expected
+    assert local_limit(resources, cores=8, memory=20 * 2**30) == expected
 
 
 # A NUL cannot stand in an argument; the shell would not keep a carriage return in a script apart.
@@ -77,7 +84,7 @@ WORDS = st.lists(st.text(st.characters(blacklist_characters="\0\r", blacklist_ca
 @settings(deadline=None)
 @given(WORDS)
 def test_no_character_of_a_command_is_lost_in_the_batch_script(words):
-    quoted = " ".join(slurm._with_number(word, "JOB") for word in words)
+    quoted = " ".join(with_number(word, "JOB") for word in words)
     script = f"SLURM_ARRAY_TASK_ID=7; printf '%s\\0' x {quoted}"
     shown = subprocess.run(["bash", "-c", script], capture_output=True, check=True).stdout.decode()
     assert shown.split("\0")[1:-1] == [word.replace("JOB", "7") for word in words]
@@ -122,14 +129,14 @@ def test_what_sbatch_is_told():
         sbatch=("-v",),
     )
     one = array("JOB=1:9", "a.JOB.log", "true")
-    told = slurm.options(one, resources, kind="train", folder=RECIPE_DIR, environment=["PATH", "HOME"])
+    told = script.options(one, resources, kind="train", folder=RECIPE_DIR, environment=["PATH", "HOME"])
     expected = "--array=1-9%5 --partition=gpu --account=lab --time=1:00:00 --mem=8G --cpus-per-task=4 --gres=gpu:2"
     expected += " --nodes=3 --export=PATH,HOME --signal=USR1@120 -v"
     for option in expected.split():
         assert option in told
     assert not any(
         option.startswith("--signal")
-        for option in slurm.options(one, resources, kind="cpu", folder=RECIPE_DIR, environment=[])
+        for option in script.options(one, resources, kind="cpu", folder=RECIPE_DIR, environment=[])
     )
 
 
@@ -154,8 +161,8 @@ POLICY = (
 )
 def test_when_waiting_for_a_place_in_the_queue_helps(monkeypatch, complaint, queue, helps):
     """A limit of one's own with nothing of one's own in the queue: the array alone is above it."""
-    monkeypatch.setattr(slurm, "slurm", lambda *command: subprocess.CompletedProcess(command, 0, queue, ""))
-    assert slurm._waiting_helps("\n".join(f"sbatch: error: {line}" for line in complaint.splitlines())) == helps
+    monkeypatch.setattr(messages, "slurm", lambda *command: subprocess.CompletedProcess(command, 0, queue, ""))
+    assert messages.waiting_helps("\n".join(f"sbatch: error: {line}" for line in complaint.splitlines())) == helps
 
 
 @pytest.mark.parametrize("said", [None, b"sbatch: 17 of your 20 hours are left"])
@@ -169,10 +176,10 @@ def test_an_sbatch_that_hangs_is_started_again(monkeypatch, tmp_path, capsys, sa
             raise answer
         return answer
 
-    monkeypatch.setattr(slurm, "_sbatch", sbatch)
+    monkeypatch.setattr(submission, "sbatch", sbatch)
     config = dataclasses.replace(load_cluster_config(), poll_seconds=0)
     one = array(str(tmp_path / "a.log"), "true")
-    assert slurm.submit(one, Resources(), kind="cpu", config=config).job == "77"
+    assert submission.submit(one, Resources(), kind="cpu", config=config).job == "77"
     assert "Slurm does not answer, waiting for it: sbatch did not answer" in capsys.readouterr().out
 
 
@@ -203,50 +210,96 @@ def test_interrupted_while_it_submits_it_cancels_what_was_submitted(tmp_path, nu
     assert (tmp_path / "cancelled").read_text() == "77\n"
 
 
-def arguments(tmp_path, *more):
+def pipeline(tmp_path, *more):
     folders = [x for d in ("downloads", "datadir", "dumpdir", "expdir") for x in (f"--{d}", str(tmp_path / d))]
-    parser = submit.add_cluster_arguments(argparse.ArgumentParser())
-    return parser.parse_args(["--preset", "smoke", *folders, *more])
+    return Pipeline(parse(["--preset", "smoke", *folders, *more]))
 
 
 def test_independent_work_is_one_array(tmp_path):
-    args = arguments(tmp_path, "--seeds", "0 1", "--objectives", "si_snr ssl_mse", "--nj", "3")
-    found = phases.phases(args, load_cluster_config())
-    units = {phase.name: [unit.name for unit in phase.units] for phase in found}
+    made = pipeline(tmp_path, "--seeds", "0 1", "--objectives", "si_snr ssl_mse", "--nj", "3")
+    jobs = {array.name: [job.name for job in array.jobs_in(made)] for array in made.arrays()}
     names = "corpora dump data ssl train joint decode transcripts score report"
-    assert " ".join(units) == names
-    assert units["train"] == ["se", "asr"]
-    assert units["joint"] == [f"{name}_joint_seed{seed}" for name in ("si_snr", "ssl_mse") for seed in (0, 1)]
-    assert len(units["decode"]) == 3
-    assert len(units["dump"]) > 3
+    assert " ".join(jobs) == names
+    assert jobs["train"] == ["se", "asr"]
+    assert jobs["joint"] == [f"{name}_joint_seed{seed}" for name in ("si_snr", "ssl_mse") for seed in (0, 1)]
+    assert len(jobs["decode"]) == 3
+    assert len(jobs["dump"]) > 3
+
+
+def test_every_stage_has_jobs_of_its_kind(tmp_path):
+    made = pipeline(tmp_path)
+    kinds = {stage: {array.kind for array in made.arrays() if stage in array.stages} for stage in Stage}
+    assert all(stage.kind in kinds[stage] for stage in Stage)
 
 
 @pytest.mark.parametrize(
     ("first", "last", "names"), [(3, 3, ["se"]), (4, 5, ["asr", "si_snr_joint_seed0"]), (7, 7, ["score"])]
 )
 def test_only_the_stages_asked_for(tmp_path, first, last, names):
-    args = arguments(tmp_path, "--stage", str(first), "--stop_stage", str(last), "--objectives", "si_snr")
-    assert [unit.name for phase in phases.phases(args, load_cluster_config()) for unit in phase.units] == names
+    made = pipeline(tmp_path, "--stage", str(first), "--stop_stage", str(last), "--objectives", "si_snr")
+    assert [job.name for array in made.arrays() for job in array.jobs_in(made)] == names
 
 
-def test_every_part_of_decoding_is_in_one_share(tmp_path):
-    args = arguments(tmp_path, "--stage", "6", "--stop_stage", "6", "--nj", "4", "--objectives", "si_snr")
-    phase, _ = phases.phases(args, load_cluster_config())
-    shares = [unit.command[unit.command.index("--share") + 1].split() for unit in phase.units]
-    everything = [name for share in shares for name in share]
-    assert len(everything) == len(set(everything)) == 4 * 5
+@pytest.mark.parametrize("count", [1, 4, 30])
+def test_every_pair_of_a_system_and_a_set_is_in_one_shard(tmp_path, count):
+    steps = pipeline(tmp_path, "--objectives", "si_snr").experiment
+    pairs = [pair for number in range(1, count + 1) for pair in shard(steps, number, count)]
+    assert sorted(map(str, pairs)) == sorted(map(str, steps.pairs))
+    assert len(pairs) == 4 * 5
+
+
+def test_each_step_is_built_once_and_each_configuration_read_once_per_run(tmp_path, monkeypatch):
+    made, read = pipeline(tmp_path, "--seeds", "0 1 2"), []
+    monkeypatch.setattr(espnet_commands, "read_yaml", lambda path: read.append(path.name) or read_yaml(path))
+    for array in made.arrays():
+        array.jobs_in(made)
+    steps = made.experiment
+    first = [steps.recognise(*pair) for pair in steps.pairs]
+    assert all(step is steps.recognise(*pair) for step, pair in zip(first, steps.pairs, strict=True))
+    assert read.count("decode_asr.yaml") == 1
+    # Once for stage 4, once for all runs of stage 5.
+    assert read.count("train_asr.yaml") == 2
+    assert read.count("train_joint.yaml") == len(steps.runs)
 
 
 def test_jobs_know_where_the_site_keeps_its_corpora(tmp_path, monkeypatch):
     """Whatever conf/slurm.yaml or a site's own program passes on."""
     monkeypatch.setenv("LIBRISPEECH", "/site/Libri Speech")
-    recipe = Recipe.from_args(arguments(tmp_path))
-    shown = phases.Unit("shown", ("printenv", "LIBRISPEECH"), lambda: False)
-    array = submit._array(recipe, phases.Phase("look", (1,), (shown,)), [shown])
+    look = JobArray("look", (Stage.CORPORA,), lambda _: [])
+    monkeypatch.setattr(JobArray, "command", lambda self, job, options: ["printenv", "LIBRISPEECH"])
+    shown = Job("shown", Stage.CORPORA, lambda: None, lambda: False)
+    commands = submit.command_array(pipeline(tmp_path), look, [shown], shards=1)
     monkeypatch.delenv("LIBRISPEECH")
-    command = [word.replace("TASKNUMBER", "1") for word in array.command]
+    command = [word.replace(commands.variable, "1") for word in commands.command]
     printed = subprocess.run(command, cwd=RECIPE_DIR, capture_output=True, text=True, check=True).stdout
     assert printed == "/site/Libri Speech\n"
+
+
+def test_a_job_of_an_array_is_done_by_its_command(tmp_path):
+    made = pipeline(tmp_path, "--stage", "3", "--stop_stage", "3")
+    (array,) = made.arrays()
+    (job,) = array.jobs_in(made)
+    result = subprocess.run(array.command(job, made.invocation.words()), cwd=RECIPE_DIR, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "stage 2 makes it" in result.stderr
+
+
+def test_a_job_that_there_is_not(tmp_path):
+    command = [sys.executable, "-m", "local.pipeline.job", "train", "pr", *pipeline(tmp_path).invocation.words()]
+    result = subprocess.run(command, cwd=RECIPE_DIR, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (2, "job.py: error: there is no job 'pr' in an array 'train'\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("python3 -m local.jobs.cmd --backend slurm --kind train --time 5", ("train", 3, "5")),
+        ("python3 -m local.jobs.cmd --backend slurm --kind train --time 5 --gpu 1", ("train", 1, "5")),
+    ],
+)
+def test_what_cmd_sh_says_holds_whether_one_waits_or_not(command, expected):
+    backend = cmd.backend_of(command, gpus=3)
+    assert (backend.kind, backend.resources.gpus, backend.resources.time) == expected
 
 
 def test_every_variable_of_db_sh_reaches_the_jobs():
@@ -255,9 +308,7 @@ def test_every_variable_of_db_sh_reaches_the_jobs():
 
 
 def test_status_before_anything_was_done(tmp_path):
-    args = arguments(tmp_path, "--objectives", "si_snr")
-    table = status.rows(Recipe.from_args(args), phases.phases(args, load_cluster_config()))
-    assert {row[3] for row in table} == {"waiting"}
+    assert {row[3] for row in status.rows(pipeline(tmp_path, "--objectives", "si_snr"))} == {"waiting"}
 
 
 def test_one_process_here_is_started_as_ever(monkeypatch, tmp_path):
@@ -349,8 +400,8 @@ def test_scratch_without_room_reads_where_the_audio_is(tmp_path, small_disk, cap
 
 
 def test_a_job_that_saved_when_told_to_stop_says_so(tmp_path):
-    from local.jobs.processes import Job, StoppedToContinue, run_jobs
+    from local.jobs.processes import Program, StoppedToContinue, run_programs
 
     with pytest.raises(StoppedToContinue, match="training was told to stop and has saved") as error:
-        run_jobs([Job("training", ["sh", "-c", "exit 75"], tmp_path / "train.log")], nj=1)
+        run_programs([Program("training", ["sh", "-c", "exit 75"], tmp_path / "train.log")], nj=1)
     assert error.value.exit_code == 75

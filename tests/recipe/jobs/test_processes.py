@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from local.common.steps import RecipeError
-from local.jobs.processes import Job, run_jobs
+from local.jobs.processes import Program, run_programs
 
 
 def python(code):
@@ -18,24 +18,24 @@ def python(code):
 
 
 def test_a_failing_job_names_itself_its_log_and_the_last_lines(tmp_path):
-    job = Job("training", python("print('the cause'); raise SystemExit(3)"), tmp_path / "train.log")
+    job = Program("training", python("print('the cause'); raise SystemExit(3)"), tmp_path / "train.log")
     with pytest.raises(RecipeError, match=r"training failed with exit code 3(.|\n)*train\.log(.|\n)*the cause"):
-        run_jobs([job], nj=1)
+        run_programs([job], nj=1)
 
 
 def test_a_failure_ends_the_others(tmp_path):
-    slow = Job("slow", python("import time; time.sleep(60)"), tmp_path / "slow.log")
-    bad = Job("bad", python("raise SystemExit(1)"), tmp_path / "bad.log")
+    slow = Program("slow", python("import time; time.sleep(60)"), tmp_path / "slow.log")
+    bad = Program("bad", python("raise SystemExit(1)"), tmp_path / "bad.log")
     start = time.monotonic()
     with pytest.raises(RecipeError):
-        run_jobs([slow, bad], nj=2)
+        run_programs([slow, bad], nj=2)
     assert time.monotonic() - start < 30
 
 
 def test_a_killed_job_says_by_which_signal(tmp_path):
     code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     with pytest.raises(RecipeError, match="killed by signal 9"):
-        run_jobs([Job("training", python(code), tmp_path / "train.log")], nj=1)
+        run_programs([Program("training", python(code), tmp_path / "train.log")], nj=1)
 
 
 def test_at_most_nj_run_at_once(tmp_path):
@@ -45,15 +45,17 @@ def test_at_most_nj_run_at_once(tmp_path):
     )
     folder = tmp_path / "alive"
     folder.mkdir()
-    jobs = [Job(f"job{k}", python(count.format(d=str(folder))), tmp_path / f"{k}.log") for k in range(5)]
-    run_jobs(jobs, nj=2)
+    jobs = [Program(f"job{k}", python(count.format(d=str(folder))), tmp_path / f"{k}.log") for k in range(5)]
+    run_programs(jobs, nj=2)
     assert max(int((tmp_path / f"{k}.log").read_text()) for k in range(5)) <= 2
 
 
 def test_threads_are_limited_and_the_log_is_appended(tmp_path):
     log = tmp_path / "a.log"
     for threads in (1, 2):
-        run_jobs([Job("a", python("import os; print(os.environ['OMP_NUM_THREADS'])"), log, threads=threads)], nj=1)
+        run_programs(
+            [Program("a", python("import os; print(os.environ['OMP_NUM_THREADS'])"), log, threads=threads)], nj=1
+        )
     assert log.read_text() == "1\n2\n"
 
 
@@ -62,8 +64,8 @@ def test_a_killed_recipe_leaves_no_job_behind(tmp_path):
     pid_file = tmp_path / "pid"
     child = f"import os, time, pathlib; pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid())); time.sleep(60)"
     parent = (
-        "from local.jobs.processes import Job, run_jobs; import sys; from pathlib import Path;"
-        f"run_jobs([Job('x', [sys.executable, '-c', {child!r}], Path({str(tmp_path / 'x.log')!r}))], nj=1)"
+        "from local.jobs.processes import Program, run_programs; import sys; from pathlib import Path;"
+        f"run_programs([Program('x', [sys.executable, '-c', {child!r}], Path({str(tmp_path / 'x.log')!r}))], nj=1)"
     )
     process = subprocess.Popen(python(parent), env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     deadline = time.monotonic() + 30

@@ -58,7 +58,7 @@ def test_the_recipe_runs_through_it(run, tmp_path):
 def test_a_failure_of_its_jobs_is_passed_on(run, tmp_path):
     result = run("--stage", "3", "--stop_stage", "4", "--ngpu", "2")
     assert result.returncode == 1
-    assert f"2 / 2 failed, log is in {tmp_path}/expdir/jobs/train.TASKNUMBER.log" in result.stderr
+    assert f"2 / 2 failed, log is in {tmp_path}/expdir/jobs/train.JOBNUMBER.log" in result.stderr
     assert "train failed; run the same command again when the cause is gone" in result.stderr
     for task in (1, 2):
         assert "stage 2 makes it" in (tmp_path / "expdir" / "jobs" / f"train.{task}.log").read_text()

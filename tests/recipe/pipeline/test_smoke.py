@@ -206,7 +206,7 @@ def test_the_page_about_clusters_is_true_and_gives_the_local_results(finished, t
         own = [(job, task) for job, task, job_name in jobs if job_name == name]
         assert len({job for job, _ in own}) == 1, name
         assert len(own) >= 2, name
-    assert re.search(r"\[stage 8\] report: 1 tasks, job \d+\n", outputs[run_index + 2])
+    assert re.search(r"\[stage 8\] report: 1 jobs, submitted as \d+\n", outputs[run_index + 2])
 
 
 def test_an_objective_from_outside_the_repository_reaches_the_table(finished, tmp_path):

@@ -14,8 +14,7 @@ from fake_experiment import SETS, Experiment
 
 from espnet_plugins.tasks import EnhTask
 from local.stages.cost import measure_cost, measure_delay
-from local.stages.decode import enhance_step
-from local.stages.train import MODEL, se_step
+from local.stages.train_steps import MODEL
 
 
 @pytest.fixture
@@ -24,13 +23,13 @@ def experiment(tmp_path):
 
 
 def test_a_fine_tuned_system_has_every_cost(experiment):
-    cost = measure_cost(experiment.recipe, experiment.systems["ssl_mse_joint_seed0"])
+    cost = measure_cost(experiment.steps, experiment.systems["ssl_mse_joint_seed0"])
     assert (cost.updates, cost.training_seconds, cost.model_bytes) == (200, 25, 3_000_000)
     assert math.isnan(cost.host_bytes)  # of a training that did not record it
     folder = experiment.systems["ssl_mse_joint_seed0"].trained[-1].out / "espnet"
     folder.mkdir()
     (folder / "peak_memory.json").write_text(json.dumps({"host_bytes": 2e9, "gpu_bytes": 0}))
-    cost = measure_cost(experiment.recipe, experiment.systems["ssl_mse_joint_seed0"])
+    cost = measure_cost(experiment.steps, experiment.systems["ssl_mse_joint_seed0"])
     assert cost.host_bytes == 2e9
     assert math.isnan(cost.gpu_bytes)
     # Every step took 4 s, and every set has 8 utterances of one second.
@@ -38,14 +37,14 @@ def test_a_fine_tuned_system_has_every_cost(experiment):
 
 
 def test_two_models_are_stored_where_two_are_needed(experiment):
-    cost = measure_cost(experiment.recipe, experiment.systems["se"])
+    cost = measure_cost(experiment.steps, experiment.systems["se"])
     assert cost.model_bytes == 2_000_000
     assert math.isnan(cost.updates)
     assert cost.enhancement_factor == pytest.approx(0.5)
 
 
 def test_without_a_front_end_there_is_no_enhancement(experiment):
-    cost = measure_cost(experiment.recipe, experiment.systems["noisy"])
+    cost = measure_cost(experiment.steps, experiment.systems["noisy"])
     assert math.isnan(cost.enhancement_factor)
     assert cost.decoding_factor == pytest.approx(0.5)
     assert cost.model_bytes == 1_000_000
@@ -54,17 +53,17 @@ def test_without_a_front_end_there_is_no_enhancement(experiment):
 def test_only_enhanced_utterances_count_and_unknown_times_stay_unknown(experiment):
     system = experiment.systems["ssl_mse_joint_seed0"]
     for name in SETS:
-        listed = enhance_step(experiment.recipe, system, name).out / "spk1.scp"
+        listed = experiment.steps.enhance(system, name).out / "spk1.scp"
         listed.write_text("".join(listed.read_text().splitlines(keepends=True)[:2]))
-    assert measure_cost(experiment.recipe, system).enhancement_factor == pytest.approx(2.0)
-    done = enhance_step(experiment.recipe, system, SETS[0]).done
+    assert measure_cost(experiment.steps, system).enhancement_factor == pytest.approx(2.0)
+    done = experiment.steps.enhance(system, SETS[0]).done
     done.write_text(json.dumps({"fingerprint": "x"}))
-    assert math.isnan(measure_cost(experiment.recipe, system).enhancement_factor)
+    assert math.isnan(measure_cost(experiment.steps, system).enhancement_factor)
 
 
 def train_front_end(experiment, **separator):
     """Leave a front-end of stage 3 with random weights."""
-    step = se_step(experiment.recipe)
+    step = experiment.steps.se
     settings = {**EnhTask.get_default_config(), **tiny_training.SE, "criterions": None, "init": None}
     settings["separator_conf"] = {**tiny_training.SE["separator_conf"], **separator}
     (step.out / "espnet").mkdir(exist_ok=True)
@@ -76,15 +75,15 @@ def train_front_end(experiment, **separator):
 
 def test_the_delay_of_the_front_end_is_that_of_every_system_that_has_it(experiment):
     def delays():
-        return {name: measure_cost(experiment.recipe, system).delay_seconds for name, system in own.items()}
+        return {name: measure_cost(experiment.steps, system).delay_seconds for name, system in own.items()}
 
     own = {name: experiment.systems[name] for name in ("noisy", "se", "ssl_mse_joint_seed0")}
-    measure_delay(experiment.recipe)
+    measure_delay(experiment.steps)
     assert all(map(math.isnan, delays().values()))
     train_front_end(experiment)
-    measure_delay(experiment.recipe)
+    measure_delay(experiment.steps)
     assert delays()["se"] == delays()["ssl_mse_joint_seed0"] == math.inf  # norms over the utterance
     assert math.isnan(delays()["noisy"])
     train_front_end(experiment, causal=True, norm_type="cLN")
-    measure_delay(experiment.recipe)
+    measure_delay(experiment.steps)
     assert delays()["se"] == 31 / 16000

@@ -3,7 +3,7 @@
 import pytest
 from fake_experiment import SETS, Experiment
 
-from local.stages.decode import copy_transcripts, is_done, recognise_step, same_audio
+from local.stages.decode import copy_transcripts
 from local.stages.score import SetScoring
 
 SEEN, UNSEEN = SETS
@@ -29,29 +29,28 @@ def test_multi_condition_training_has_a_recogniser_of_its_own_and_nothing_to_enh
         folder.mkdir(parents=True)
         (folder / "wav.scp").write_text("u1 /corpus/u1.wav\n")
     assert (system.front_end, system.is_joint) == ("none", True)
-    assert same_audio(made.recipe, system, UNSEEN) is None
-    assert same_audio(made.recipe, made.systems["noisy"], UNSEEN) is not None
-    assert "enhanced" not in recognise_step(made.recipe, system, SEEN).inputs
-    assert not SetScoring(made.recipe, system, SEEN).pairs
-    assert SetScoring(made.recipe, made.systems["noisy"], SEEN).measured
+    assert (system.name, UNSEEN) not in made.steps.duplicates
+    assert ("noisy", UNSEEN) in made.steps.duplicates
+    assert "enhanced" not in made.steps.recognise(system, SEEN).inputs
+    assert not SetScoring(made.steps, system, SEEN).pairs
+    assert SetScoring(made.steps, made.systems["noisy"], SEEN).measured
 
 
-def twin(experiment, system, name):
-    found = same_audio(experiment.recipe, experiment.systems[system], name)
-    return found and (found[0].name, found[1])
+def duplicate(experiment, system, name):
+    return experiment.steps.duplicates.get((system, name))
 
 
-def test_the_first_pair_that_hears_the_same_files(experiment):
-    assert twin(experiment, "clean", SEEN) is None
-    assert twin(experiment, "clean", UNSEEN) == ("clean", SEEN)
-    assert twin(experiment, "noisy", SEEN) is None
-    assert twin(experiment, "noisy", UNSEEN) is None
-    assert twin(experiment, "se", UNSEEN) is None
+def test_the_first_pair_with_the_same_files(experiment):
+    assert duplicate(experiment, "clean", SEEN) is None
+    assert duplicate(experiment, "clean", UNSEEN) == ("clean", SEEN)
+    assert duplicate(experiment, "noisy", SEEN) is None
+    assert duplicate(experiment, "noisy", UNSEEN) is None
+    assert duplicate(experiment, "se", UNSEEN) is None
 
 
 def test_a_set_whose_input_is_clean_speech(experiment):
     (experiment.root / "data" / UNSEEN / "wav.scp").write_text("u1 /corpus/clean/u1.wav\n")
-    assert twin(experiment, "noisy", UNSEEN) == ("clean", SEEN)
+    assert duplicate(experiment, "noisy", UNSEEN) == ("clean", SEEN)
 
 
 @pytest.mark.parametrize("change", ["other files", "no data directory"])
@@ -61,19 +60,19 @@ def test_other_audio_is_recognised_by_itself(experiment, change):
         path.write_text("u1 /corpus/clean/u2.wav\n")
     else:
         path.unlink()
-    assert twin(experiment, "clean", UNSEEN) is None
+    assert duplicate(experiment, "clean", UNSEEN) is None
 
 
 def test_transcripts_are_taken_over_and_follow_their_source(experiment):
-    recipe, clean, noisy = experiment.recipe, experiment.systems["clean"], experiment.systems["noisy"]
+    clean, noisy = experiment.systems["clean"], experiment.systems["noisy"]
     (experiment.root / "data" / UNSEEN / "wav.scp").write_text("u1 /corpus/clean/u1.wav\n")
     experiment.touch(noisy.trained[-1].done)
-    pair = same_audio(recipe, noisy, UNSEEN)
-    target = recognise_step(recipe, noisy, UNSEEN)
-    target.done.unlink()
-    assert not is_done(recipe, noisy, UNSEEN)
-    copy_transcripts(recipe, noisy, UNSEEN, pair)
-    assert is_done(recipe, noisy, UNSEEN)
+    target = experiment.steps.recognise(noisy, UNSEEN)
+    for system in (clean, noisy):
+        experiment.steps.recognise(system, UNSEEN).done.unlink()
+    assert not experiment.steps.is_decoded(noisy, UNSEEN)
+    copy_transcripts(experiment.steps)
+    assert experiment.steps.is_decoded(noisy, UNSEEN)
     assert (target.out / "text").read_text() == experiment.text("clean", SEEN).read_text()
-    experiment.touch(recognise_step(recipe, clean, SEEN).done, "second")
-    assert not is_done(recipe, noisy, UNSEEN)
+    experiment.touch(experiment.steps.recognise(clean, SEEN).done, "second")
+    assert not experiment.steps.is_decoded(noisy, UNSEEN)

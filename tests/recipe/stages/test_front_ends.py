@@ -10,7 +10,9 @@ import tiny_training
 from espnet_plugins.inference import Enhancer
 from local.common.recipe import Recipe, Run, add_common_arguments, front_end_names
 from local.common.steps import OptionError
-from local.stages.train import joint_step, se_config, se_step
+from local.stages.experiment import Experiment
+from local.stages.train_config import se_config
+from local.stages.train_steps import se_step
 
 
 def recipe(tmp_path, *options, preset="smoke"):
@@ -42,7 +44,8 @@ def test_trained_and_used(tmp_path, data, name):
 
 
 def test_what_stage_5_is_made_of_follows_the_choice(tmp_path):
-    config = joint_step(recipe(tmp_path, "--front_end", "demucs"), Run("ssl_mse", "se", 0)).settings["config"]
+    run = Run("ssl_mse", "se", 0)
+    config = Experiment(recipe(tmp_path, "--front_end", "demucs"), [run]).fine_tunings[run].settings["config"]
     assert config["enh_encoder"] == config["enh_decoder"] == "same"
     assert config["enh_separator"] == "demucs"
     assert config["enh_criterions"][0]["name"] == "ssl_mse"

@@ -12,9 +12,11 @@ from espnet_plugins.bin import asr_inference
 from espnet_plugins.tasks import JointTask, RecognitionTask
 from local.common.recipe import Recipe, Run, add_common_arguments, add_run_arguments, runs_from_args
 from local.common.steps import OptionError, RecipeError
-from local.stages.decode import head_folder, recognise_step, systems
+from local.stages.decode_steps import head_folder
+from local.stages.experiment import Experiment
+from local.stages.front_end_weights import import_weights
 from local.stages.tokens import character_tokens
-from local.stages.train import head_steps, import_weights, joint_step, se_step
+from local.stages.train_steps import se_step
 
 
 def parse(tmp_path, *options, preset="paper_mini"):
@@ -45,7 +47,7 @@ TOKENS = {
 @pytest.mark.parametrize("head", ["asr", "pr"])
 def test_trained_and_decoded(tmp_path, data, make_upstream, head, preset):
     recipe = Recipe.from_args(parse(tmp_path, preset=preset))
-    config = dict(head_steps(recipe)[head].settings["config"])
+    config = dict(Experiment(recipe, []).heads[head].settings["config"])
     upstream = {"model": "local", "checkpoint": str(make_upstream())}
     config["frontend_conf"] = {**config["frontend_conf"], "upstream": upstream}
     kind, tokens = TOKENS[head]
@@ -89,11 +91,11 @@ def test_what_the_preset_runs_unless_told_otherwise(tmp_path):
 
 
 def test_phones_are_decoded_from_the_enhanced_audio_of_every_system(tmp_path):
-    recipe = Recipe.from_args(parse(tmp_path))
-    for system in systems(recipe, runs_of(tmp_path)):
-        words, phones = (recognise_step(recipe, system, "test_seen", head) for head in ("asr", "pr"))
+    steps = Experiment(Recipe.from_args(parse(tmp_path)), runs_of(tmp_path))
+    for system in steps.systems.values():
+        words, phones = (steps.recognise(system, "test_seen", head) for head in ("asr", "pr"))
         assert (words.out.parents[1].name, phones.out.parents[1].name) == ("decode", "decode_pr")
-        assert phones.inputs["model0"] == (head_steps(recipe)["pr"].done, 4)
+        assert phones.inputs["model0"] == (steps.heads["pr"].done, 4)
         assert ("enhanced" in phones.inputs) == (system.front_end != "none")
         assert ("enhanced" in words.inputs) == (system.front_end == "separate")
     assert head_folder("score", "pr") == "score_pr"
@@ -101,7 +103,9 @@ def test_phones_are_decoded_from_the_enhanced_audio_of_every_system(tmp_path):
 
 def test_the_joint_model_of_the_published_sizes(tmp_path, make_upstream):
     recipe = Recipe.from_args(parse(tmp_path, preset="paper"))
-    config = joint_step(recipe, Run("ssl_soft_dtw", "se", 0)).settings["config"]
+    run = Run("ssl_soft_dtw", "se", 0)
+    steps = Experiment(recipe, [run])
+    config = steps.fine_tunings[run].settings["config"]
     assert config["enh_separator_conf"]["hidden"] == 64
     assert config["asr_preencoder"] == "linear"
     upstream = {"model": "local", "checkpoint": str(make_upstream())}
@@ -112,7 +116,7 @@ def test_the_joint_model_of_the_published_sizes(tmp_path, make_upstream):
     joint = JointTask.build_model(
         argparse.Namespace(**{**JointTask.get_default_config(), **config, "token_list": tokens, "input_size": None})
     )
-    head = dict(head_steps(recipe)["asr"].settings["config"])
+    head = dict(steps.heads["asr"].settings["config"])
     head["frontend_conf"]["upstream"], head["preencoder_conf"]["input_size"] = upstream, 32
     alone = RecognitionTask.build_model(
         argparse.Namespace(**{**RecognitionTask.get_default_config(), **head, "token_list": tokens, "input_size": None})

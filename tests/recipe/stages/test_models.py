@@ -9,7 +9,10 @@ from espnet2.tasks.abs_task import AbsTask
 from espnet_plugins.tasks import EnhTask, JointTask, RecognitionTask
 from local.common.recipe import Recipe, Run, add_common_arguments
 from local.stages.espnet_commands import merged_config
-from local.stages.train import MODEL, _config_with_paths, asr_step, joint_step, se_config
+from local.stages.experiment import Experiment
+from local.stages.train_command import config_with_paths
+from local.stages.train_config import se_config
+from local.stages.train_steps import MODEL
 
 # Architecture alone: no weights are at hand.
 UPSTREAM = {"model": "hubert_base", "pretrained": False}
@@ -19,6 +22,10 @@ MODULES = ("encoder", "separator", "decoder")
 def recipe(tmp_path, preset):
     options = ["--preset", preset, "--expdir", str(tmp_path / "exp"), "--dumpdir", str(tmp_path / "dump")]
     return Recipe.from_args(add_common_arguments(argparse.ArgumentParser()).parse_args(options))
+
+
+def joint_step(made, run):
+    return Experiment(made, [run]).fine_tunings[run]
 
 
 def build(task: type[AbsTask], config, tmp_path):
@@ -85,8 +92,8 @@ def test_every_objective_is_one_file_away_from_the_others(tmp_path):
 def test_mimic_compares_frames_of_the_recogniser_of_stage_4(tmp_path):
     made = recipe(tmp_path, "mini")
     step = joint_step(made, Run("mimic", "joint", 0))
-    (criterion,) = _config_with_paths(made, step)["enh_criterions"]
-    trained = asr_step(made)
+    (criterion,) = config_with_paths(made, step)["enh_criterions"]
+    trained = Experiment(made, []).heads["asr"]
     assert criterion["conf"]["recogniser"]["weights"] == str(trained.out / MODEL)
     assert criterion["conf"]["recogniser"]["config"] == str(trained.out / "espnet" / "config.yaml")
     assert str(step.inputs["asr"][0]) == str(trained.done)

@@ -1,37 +1,33 @@
 """Stage 8: the positional probe is in the experiment's folder and in both forms of the report."""
 
 import shutil
-import sys
 
 import pytest
 from fake_experiment import Experiment
 
 from espnet_plugins.analysis.probe import ProbeResult
 from espnet_plugins.ssl import shared
-from local.stages import probe, report, score
-from local.stages.ssl_model import upstream_step
+from local.stages import probe
 
 
 @pytest.fixture
-def experiment(tmp_path, monkeypatch, make_upstream):
+def experiment(tmp_path, make_upstream):
     """A scored experiment with a small upstream of random weights, and a development set."""
     made = Experiment(tmp_path)
-    step = upstream_step(made.recipe)
+    step = made.steps.ssl
     made.touch(step.done)
     shutil.copyfile(make_upstream(), step.out / "upstream.pth")
     shutil.copytree(made.recipe.dumpdir / "test_seen", made.recipe.dumpdir / "dev")
-    monkeypatch.setattr(sys, "argv", ["score.py", *made.options])
-    score.main()
+    made.run(7)
     return made
 
 
-def run(monkeypatch, experiment):
-    monkeypatch.setattr(sys, "argv", ["report.py", *experiment.options])
-    report.main()
+def run(experiment):
+    experiment.run(8)
 
 
-def test_the_report_shows_the_probe(monkeypatch, capsys, experiment):
-    run(monkeypatch, experiment)
+def test_the_report_shows_the_probe(capsys, experiment):
+    run(experiment)
     expdir = experiment.recipe.expdir
     result = ProbeResult.read(expdir / "probe" / "probe.json")
     # Eight utterances of a second.
@@ -48,29 +44,26 @@ def test_the_report_shows_the_probe(monkeypatch, capsys, experiment):
     for row in result.table().rows:
         assert f"<td>{row[1]}</td>" in page
     capsys.readouterr()
-    run(monkeypatch, experiment)
+    run(experiment)
     assert capsys.readouterr().out.count("nothing to do") == 2
 
 
 def test_another_upstream_is_probed_again(monkeypatch, capsys, experiment, make_upstream):
-    arguments = ["probe.py", *experiment.options[:6]]
-    monkeypatch.setattr(sys, "argv", arguments)
-    probe.main()
-    first = capsys.readouterr().out
-    step = upstream_step(experiment.recipe)
+    first = probe.run_probe(experiment.steps).table().plain()
+    capsys.readouterr()
+    step = experiment.steps.ssl
     shutil.copyfile(make_upstream(positions="conv_sinusoidal"), step.out / "upstream.pth")
     experiment.touch(step.done, "second")
     # As a new process would: a process keeps the upstreams it has read.
     monkeypatch.setattr(shared, "_BACKBONES", {})
     monkeypatch.setattr(shared, "_UPSTREAMS", {})
-    probe.main()
-    second = capsys.readouterr().out
-    assert "changed since the last run (input 'ssl')" in second
-    assert first.split("Position in")[1] != second.split("Position in")[1]
+    second = probe.run_probe(experiment.steps).table().plain()
+    assert "changed since the last run (input 'ssl')" in capsys.readouterr().out
+    assert first != second
 
 
-def test_without_development_set_there_is_a_report_and_a_line(monkeypatch, capsys, experiment):
+def test_without_development_set_there_is_a_report_and_a_line(capsys, experiment):
     shutil.rmtree(experiment.recipe.dumpdir / "dev")
-    run(monkeypatch, experiment)
+    run(experiment)
     assert "no positional probe" in capsys.readouterr().out
     assert "Position in the SSL model" not in (experiment.recipe.expdir / "report.html").read_text()

@@ -12,25 +12,21 @@ from places import RECIPE
 
 from espnet_plugins.analysis.scoring.scores import read_scores
 from local.common.steps import MissingInput, RecipeError
-from local.stages import report, score
-from local.stages.train import joint_step
 
 
 @pytest.fixture
-def experiment(tmp_path, monkeypatch):
+def experiment(tmp_path):
     made = Experiment(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["score.py", *made.options])
-    score.main()
+    made.run(7)
     return made
 
 
-def run(monkeypatch, experiment, *options):
-    monkeypatch.setattr(sys, "argv", ["report.py", *experiment.options, *options])
-    report.main()
+def run(experiment, *options):
+    experiment.run(8, *options)
 
 
-def test_report_shows_every_stored_number(monkeypatch, capsys, experiment):
-    run(monkeypatch, experiment, "--command", "./run.sh --preset tiny")
+def test_report_shows_every_stored_number(capsys, experiment):
+    run(experiment, "--command", "./run.sh --preset tiny")
     expdir = experiment.recipe.expdir
     text = (expdir / "RESULTS.md").read_text()
     assert (expdir / "curves.png").read_bytes().startswith(b"\x89PNG")
@@ -54,58 +50,57 @@ def test_report_shows_every_stored_number(monkeypatch, capsys, experiment):
     assert all(name in out for name in SETS)
 
 
-def test_second_call_writes_nothing_but_prints_the_table(monkeypatch, capsys, experiment):
-    run(monkeypatch, experiment)
+def test_second_call_writes_nothing_but_prints_the_table(capsys, experiment):
+    run(experiment)
     written = (experiment.recipe.expdir / "RESULTS.md").stat().st_mtime_ns
     first = capsys.readouterr().out
-    run(monkeypatch, experiment)
+    run(experiment)
     second = capsys.readouterr().out
     assert (experiment.recipe.expdir / "RESULTS.md").stat().st_mtime_ns == written
     assert "nothing to do" in second
     assert first.split("Word error rate")[1] == second.split("Word error rate")[1]
 
 
-def test_missing_hypotheses_are_stated_in_the_table(monkeypatch, experiment):
+def test_missing_hypotheses_are_stated_in_the_table(experiment):
     path = experiment.text("noisy", "test_seen")
     path.write_text("".join(path.read_text().splitlines(keepends=True)[2:]))
     experiment.touch(path.parent / ".recognise.done", "second")
-    monkeypatch.setattr(sys, "argv", ["score.py", *experiment.options])
-    score.main()
-    run(monkeypatch, experiment)
+    experiment.run(7)
+    run(experiment)
     text = (experiment.recipe.expdir / "RESULTS.md").read_text()
     assert "|test_seen (2 without hypothesis)|8|32|" in text
     assert "- test_seen: no hypothesis, counted as deletions: spk0_00, spk1_01" in text
 
 
-def test_only_the_systems_asked_for_are_reported(monkeypatch, capsys, experiment):
-    run(monkeypatch, experiment, "--objectives", "ssl_mse", "--seeds", "1")
+def test_only_the_systems_asked_for_are_reported(capsys, experiment):
+    run(experiment, "--objectives", "ssl_mse", "--seeds", "1")
     text = (experiment.recipe.expdir / "RESULTS.md").read_text()
     assert "## ssl_mse_joint_seed1" in text
     assert "si_snr_joint" not in text
     assert "seed0" not in text
 
 
-def test_a_system_that_was_not_scored_names_stage_7(monkeypatch, experiment):
+def test_a_system_that_was_not_scored_names_stage_7(experiment):
     with pytest.raises(MissingInput, match=r"si_snr_joint_seed2.*stage 7 makes it") as error:
-        run(monkeypatch, experiment, "--seeds", "0 1 2")
+        run(experiment, "--seeds", "0 1 2")
     assert error.value.exit_code == 2
     assert not (experiment.recipe.expdir / "RESULTS.md").exists()
 
 
-def test_a_run_without_its_curve_names_stage_5(monkeypatch, experiment):
-    joint_step(experiment.recipe, experiment.runs[0]).done.unlink()
+def test_a_run_without_its_curve_names_stage_5(experiment):
+    experiment.steps.fine_tunings[experiment.runs[0]].done.unlink()
     with pytest.raises(MissingInput, match=r"si_snr_joint_seed0.*stage 5 makes it"):
-        run(monkeypatch, experiment)
+        run(experiment)
 
 
-def test_a_broken_score_is_named(monkeypatch, experiment):
+def test_a_broken_score_is_named(experiment):
     (experiment.recipe.expdir / "score" / "se" / "test_seen.json").write_text("{}")
     with pytest.raises(RecipeError, match=r"se/test_seen\.json.*score again"):
-        run(monkeypatch, experiment)
+        run(experiment)
 
 
 def test_wrong_option_is_one_line_and_exit_code_2(tmp_path):
-    command = [sys.executable, "-m", "local.stages.report", "--preset", "mini", "--objectives", "nonsense"]
+    command = [sys.executable, "-m", "local.pipeline.run", "--preset", "mini", "--objectives", "nonsense"]
     done = subprocess.run(command, cwd=RECIPE, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1

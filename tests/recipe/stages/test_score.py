@@ -21,8 +21,8 @@ from espnet_plugins.analysis.scoring.listeners import DNSMOS, missing_for_dnsmos
 from espnet_plugins.analysis.scoring.quality import METRICS
 from espnet_plugins.analysis.scoring.scores import SetScore, read_scores
 from local.common.steps import MissingInput, OptionError, RecipeError
+from local.stages import experiment as steps
 from local.stages import score
-from local.stages.decode import enhance_step
 
 
 def end_the_process_in_pesq(pair, *, dnsmos=None):
@@ -37,9 +37,8 @@ def experiment(tmp_path):
     return Experiment(tmp_path)
 
 
-def run(monkeypatch, experiment):
-    monkeypatch.setattr(sys, "argv", ["score.py", *experiment.options])
-    score.main()
+def run(experiment):
+    experiment.run(7)
 
 
 def stored(experiment, system="noisy", name="test_seen"):
@@ -54,7 +53,7 @@ def rewrite(path, change):
 def test_whole_stage_as_the_shell_calls_it(tmp_path):
     """Errors and quality of every system, twice: the second time nothing is left to do."""
     experiment = Experiment(tmp_path, quality_utterances=3)
-    command = [sys.executable, "-m", "local.stages.score", *experiment.options]
+    command = [sys.executable, "-m", "local.pipeline.run", "--stage=7", "--stop_stage=7", *experiment.options]
     first = subprocess.run(command, cwd=RECIPE, capture_output=True, text=True, check=True)
     scores = read_scores(experiment.recipe.expdir / "score")
     assert set(scores) == set(experiment.systems)
@@ -82,9 +81,9 @@ def test_whole_stage_as_the_shell_calls_it(tmp_path):
     assert [path.read_bytes() for path in files] == before
 
 
-def test_missing_hypothesis_is_deletions_with_a_warning(monkeypatch, capsys, experiment):
+def test_missing_hypothesis_is_deletions_with_a_warning(capsys, experiment):
     rewrite(experiment.text("noisy", "test_seen"), lambda lines: lines[1:])
-    run(monkeypatch, experiment)
+    run(experiment)
     result = stored(experiment)
     assert result.missing == ["spk0_00"]
     assert result.utterances["spk0_00"].words.deletions == 4
@@ -92,9 +91,9 @@ def test_missing_hypothesis_is_deletions_with_a_warning(monkeypatch, capsys, exp
     assert "noisy on test_seen: no hypothesis for spk0_00" in capsys.readouterr().out
 
 
-def test_empty_hypothesis_is_deletions_without_a_warning(monkeypatch, capsys, experiment):
+def test_empty_hypothesis_is_deletions_without_a_warning(capsys, experiment):
     rewrite(experiment.text("noisy", "test_seen"), lambda lines: ["spk0_00", *lines[1:]])
-    run(monkeypatch, experiment)
+    run(experiment)
     result = stored(experiment)
     assert result.missing == []
     assert result.utterances["spk0_00"].words.deletions == 4
@@ -109,11 +108,11 @@ def test_empty_hypothesis_is_deletions_without_a_warning(monkeypatch, capsys, ex
         (lambda lines: [*lines, ""], "run stage 6 again"),
     ],
 )
-def test_hypotheses_that_do_not_fit_are_refused(monkeypatch, experiment, change, message):
+def test_hypotheses_that_do_not_fit_are_refused(experiment, change, message):
     path = experiment.text("noisy", "test_seen")
     rewrite(path, change)
     with pytest.raises(RecipeError, match=message) as error:
-        run(monkeypatch, experiment)
+        run(experiment)
     assert str(path) in str(error.value)
     assert not (experiment.recipe.expdir / "score" / "noisy" / "test_seen.json").exists()
 
@@ -121,7 +120,7 @@ def test_hypotheses_that_do_not_fit_are_refused(monkeypatch, experiment, change,
 def test_unscorable_audio_is_listed_and_the_rest_is_measured(tmp_path, monkeypatch, capsys):
     experiment = Experiment(tmp_path, quality_utterances=8)
     system = experiment.systems["se"]
-    wavs = enhance_step(experiment.recipe, system, "test_seen").out / "wavs"
+    wavs = experiment.steps.enhance(system, "test_seen").out / "wavs"
     soundfile.write(wavs / "spk0_00.flac", np.zeros(16000), 16000)
     (wavs / "spk1_01.flac").write_bytes(b"fLaC and nothing more")
     soundfile.write(wavs / "spk0_02.flac", 0.1 * np.ones(100), 16000)
@@ -129,7 +128,7 @@ def test_unscorable_audio_is_listed_and_the_rest_is_measured(tmp_path, monkeypat
     listed = wavs.parent / "spk1.scp"
     rewrite(listed, lambda lines: [line for line in lines if not line.startswith("spk0_04")])
     (wavs / "spk1_05.flac").unlink()
-    scoring = score.SetScoring(experiment.recipe, system, "test_seen")
+    scoring = score.SetScoring(experiment.steps, system, "test_seen")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     scoring.score(map(score.measure_pair, scoring.pairs))
     result = stored(experiment, "se")
@@ -144,10 +143,9 @@ def test_unscorable_audio_is_listed_and_the_rest_is_measured(tmp_path, monkeypat
 
 def test_a_library_that_ends_its_process_costs_one_value(tmp_path, monkeypatch, capsys):
     experiment = Experiment(tmp_path, quality_utterances=4, options=["--nj", "2"])
-    monkeypatch.setattr(score, "scorings_from_args", lambda recipe, args: [noisy])
     monkeypatch.setattr(score, "measure_pair", end_the_process_in_pesq)
-    noisy = score.SetScoring(experiment.recipe, experiment.systems["noisy"], "test_seen")
-    run(monkeypatch, experiment)
+    noisy = score.SetScoring(experiment.steps, experiment.systems["noisy"], "test_seen")
+    score.score_all(experiment.recipe, [noisy])
     result = stored(experiment)
     chosen = [pair.utterance for pair in noisy.pairs if pair.metrics == ("pesq",)]
     assert len(chosen) == 4
@@ -158,9 +156,9 @@ def test_a_library_that_ends_its_process_costs_one_value(tmp_path, monkeypatch, 
     assert result.total("words").reference == 32
 
 
-def test_scores_made_again_are_the_same_bytes(tmp_path, monkeypatch):
+def test_scores_made_again_are_the_same_bytes(tmp_path):
     experiment = Experiment(tmp_path, quality_utterances=2)
-    noisy = score.SetScoring(experiment.recipe, experiment.systems["noisy"], "test_seen")
+    noisy = score.SetScoring(experiment.steps, experiment.systems["noisy"], "test_seen")
     path = experiment.recipe.expdir / "score" / "noisy" / "test_seen.json"
     written = []
     for _ in range(2):
@@ -188,45 +186,45 @@ def test_networks_judge_their_own_number_of_utterances(tmp_path):
     experiment = Experiment(tmp_path, quality_utterances=4)
     setting = {"dnsmos": True, "listened_utterances": 1}
     recipe = dataclasses.replace(experiment.recipe, preset={**experiment.recipe.preset, **setting})
-    noisy = score.SetScoring(recipe, experiment.systems["noisy"], "test_seen")
+    noisy = score.SetScoring(steps.Experiment(recipe, experiment.runs), experiment.systems["noisy"], "test_seen")
     judged = [pair for pair in noisy.pairs if pair.metrics == ("dnsmos",)]
     assert len(judged) == 1
     assert set(score.measure_pair(judged[0])[1]) == set(DNSMOS)
 
 
-def test_a_changed_decoding_is_scored_again_and_no_other(monkeypatch, capsys, experiment):
-    run(monkeypatch, experiment)
+def test_a_changed_decoding_is_scored_again_and_no_other(capsys, experiment):
+    run(experiment)
     capsys.readouterr()
     path = experiment.text("noisy", "test_unseen")
     path.write_text("".join(f"spk{i % 2}_{i:02d} five\n" for i in range(8)))
     experiment.touch(path.parent / ".recognise.done", "second")
-    run(monkeypatch, experiment)
+    run(experiment)
     out = capsys.readouterr().out
     assert out.count("nothing to do") == 13
     assert "score.test_unseen (score/noisy): changed since the last run (input 'hypotheses')" in out
     assert stored(experiment, "noisy", "test_unseen").total("words").correct == 0
 
 
-def test_an_interrupted_stage_goes_on_where_it_stopped(monkeypatch, capsys, experiment):
+def test_an_interrupted_stage_goes_on_where_it_stopped(capsys, experiment):
     broken = experiment.text("ssl_mse_joint_seed0", "test_seen")
     text = broken.read_text()
     broken.write_text(text + "spk9_99 one\n")
     with pytest.raises(RecipeError):
-        run(monkeypatch, experiment)
+        run(experiment)
     done = list((experiment.recipe.expdir / "score").glob("*/.score.*.done"))
     assert 0 < len(done) < 14
     broken.write_text(text)
     capsys.readouterr()
-    run(monkeypatch, experiment)
+    run(experiment)
     assert capsys.readouterr().out.count("nothing to do") == len(done)
     assert not list((experiment.recipe.expdir / "score").rglob("*.tmp"))
     assert set(read_scores(experiment.recipe.expdir / "score")) == set(experiment.systems)
 
 
-def test_a_system_that_was_not_decoded_names_stage_6(monkeypatch, experiment):
+def test_a_system_that_was_not_decoded_names_stage_6(experiment):
     (experiment.text("ssl_mse_joint_seed1", "test_seen").parent / ".recognise.done").unlink()
     with pytest.raises(MissingInput, match=r"ssl_mse_joint_seed1.*stage 6 makes it") as error:
-        run(monkeypatch, experiment)
+        run(experiment)
     assert error.value.exit_code == 2
     assert not (experiment.recipe.expdir / "score").exists()
 
@@ -250,8 +248,8 @@ def test_audio_of_every_kind_is_scaled_alike(tmp_path):
         assert samples == pytest.approx(signal, abs=1e-4)
 
 
-def test_scores_are_valid_json_with_a_line_per_field(monkeypatch, experiment):
-    run(monkeypatch, experiment)
+def test_scores_are_valid_json_with_a_line_per_field(experiment):
+    run(experiment)
     content = json.loads((experiment.recipe.expdir / "score" / "clean" / "test_seen.json").read_text())
     assert content["utterances"]["spk0_00"]["condition"] == "hum_2.5dB"
     assert content["utterances"]["spk0_00"]["speaker"] == "spk0"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -200,16 +200,23 @@ def conf_folders(preset: Mapping[str, Any]) -> list[Path]:
     return [*map(Path, preset.get("conf_dirs", [])), RECIPE_DIR / "conf"]
 
 
-def add_common_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Add the options that run.sh hands to every stage."""
+def add_common_arguments(
+    parser: argparse.ArgumentParser, *, number: Callable[[str], int] = int
+) -> argparse.ArgumentParser:
+    """Add the options that every stage needs.
+
+    Args:
+        parser: Gets them.
+        number: Reads a whole number.
+    """
     parser.add_argument("--preset", default="mini", help=f"one of {', '.join(preset_names())}, or a .yaml file")
     parser.add_argument("--front_end", help=f"one of {', '.join(front_end_names())} (default: the preset's)")
     parser.add_argument("--downloads", help="corpora (default: downloads/PRESET)")
     parser.add_argument("--datadir", help="data directories (default: data/PRESET)")
     parser.add_argument("--dumpdir", help="audio archives (default: dump/PRESET)")
     parser.add_argument("--expdir", help="experiments (default: exp/PRESET)")
-    parser.add_argument("--nj", type=int, default=2, help="parallel processes (default: %(default)s)")
-    parser.add_argument("--ngpu", type=int, default=0, help="GPUs for training (default: %(default)s)")
+    parser.add_argument("--nj", type=number, default=2, help="parallel processes (default: %(default)s)")
+    parser.add_argument("--ngpu", type=number, default=0, help="GPUs for training (default: %(default)s)")
     return parser
 
 

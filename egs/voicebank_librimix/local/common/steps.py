@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import signal
 import sys
 import time
@@ -101,7 +102,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 class Step:
-    """One unit of work that is skipped while its inputs and settings stay as they were.
+    """One piece of work that is skipped while its inputs and settings stay as they were.
 
     The step leaves `<out>/.<name>.done`, a JSON file with the fingerprint of its settings and inputs. A
     later step names that file as its own input, so that a change travels down the chain. A step that was
@@ -111,7 +112,8 @@ class Step:
         name: What the step is called in messages and in the name of its `.done`.
         stage: The stage of run.sh it belongs to.
         out: The directory it writes into.
-        inputs: Role -> (path, stage that makes it). A path ending in `.done` stands for that whole step.
+        inputs: Role -> the step that makes it, or (path, stage that makes it). A path ending in `.done` stands for
+            that whole step.
         settings: Whatever else the result depends on; must survive JSON.
         outputs: Names below `out` that the step makes, removed before a clean start and required to exist
             afterwards. Default: the whole of `out`.
@@ -138,7 +140,7 @@ class Step:
         *,
         stage: int,
         out: Path,
-        inputs: Mapping[str, tuple[Path, int]] | None = None,
+        inputs: Mapping[str, Step | tuple[Path, int]] | None = None,
         settings: Mapping[str, Any] | None = None,
         outputs: tuple[str, ...] = (),
         keep_previous: bool = False,
@@ -146,7 +148,9 @@ class Step:
         by_content: bool = False,
     ):
         self.name, self.stage, self.out = name, stage, Path(out)
-        self.inputs = dict(inputs or {})
+        self.inputs: dict[str, tuple[Path, int]] = {
+            role: (made.done, made.stage) if isinstance(made, Step) else made for role, made in (inputs or {}).items()
+        }
         self.settings = json.loads(json.dumps(settings or {}, default=str))
         self.outputs = outputs
         self.keep_previous = keep_previous
@@ -207,22 +211,46 @@ class Step:
             RecipeError: When the action ends without one of the promised outputs.
         """
         record = self.record()
-        if self.is_done():
-            log(f"[stage {self.stage}] {self.label}: nothing to do")
-            return False
-        self.out.mkdir(parents=True, exist_ok=True)
-        with self._locked():
-            self._run(record, action)
-        return True
+        if not self.is_done():
+            self.out.mkdir(parents=True, exist_ok=True)
+            with self._locked():
+                # Another process may have done it between the first look and the lock.
+                if not self.is_done():
+                    self._run(record, action)
+                    return True
+        log(f"[stage {self.stage}] {self.label}: nothing to do")
+        return False
+
+    def check_free(self) -> None:
+        """Make sure that no other process is running this step.
+
+        Raises:
+            RecipeError: When one is, naming it.
+        """
+        if self._lock.exists():
+            with self._locked():
+                pass
+
+    @property
+    def _lock(self) -> Path:
+        return self.out / f".{self.name}.lock"
 
     @contextmanager
     def _locked(self):
         """Keep a second process out: two that write into one directory would spoil each other's work."""
-        with (self.out / f".{self.name}.lock").open("w") as lock:
+        with self._lock.open("a+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise RecipeError(f"{self.out}: another process is running this step; wait for it or end it") from None
+                lock.seek(0)
+                owner = lock.read().strip() or "another process"
+                raise RecipeError(
+                    f"[stage {self.stage}] {self.label}: {owner} is running this step with the same directories; "
+                    "wait for it or end it"
+                ) from None
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {os.uname().nodename}")
+            lock.flush()
             yield
 
     def _run(self, record: Mapping[str, Any], action: Callable[[], Any]) -> None:
@@ -269,7 +297,7 @@ class Step:
         )
 
     def _clear(self) -> None:
-        everything = [path for path in self.out.iterdir() if path.name != f".{self.name}.lock"]
+        everything = [path for path in self.out.iterdir() if path != self._lock]
         targets = [self.out / name for name in self.outputs] or everything
         for target in [*targets, self.done, self._started]:
             if self.keep_previous and target in targets and target.exists():

@@ -2,8 +2,7 @@
 
     python3 -m local.jobs.launch PROGRAM OPTIONS        (PROGRAM: a module of espnet_plugins.bin)
 
-On a cluster this is one task per node (srun), and ESPnet's launcher starts a process per GPU. The batch script
-says in TRAINING_LAUNCHER, TRAINING_NODES and TRAINING_PROCESSES how it is to be started.
+On a cluster this is one process per node (srun), and ESPnet's launcher starts one per GPU.
 """
 
 from __future__ import annotations
@@ -20,13 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from local.common.steps import OptionError, RecipeError, run_main
+from local.jobs.placement import Placement
 from local.jobs.processes import REQUEUE
-
-
-def ranks(ngpu: int) -> int:
-    """Processes that share each batch of a training started here."""
-    nodes = int(os.environ.get("TRAINING_NODES", "1"))
-    return nodes * max(ngpu, int(os.environ.get("TRAINING_PROCESSES", "1")))
 
 
 def training_prefix(program: str, ngpu: int) -> list[str]:
@@ -43,9 +37,9 @@ def training_prefix(program: str, ngpu: int) -> list[str]:
         >>> training_prefix("enh_train", 0)[1:]
         ['-m', 'espnet_plugins.bin.enh_train']
     """
-    launcher = shlex.split(os.environ.get("TRAINING_LAUNCHER", ""))
-    if launcher or ngpu > 1 or os.environ.get("LOCAL_SCRATCH"):
-        return [*launcher, sys.executable, "-m", "local.jobs.launch", program]
+    placement = Placement.here()
+    if placement.launcher or ngpu > 1 or placement.scratch:
+        return [*shlex.split(placement.launcher), sys.executable, "-m", "local.jobs.launch", program]
     return [sys.executable, "-m", f"espnet_plugins.bin.{program}"]
 
 
@@ -66,12 +60,12 @@ def distribution_options(config: Mapping[str, Any], *, ngpu: int, out: Path) -> 
     Raises:
         OptionError: When a batch has fewer chunks than there are ranks.
     """
-    minutes = os.environ.get("CHECKPOINT_MINUTES", "0")
-    options = ["--checkpoint_minutes", minutes] if float(minutes) > 0 else []
-    count = ranks(ngpu)
+    placement = Placement.here()
+    minutes, nodes, processes = placement.checkpoint_minutes, placement.nodes, placement.processes
+    options = ["--checkpoint_minutes", str(minutes)] if minutes > 0 else []
+    count = placement.ranks(ngpu)
     if count == 1:
         return options
-    nodes, processes = int(os.environ.get("TRAINING_NODES", "1")), int(os.environ.get("TRAINING_PROCESSES", "1"))
     # With a frozen part or one objective alone, some parameters have no gradient.
     options += ["--unused_parameters", "true", "--dist_backend", "nccl" if ngpu else "gloo"]
     options += ["--multiprocessing_distributed", str(processes == 1).lower()]
@@ -125,11 +119,12 @@ def main() -> None:
     program, *options = sys.argv[1:]
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, _stop_early)
-    if scratch := os.environ.get("LOCAL_SCRATCH"):
+    placement = Placement.here()
+    if placement.scratch:
         from local.jobs.scratch import stage_options
 
-        options = stage_options(options, scratch_folder(scratch))
-    if int(os.environ.get("TRAINING_PROCESSES", "1")) > 1:
+        options = stage_options(options, scratch_folder(placement.scratch))
+    if placement.processes > 1:
         # Several ranks per node are no case of ESPnet's Slurm launcher: they are told their places.
         os.environ.update(RANK=os.environ["SLURM_PROCID"], WORLD_SIZE=os.environ["SLURM_NTASKS"])
     module = importlib.import_module(f"espnet_plugins.bin.{program}")

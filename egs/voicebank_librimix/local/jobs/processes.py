@@ -1,4 +1,4 @@
-"""Running programs as logged jobs: bounded in number, with progress, and with the log's tail on failure."""
+"""Running programs with logs: bounded in number, with progress, and with the log's tail on failure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _EPOCH = re.compile(r"(\d+)/(\d+)epoch started(?:\. Estimated time to finish: (.
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class Program:
     """A program to run.
 
     Args:
@@ -70,24 +70,24 @@ def log_tail(path: Path, lines: int = _TAIL_LINES) -> list[str]:
 
 
 class _Running:
-    def __init__(self, job: Job):
-        self.job = job
-        job.log.parent.mkdir(parents=True, exist_ok=True)
-        with job.log.open("ab") as out:
+    def __init__(self, program: Program):
+        self.program = program
+        program.log.parent.mkdir(parents=True, exist_ok=True)
+        with program.log.open("ab") as out:
             self.position = out.tell()
             self.process = subprocess.Popen(
-                list(job.command),
+                list(program.command),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                env=_environment(job.threads),
+                env=_environment(program.threads),
                 preexec_fn=_die_with_parent,
             )
         self.progress = "started"
 
     def read_progress(self) -> str:
         """Follow the log from where it was read last; give the newest sign of progress in words."""
-        with self.job.log.open("rb") as stream:
+        with self.program.log.open("rb") as stream:
             stream.seek(self.position)
             chunk = stream.read()
         complete = chunk[: chunk.rfind(b"\n") + 1]
@@ -101,26 +101,26 @@ class _Running:
         return self.progress
 
 
-def run_jobs(jobs: Sequence[Job], *, nj: int, keep_going: bool = False) -> None:
-    """Run every job, at most `nj` at a time, with a line of progress every ten seconds.
+def run_programs(programs: Sequence[Program], *, nj: int, keep_going: bool = False) -> None:
+    """Run every program, at most `nj` at a time, with a line of progress every ten seconds.
 
     Args:
-        jobs: What to run, in order.
+        programs: What to run, in order.
         nj: How many may run at once.
         keep_going: Let the others finish when one fails.
 
     Raises:
-        RecipeError: When a job fails, after the others were ended, with its log's last lines.
+        RecipeError: When one fails, after the others were ended, with its log's last lines.
         StoppedToContinue: When a training was told to stop and has saved.
 
     Example:
         >>> import tempfile
         >>> log_file = Path(tempfile.mkdtemp()) / "echo.log"
-        >>> run_jobs([Job("echo", ["echo", "done"], log_file)], nj=1)
+        >>> run_programs([Program("echo", ["echo", "done"], log_file)], nj=1)
         >>> log_file.read_text()
         'done\\n'
     """
-    waiting = collections.deque(jobs)
+    waiting = collections.deque(programs)
     running: list[_Running] = []
     failures: list[RecipeError] = []
     reported = time.monotonic()
@@ -135,12 +135,12 @@ def run_jobs(jobs: Sequence[Job], *, nj: int, keep_going: bool = False) -> None:
                     continue
                 running.remove(current)
                 if code != 0:
-                    failures.append(_failure(current.job, code))
+                    failures.append(_failure(current.program, code))
                     if not keep_going:
                         raise failures[0]
             if running and time.monotonic() - reported > _REPORT_SECONDS:
                 reported = time.monotonic()
-                states = [f"{current.job.name}: {current.read_progress()}" for current in running]
+                states = [f"{current.program.name}: {current.read_progress()}" for current in running]
                 log("  " + "; ".join(states) + (f"; {len(waiting)} waiting" if waiting else ""))
     finally:
         for current in running:
@@ -152,8 +152,9 @@ def run_jobs(jobs: Sequence[Job], *, nj: int, keep_going: bool = False) -> None:
         raise RecipeError("\n".join(map(str, failures)))
 
 
-def _failure(job: Job, code: int) -> RecipeError:
+def _failure(program: Program, code: int) -> RecipeError:
     if code == REQUEUE:
-        return StoppedToContinue(f"{job.name} was told to stop and has saved. Run the same command again to continue")
+        told = f"{program.name} was told to stop and has saved. Run the same command again to continue"
+        return StoppedToContinue(told)
     how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
-    return RecipeError("\n  ".join([f"{job.name} {how}. The last lines of {job.log}:", *log_tail(job.log)]))
+    return RecipeError("\n  ".join([f"{program.name} {how}. The last lines of {program.log}:", *log_tail(program.log)]))

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from local.common.audio import RATE
-from local.common.recipe import (
-    RECIPE_DIR,
-    Recipe,
-    Run,
-    add_common_arguments,
-    add_run_arguments,
-    read_yaml,
-    runs_from_args,
-)
-from local.common.steps import Step, run_main
+from local.common.recipe import RECIPE_DIR, Recipe, read_yaml
+from local.common.steps import Step
 from local.corpora.acquire import local_archive, missing_archives
-from local.corpora.catalogue import Catalogue, add_arguments, from_args
+from local.corpora.catalogue import Catalogue
 from local.corpora.corpus import FLAC, PCM_HOUR
 from local.corpora.download import human
-from local.stages.decode import systems
+from local.stages.experiment import Experiment
 from local.stages.ssl_model import upstream_options
-from local.stages.train import head_steps, joint_step, se_step
 
 
 def _upstream(recipe: Recipe) -> tuple[list[str], float]:
@@ -108,12 +98,12 @@ def _updates(config: Mapping[str, Any], hours: float, utterance: float) -> tuple
     return total // config.get("accum_grad", 1), total * batch / 3600
 
 
-def work_ahead(corpora: Catalogue, runs: Sequence[Run]) -> str:
+def work_ahead(corpora: Catalogue, experiment: Experiment) -> str:
     """Say what stages 3 to 6 train and decode.
 
     Args:
         corpora: Of the preset; `estimate` in the preset gives the speed that GPU hours come from.
-        runs: Of stage 5.
+        experiment: The steps.
 
     Returns:
         A line per training with its updates and the audio that passes, one for the decoding, and the sum.
@@ -138,32 +128,19 @@ def work_ahead(corpora: Catalogue, runs: Sequence[Run]) -> str:
         updates, audio = _updates(config, train, utterance)
         line(f"stage {step.stage} {step.out.name}: {updates} updates", kind, audio + config["max_epoch"] * dev)
 
-    front_end = se_step(recipe)
+    front_end = experiment.se
     if front_end.name == "import":
         lines.append(f"  stage 3 {front_end.out.name}: published weights {front_end.settings['weights']}, no training")
     else:
         training(front_end, "se")
-    for head, step in head_steps(recipe).items():
+    for head, step in experiment.heads.items():
         training(step, head)
-    for run in runs:
-        training(joint_step(recipe, run), "joint")
-    compared, heads = systems(recipe, runs), recipe.preset["heads"]
+    for step in experiment.fine_tunings.values():
+        training(step, "joint")
+    compared, heads = experiment.systems, recipe.preset["heads"]
     decodings = len(compared) * len(recipe.preset["test"]) * len(heads)
     audio = len(compared) * len(heads) * test
     line(f"stage 6: {decodings} decodings ({len(compared)} systems, heads {' '.join(heads)})", "decode", audio)
     if total:
         lines.append(f"  together: about {total:.0f} GPU hours, from assumed speeds (`estimate` in the preset)")
     return "\n".join(lines)
-
-
-def main() -> None:
-    """Print the plan."""
-    parser = add_run_arguments(add_arguments(add_common_arguments(argparse.ArgumentParser(description=__doc__))))
-    args = parser.parse_args()
-    corpora = from_args(args)
-    print(forecast(corpora))
-    print(work_ahead(corpora, runs_from_args(corpora.recipe, args)))
-
-
-if __name__ == "__main__":
-    run_main(main)

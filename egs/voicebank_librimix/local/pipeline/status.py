@@ -1,48 +1,47 @@
-"""How far a run is: every part of every stage, its job, its progress."""
+"""How far a run is: every job of every stage, its number in the queue, its progress."""
 
 from __future__ import annotations
 
-import argparse
 import shutil
 
-from local.common.recipe import Recipe
-from local.common.steps import RecipeError, run_main
+from local.common.steps import RecipeError
 from local.jobs.processes import log_tail
-from local.jobs.resources import load_cluster_config
-from local.jobs.slurm import read_record, states
-from local.pipeline.phases import Phase, phases
-from local.pipeline.submit import add_cluster_arguments, jobs_folder
+from local.jobs.slurm.programs import states
+from local.jobs.slurm.records import read_record
+from local.pipeline.pipeline import Pipeline
+from local.pipeline.submit import jobs_folder
+
+_HEADER = ("stage", "part", "job", "state", "progress")
 
 
-def rows(recipe: Recipe, todo: list[Phase]) -> list[tuple[str, str, str, str, str]]:
-    """Collect stage, part, job, state and progress of every part.
+def rows(pipeline: Pipeline) -> list[tuple[str, str, str, str, str]]:
+    """Collect stage, name, number in the queue, state and progress of every job.
 
     Args:
-        recipe: The invocation.
-        todo: Its phases.
+        pipeline: What is to be done.
 
     Returns:
-        A row per part.
+        A row per job.
     """
     found = []
-    for phase in todo:
-        submitted = read_record(jobs_folder(recipe), phase.name)
+    for array in pipeline.arrays():
+        submitted = read_record(jobs_folder(pipeline.recipe), array.name)
         queue = _states(submitted.job) if submitted else {}
-        for unit in phase.units:
-            job, state, progress = "", "", ""
-            if submitted and unit.name in submitted.array.names:
-                task = submitted.array.names.index(unit.name) + 1
-                job = f"{submitted.job}_{task}"
-                state, reason = queue.get(task, ("", ""))
-                code = submitted.exit_code(task)
+        for job in array.jobs_in(pipeline):
+            number, state, progress = "", "", ""
+            if submitted and job.name in submitted.array.names:
+                place = submitted.array.names.index(job.name) + 1
+                number = f"{submitted.job}_{place}"
+                state, reason = queue.get(place, ("", ""))
+                code = submitted.exit_code(place)
                 if code is not None:
                     state = "done" if code == 0 else f"failed ({code})"
-                tail = log_tail(submitted.array.log_of(task), 1)
+                tail = log_tail(submitted.array.log_of(place), 1)
                 progress = reason if state == "PENDING" else "".join(tail).strip()
-            if unit.is_done():
+            if job.is_done():
                 state = "done"
-            stages = "+".join(map(str, phase.stages))
-            found.append((stages, unit.name, job, state.lower() or "waiting", progress))
+            stages = "+".join(map(str, array.stages))
+            found.append((stages, job.name, number, state.lower() or "waiting", progress))
     return found
 
 
@@ -53,18 +52,11 @@ def _states(job: str) -> dict[int, tuple[str, str]]:
         return {}
 
 
-def main() -> None:
+def print_status(pipeline: Pipeline) -> None:
     """Print the table."""
-    args = add_cluster_arguments(argparse.ArgumentParser(description=__doc__)).parse_args()
-    recipe = Recipe.from_args(args)
-    table = [("stage", "part", "job", "state", "progress")]
-    table += rows(recipe, phases(args, load_cluster_config()))
+    table = [_HEADER, *rows(pipeline)]
     widths = [max(len(row[column]) for row in table) for column in range(4)]
     width = shutil.get_terminal_size((160, 24)).columns
     for row in table:
         line = "  ".join([*(cell.ljust(size) for cell, size in zip(row, widths, strict=False)), row[4]])
         print(line.rstrip()[:width])
-
-
-if __name__ == "__main__":
-    run_main(main)

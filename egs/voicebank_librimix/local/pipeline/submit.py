@@ -1,42 +1,32 @@
-"""The recipe as jobs: each phase an array, submitted and waited for, or all at once as a chain."""
+"""The recipe as jobs of a cluster: each array submitted and waited for, or all at once as a chain."""
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
 import os
-import shlex
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from local.common.recipe import Recipe, add_common_arguments, add_resume_argument, add_run_arguments
-from local.common.steps import OptionError, RecipeError, log, run_main
+from local.common.recipe import Recipe
+from local.common.steps import OptionError, RecipeError, log
 from local.corpora.corpus import variables
-from local.jobs.array_task import VARIABLE, write_commands
-from local.jobs.resources import ClusterConfig, Resources, load_cluster_config
-from local.jobs.slurm import ACTIVE, Array, cancel, read_record, states, submit
-from local.jobs.slurm_wait import ends_by_signal
-from local.pipeline.phases import Phase, Unit, phases
+from local.jobs.array import CommandArray
+from local.jobs.array_job import VARIABLE, write_commands
+from local.jobs.backends import Backend, Slurm
+from local.jobs.cmd import backend_of
+from local.jobs.resources import load_cluster_config
+from local.jobs.slurm.programs import ACTIVE, cancel, states
+from local.jobs.slurm.records import read_record
+from local.jobs.slurm.waiting import ends_by_signal
+from local.pipeline.pipeline import Job, JobArray, Pipeline
 
 
-def add_cluster_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Add the options of run.sh that concern jobs."""
-    add_resume_argument(add_run_arguments(add_common_arguments(parser)))
-    parser.add_argument("--stage", type=int, default=1)
-    parser.add_argument("--stop_stage", type=int, default=8)
-    parser.add_argument("--accept_licenses", default="false")
-    parser.add_argument("--fsdd")
-    parser.add_argument("--command", default="", help="what the user typed, for the report")
-    return parser
-
-
-def command_of(kind: str) -> str:
-    """The command of cmd.sh that runs jobs of a kind.
+def backend_for(kind: str, *, ngpu: int) -> Backend:
+    """What cmd.sh says about jobs of a kind.
 
     Args:
         kind: One of local.jobs.resources.KINDS.
+        ngpu: Of run.sh; trainings get them.
 
     Raises:
         OptionError: When cmd.sh has not been sourced.
@@ -44,7 +34,7 @@ def command_of(kind: str) -> str:
     variable = f"{kind}_cmd"
     if variable not in os.environ:
         raise OptionError(f"the variable {variable} is not set: source cmd.sh, as run.sh does")
-    return os.environ[variable]
+    return backend_of(os.environ[variable], gpus=ngpu if kind == "train" else None)
 
 
 def jobs_folder(recipe: Recipe) -> Path:
@@ -52,136 +42,123 @@ def jobs_folder(recipe: Recipe) -> Path:
     return recipe.expdir / "jobs"
 
 
-def _resources(config: ClusterConfig, phase: Phase, ngpu: int) -> Resources:
-    resources = config.kinds[phase.kind]
-    return dataclasses.replace(resources, gpus=ngpu) if phase.kind == "train" else resources
-
-
-def run_attached(recipe: Recipe, todo: Sequence[Phase]) -> None:
-    """Submit each phase through its command and wait for it.
+def submit_all(pipeline: Pipeline) -> None:
+    """Run the stages as jobs, waiting for them or, with --detach, not.
 
     Args:
-        recipe: The invocation.
-        todo: The phases, in order.
+        pipeline: What is to be done.
 
     Raises:
-        RecipeError: When a phase fails; what went wrong has been printed by its command.
+        RecipeError: When an array fails or is refused.
     """
-    for phase in todo:
-        units = phase.waiting()
-        if not units:
-            log(f"[{_stages(phase)}] {phase.name}: nothing to do")
-            continue
-        log(f"[{_stages(phase)}] {phase.name}: {len(units)} job{'s' if len(units) > 1 else ''}")
-        array = _array(recipe, phase, units)
-        command = shlex.split(command_of(phase.kind))
-        if "local.jobs.cmd" in command:
-            command += ["--name", array.name, "--names", shlex.join(array.names)]
-            command += ["--gpu", str(recipe.ngpu)] if phase.kind == "train" else []
-        command += [f"{VARIABLE}=1:{len(units)}", array.log, *array.command]
-        start = time.monotonic()
-        code = _call(command)
-        if code != 0:
-            raise RecipeError(f"{phase.name} failed; run the same command again when the cause is gone")
-        log(f"[{_stages(phase)}] {phase.name}: done in {time.monotonic() - start:.0f} s")
-        if phase.show:
-            print(array.log_of(1).read_text(encoding="utf-8"), flush=True)
+    ngpu = pipeline.recipe.ngpu
+    if isinstance(backend_for("train", ngpu=ngpu), Slurm):
+        check_queue(pipeline)
+    if pipeline.invocation.args.detach:
+        detach(pipeline)
+        return
+    for array in pipeline.arrays():
+        run_attached(pipeline, array)
 
 
-def _call(command: Sequence[str]) -> int:
-    with ends_by_signal(), subprocess.Popen(command) as process:
-        try:
-            return process.wait()
-        except SystemExit:
-            # Ctrl-C reaches the command by itself, other signals do not; it cancels its jobs and ends.
-            process.terminate()
-            raise
+def run_attached(pipeline: Pipeline, array: JobArray) -> None:
+    """Submit what is left to do of an array and wait for it.
+
+    Args:
+        pipeline: What is to be done.
+        array: One of its arrays.
+
+    Raises:
+        RecipeError: When it fails.
+    """
+    jobs = array.jobs_in(pipeline)
+    waiting = [job for job in jobs if array.show or not job.is_done()]
+    if not waiting:
+        log(f"{array.label}: nothing to do")
+        return
+    log(f"{array.label}: {len(waiting)} job{'s' if len(waiting) > 1 else ''}")
+    commands = command_array(pipeline, array, waiting, shards=len(jobs))
+    start = time.monotonic()
+    try:
+        backend_for(array.kind, ngpu=pipeline.recipe.ngpu).run(commands)
+    except RecipeError as error:
+        remedy = f"{array.name} failed; run the same command again when the cause is gone"
+        raise RecipeError(f"{error}\n{remedy}") from error
+    log(f"{array.label}: done in {time.monotonic() - start:.0f} s")
+    if array.show:
+        print(commands.log_of(1).read_text(encoding="utf-8"), flush=True)
 
 
-def _stages(phase: Phase) -> str:
-    return "stage " + " and ".join(map(str, phase.stages))
+def command_array(pipeline: Pipeline, array: JobArray, jobs: Sequence[Job], *, shards: int) -> CommandArray:
+    """Write down the commands of jobs; remove the logs of earlier ones.
 
-
-def _array(recipe: Recipe, phase: Phase, units: Sequence[Unit]) -> Array:
-    folder = jobs_folder(recipe)
+    Args:
+        pipeline: What is to be done.
+        array: One of its arrays.
+        jobs: Of the array, those to run.
+        shards: How many jobs the array has; the number of shards, where it decodes.
+    """
+    folder = jobs_folder(pipeline.recipe)
     folder.mkdir(parents=True, exist_ok=True)
+    kinds = load_cluster_config().kinds
+    ngpu = kinds["decode"].gpus if array.kind == "decode" else pipeline.recipe.ngpu
+    options = pipeline.invocation.words(nj=kinds["cpu"].cpus, ngpu=ngpu, shards=shards)
     environment = {name: os.environ[name] for name in (*variables(), "LOCAL_SCRATCH") if os.environ.get(name)}
     # As on one machine: what is parallel works in processes, and trainings say how many threads they have.
     environment["OMP_NUM_THREADS"] = "1"
-    command = write_commands(folder / f"{phase.name}.json", [unit.command for unit in units], environment)
-    log_name = str(folder / f"{phase.name}.{VARIABLE}.log")
-    for task in range(1, len(units) + 1):
-        Path(log_name.replace(VARIABLE, str(task))).unlink(missing_ok=True)
-    return Array(phase.name, 1, len(units), VARIABLE, log_name, command, [unit.name for unit in units])
+    calls = [array.command(job, options) for job in jobs]
+    command = write_commands(folder / f"{array.name}.json", calls, environment)
+    log_name = str(folder / f"{array.name}.{VARIABLE}.log")
+    made = CommandArray(array.name, 1, len(jobs), VARIABLE, log_name, command, [job.name for job in jobs])
+    for number in made.numbers:
+        made.log_of(number).unlink(missing_ok=True)
+    return made
 
 
-def detach(recipe: Recipe, todo: Sequence[Phase], config: ClusterConfig) -> None:
-    """Submit every phase, each to start when the one before has ended well, and return.
+def detach(pipeline: Pipeline) -> None:
+    """Submit every array, each to start when the one before has ended well, and return.
 
     Args:
-        recipe: The invocation.
-        todo: The phases, in order.
-        config: conf/slurm.yaml.
+        pipeline: What is to be done.
 
     Raises:
         RecipeError: When Slurm refuses one; those before are cancelled.
     """
-    jobs: list[str] = []
+    submitted: list[str] = []
     try:
         with ends_by_signal():
-            for phase in todo:
-                # What is submitted may change the inputs of what is done now; such a task ends at once if it does not.
-                units = phase.units if jobs else phase.waiting()
-                if not units:
+            for array in pipeline.arrays():
+                jobs = array.jobs_in(pipeline)
+                # What is submitted may change the inputs of what is done now; such a job ends at once if it does not.
+                waiting = [job for job in jobs if submitted or array.show or not job.is_done()]
+                if not waiting:
                     continue
-                array = _array(recipe, phase, units)
-                resources = _resources(config, phase, recipe.ngpu)
-                after = jobs[-1] if jobs else None
-                jobs.append(submit(array, resources, kind=phase.kind, config=config, after=after).job)
-                log(f"[{_stages(phase)}] {phase.name}: {len(units)} tasks, job {jobs[-1]}")
+                backend = backend_for(array.kind, ngpu=pipeline.recipe.ngpu)
+                if not isinstance(backend, Slurm):
+                    raise OptionError(f"--detach needs Slurm; cmd.sh says something else for jobs of kind {array.kind}")
+                commands = command_array(pipeline, array, waiting, shards=len(jobs))
+                submitted.append(backend.submit(commands, after=submitted[-1] if submitted else None).job)
+                log(f"{array.label}: {len(waiting)} jobs, submitted as {submitted[-1]}")
     except BaseException:
-        for job in reversed(jobs):
-            cancel(job)
+        for number in reversed(submitted):
+            cancel(number)
         raise
-    log("Submitted. `./run.sh --status` with the same options shows how far it is." if jobs else "nothing to do")
+    log("Submitted. `./run.sh --status` with the same options shows how far it is." if submitted else "nothing to do")
 
 
-def check_queue(recipe: Recipe, todo: Sequence[Phase]) -> None:
+def check_queue(pipeline: Pipeline) -> None:
     """Make sure that no job of this run is in the queue: two would write into the same directories.
 
     Args:
-        recipe: The invocation.
-        todo: The phases.
+        pipeline: What is to be done.
 
     Raises:
         RecipeError: When there is one, naming it.
     """
-    for phase in todo:
-        submission = read_record(jobs_folder(recipe), phase.name)
+    for array in pipeline.arrays():
+        submission = read_record(jobs_folder(pipeline.recipe), array.name)
         if submission and any(state in ACTIVE - {"COMPLETING"} for state, _ in states(submission.job).values()):
             raise RecipeError(
-                f"{phase.name} of this run is in the queue already, as job {submission.job}: wait for it "
+                f"{array.name} of this run is in the queue already, as job {submission.job}: wait for it "
                 f"(--status shows it), or cancel it first: scancel {submission.job}"
             )
-
-
-def main() -> None:
-    """Run the stages as jobs."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--detach", default="false")
-    args = add_cluster_arguments(parser).parse_args()
-    recipe, config = Recipe.from_args(args), load_cluster_config()
-    todo = phases(args, config)
-    on_slurm = "local.jobs.cmd --backend slurm" in command_of("train")
-    if on_slurm:
-        check_queue(recipe, todo)
-    if args.detach == "true":
-        if not on_slurm:
-            raise OptionError("--detach needs --cmd_backend slurm")
-        detach(recipe, todo, config)
-    else:
-        run_attached(recipe, todo)
-
-
-if __name__ == "__main__":
-    run_main(main)

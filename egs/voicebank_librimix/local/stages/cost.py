@@ -12,27 +12,28 @@ from espnet_plugins.analysis.comparison.curves import read_curve
 from local.common.audio import RATE
 from local.common.kaldi_dir import read_table
 from local.common.recipe import Recipe
+from local.common.stages import Stage
 from local.common.steps import Step, atomic_path
-from local.stages.decode import System, enhance_step, recognise_step
-from local.stages.train import MODEL, se_step
+from local.stages.experiment import Experiment
+from local.stages.systems import System
+from local.stages.train_steps import MODEL
 
-STAGE = 8
 _DELAY = "delay.json"
 
 
-def delay_step(recipe: Recipe) -> Step:
+def delay_step(experiment: Experiment) -> Step:
     """The step that leaves `<expdir>/delay/delay.json`, about the front-end of all systems.
 
     Fine-tuning moves its weights, not what a sample waits for.
     """
-    inputs = {"se": (se_step(recipe).done, 3)}
-    out = recipe.expdir / "delay"
-    return Step("delay", stage=STAGE, out=out, inputs=inputs, outputs=(_DELAY,), by_content=True)
+    out = experiment.recipe.expdir / "delay"
+    inputs = {"se": experiment.se}
+    return Step("delay", stage=Stage.REPORT, out=out, inputs=inputs, outputs=(_DELAY,), by_content=True)
 
 
-def measure_delay(recipe: Recipe) -> None:
+def measure_delay(experiment: Experiment) -> None:
     """Measure the front-end's delay unless that is done, or the front-end is gone."""
-    step, front_end = delay_step(recipe), se_step(recipe).out
+    step, front_end = delay_step(experiment), experiment.se.out
     if not (front_end / "espnet" / "config.yaml").exists():
         return
 
@@ -49,28 +50,28 @@ def measure_delay(recipe: Recipe) -> None:
     step.run(measure)
 
 
-def _delay(recipe: Recipe) -> float:
+def _delay(experiment: Experiment) -> float:
     """Seconds; nan where it was not measured."""
-    path = delay_step(recipe).out / _DELAY
+    path = delay_step(experiment).out / _DELAY
     if not path.exists():
         return math.nan
     seconds = json.loads(path.read_text(encoding="utf-8"))["seconds"]
     return math.inf if seconds is None else seconds
 
 
-def measure_cost(recipe: Recipe, system: System) -> Cost:
+def measure_cost(experiment: Experiment, system: System) -> Cost:
     """Gather the cost of a system: sizes from its models, times from its curve and the records of its steps."""
+    recipe, names = experiment.recipe, experiment.test_sets
     sizes = [(step.out / MODEL).stat().st_size for step in system.trained]
     updates = seconds = math.nan
     if system.is_joint:
         curve = read_curve(system.trained[-1].out / "curve.csv")
         updates, seconds = float(curve["updates"][-1]), float(curve["seconds"][-1])
     peaks = _peaks(system.trained[-1]) if system.is_joint else {}
-    names = recipe.preset["test"]
     enhancements: list[Step] = []
     if system.front_end != "none":
-        enhancements = [enhance_step(recipe, system, name) for name in names]
-    decodings = [recognise_step(recipe, system, name) for name in names]
+        enhancements = [experiment.enhance(system, name) for name in names]
+    decodings = [experiment.recognise(system, name) for name in names]
     enhanced = [read_table(step.out / "spk1.scp") for step in enhancements]
     decoded = [read_table(recipe.dumpdir / name / system.input) for name in names]
     return Cost(
@@ -80,7 +81,7 @@ def measure_cost(recipe: Recipe, system: System) -> Cost:
         gpu_bytes=peaks.get("gpu_bytes") or math.nan,
         model_bytes=float(sum(sizes)),
         enhancement_factor=_factor(recipe, enhancements, enhanced),
-        delay_seconds=_delay(recipe) if enhancements else math.nan,
+        delay_seconds=_delay(experiment) if enhancements else math.nan,
         decoding_factor=_factor(recipe, decodings, decoded),
     )
 

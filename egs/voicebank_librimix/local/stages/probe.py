@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 
 import numpy as np
 
 from espnet_plugins.analysis.probe import ProbeError, ProbeResult
-from local.common.recipe import Recipe, add_common_arguments
-from local.common.steps import RecipeError, Step, log, run_main
-from local.stages.ssl_model import upstream_options, upstream_step
+from local.common.recipe import Recipe
+from local.common.stages import Stage
+from local.common.steps import RecipeError, Step, log
+from local.stages.experiment import Experiment
+from local.stages.ssl_model import upstream_options
 
-STAGE = 8
 _SET = "dev"
 _RATE = 16000
 _FEWEST = 4
 _SETTINGS = {"utterances": 32, "seconds": 2.0, "turns": 4, "snr": 5.0, "gradient_layers": [-1], "seed": 0}
 
 
-def probe_step(recipe: Recipe) -> Step:
+def probe_step(experiment: Experiment) -> Step:
     """The step that leaves `<expdir>/probe/probe.json`, its table and its figure."""
     return Step(
         "probe",
-        stage=STAGE,
-        out=recipe.expdir / "probe",
-        inputs={"ssl": (upstream_step(recipe).done, 2), _SET: (recipe.dump_done(_SET), 2)},
+        stage=Stage.REPORT,
+        out=experiment.recipe.expdir / "probe",
+        inputs={"ssl": experiment.ssl, _SET: (experiment.recipe.dump_done(_SET), Stage.DATA)},
         settings=_SETTINGS,
         outputs=("probe.json", "probe.md", "probe.png"),
         by_content=True,
@@ -53,36 +53,25 @@ def probe_development_set(recipe: Recipe, step: Step) -> None:
     write_result(dataclasses.replace(result, upstream=name), step.out)
 
 
-def run_probe(recipe: Recipe) -> ProbeResult | None:
+def run_probe(experiment: Experiment) -> ProbeResult | None:
     """Probe unless it is done.
 
     Args:
-        recipe: The invocation.
+        experiment: The steps.
 
     Returns:
         What was found; None, with a line that says why, where there is nothing to probe with.
     """
-    step = probe_step(recipe)
+    recipe, step = experiment.recipe, probe_step(experiment)
     if missing := [path for path, _ in step.inputs.values() if not path.exists()]:
-        log(f"[stage {STAGE}] no positional probe: {missing[0]} is missing")
+        log(f"[stage {Stage.REPORT}] no positional probe: {missing[0]} is missing")
         return None
     lengths = (recipe.dumpdir / _SET / "utt2num_samples").read_text().splitlines()
     if len(lengths) < _FEWEST:
-        log(f"[stage {STAGE}] no positional probe: {len(lengths)} development utterances, {_FEWEST} are needed")
+        log(f"[stage {Stage.REPORT}] no positional probe: {len(lengths)} development utterances, {_FEWEST} are needed")
         return None
     try:
         step.run(lambda: probe_development_set(recipe, step))
         return ProbeResult.read(step.out / "probe.json")
     except ProbeError as error:
         raise RecipeError(str(error)) from error
-
-
-def main() -> None:
-    """Probe, and print the table."""
-    recipe = Recipe.from_args(add_common_arguments(argparse.ArgumentParser(description=__doc__)).parse_args())
-    if result := run_probe(recipe):
-        print(f"\nPosition in the SSL model (%)\n{result.table().plain()}")
-
-
-if __name__ == "__main__":
-    run_main(main)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import shlex
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,50 +24,47 @@ from espnet_plugins.analysis.report.results import render_results
 from espnet_plugins.analysis.scoring.names import label, split_seed
 from espnet_plugins.analysis.scoring.scores import ScoreError, Scores, group_seeds, read_scores
 from local.common.kaldi_dir import read_table
-from local.common.recipe import Recipe, Run, add_common_arguments, add_run_arguments, runs_from_args
-from local.common.steps import RecipeError, Step, atomic_path, run_main
+from local.common.recipe import Recipe, Run
+from local.common.stages import Stage
+from local.common.steps import RecipeError, Step, atomic_path
 from local.stages.cost import delay_step, measure_cost, measure_delay
-from local.stages.decode import System, enhance_step, head_folder, systems
+from local.stages.decode_steps import head_folder
+from local.stages.experiment import Experiment
 from local.stages.probe import probe_step, run_probe
-from local.stages.score import SetScoring, load_audio, scorings_from_args
-from local.stages.ssl_model import upstream_options, upstream_step
-from local.stages.train import joint_step
+from local.stages.score import SetScoring, load_audio
+from local.stages.ssl_model import upstream_options
+from local.stages.systems import CLEAN, NOISY
 
-STAGE = 8
 ARCHIVE = f"results{SUFFIX}"
 OUTPUTS = ("RESULTS.md", "curves.png", "report.html", ARCHIVE)
 # Written where phones are recognised, too.
 PAPER_TABLE = "paper_table.md"
 _EXAMPLES = 6
-# What the systems without a front-end hear.
-_INPUTS = {"clean": "spk1.scp", "noisy": "wav.scp"}
+# Of the systems without a front-end.
+_INPUTS = {"clean": CLEAN, "noisy": NOISY}
 
 
-def report_step(recipe: Recipe, scorings: Sequence[SetScoring], runs: Sequence[Run]) -> Step:
+def report_step(experiment: Experiment, scorings: Sequence[SetScoring]) -> Step:
     """The step that writes the report, with every score, every training and what else was measured as its input."""
-    inputs = {}
-    for scoring in scorings:
-        step = scoring.step()
-        inputs[f"{head_folder(scoring.system.name, scoring.head)}.{scoring.dataset}"] = (step.done, step.stage)
-    for run in runs:
-        training = joint_step(recipe, run)
-        inputs[f"curve.{run.name}"] = (training.done, training.stage)
-    measured = (probe_step(recipe), delay_step(recipe))
-    inputs |= {step.name: (step.done, step.stage) for step in measured if step.done.exists()}
-    outputs = OUTPUTS if len(recipe.preset["heads"]) == 1 else (*OUTPUTS, PAPER_TABLE)
-    return Step("report", stage=STAGE, out=recipe.expdir, inputs=inputs, outputs=outputs)
+    inputs = {f"{head_folder(s.system.name, s.head)}.{s.dataset}": s.step for s in scorings}
+    inputs |= {f"curve.{run.name}": training for run, training in experiment.fine_tunings.items()}
+    measured = (probe_step(experiment), delay_step(experiment))
+    inputs |= {step.name: step for step in measured if step.done.exists()}
+    outputs = OUTPUTS if len(experiment.heads) == 1 else (*OUTPUTS, PAPER_TABLE)
+    return Step("report", stage=Stage.REPORT, out=experiment.recipe.expdir, inputs=inputs, outputs=outputs)
 
 
-def make_examples(recipe: Recipe, scores: Scores, compared: Sequence[System], *, subject: str | None) -> list[Example]:
+def make_examples(experiment: Experiment, scores: Scores, *, subject: str | None) -> list[Example]:
     """Prepare the utterances to listen to: those on which the enhancing systems differ most.
 
     Of a configuration with several seeds the first is heard. The soft alignment is that of `subject`.
     """
+    recipe = experiment.recipe
     aligned = group_seeds(scores).get(subject or "", [""])[0]
     firsts = {seeds[0]: name for name, seeds in group_seeds(scores).items()}
-    enhancing = [s for s in compared if s.name in firsts and s.front_end != "none"]
+    enhancing = [s for s in experiment.systems.values() if s.name in firsts and s.front_end != "none"]
     lists = {
-        name: {s.name: read_table(enhance_step(recipe, s, name).out / "spk1.scp") for s in enhancing}
+        name: {s.name: read_table(experiment.enhance(s, name).out / "spk1.scp") for s in enhancing}
         for name in noisy_sets(scores)
     }
     among = {name: set.intersection(*map(set, by_system.values())) for name, by_system in lists.items()}
@@ -89,7 +83,7 @@ def make_examples(recipe: Recipe, scores: Scores, compared: Sequence[System], *,
             for system, place in places.items()
         ]
         example = Example(name, utt, fields.condition, fields.reference, versions)
-        if aligned in places and upstream_step(recipe).done.exists():
+        if aligned in places and experiment.ssl.done.exists():
             pair = [load_audio(place)[0] for place in (places["clean"], places[aligned])]
             picture = alignment_picture(speed_alignment(*pair, upstream=upstream_options(recipe)))
             example = dataclasses.replace(example, alignment=picture, aligned=label(firsts[aligned]))
@@ -97,23 +91,22 @@ def make_examples(recipe: Recipe, scores: Scores, compared: Sequence[System], *,
     return examples
 
 
-def training_settings(recipe: Recipe, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+def training_settings(fine_tunings: Mapping[Run, Step]) -> dict[str, dict[str, Any]]:
     """What each configuration was trained with; what only one seed has is left out."""
-    settings = {split_seed(run.name)[0]: joint_step(recipe, run).settings["config"] for run in runs}
+    settings = {split_seed(run.name)[0]: step.settings["config"] for run, step in fine_tunings.items()}
     return {name: {key: value for key, value in config.items() if key != "seed"} for name, config in settings.items()}
 
 
 def write_report(
-    recipe: Recipe,
+    experiment: Experiment,
     by_head: Mapping[str, Scores],
-    runs: Sequence[Run],
-    compared: Sequence[System],
     *,
     probe: ProbeResult | None,
     command: str,
 ) -> None:
     """Write the archive, RESULTS.md, curves.png and report.html into the experiment directory."""
-    tables = {run.name: read_curve(joint_step(recipe, run).out / "curve.csv") for run in runs}
+    recipe = experiment.recipe
+    tables = {run.name: read_curve(step.out / "curve.csv") for run, step in experiment.fine_tunings.items()}
     curves, measure = merge_curves(tables)
     measured = Content(
         title=f"Results of preset {recipe.name}",
@@ -122,9 +115,9 @@ def write_report(
         environment=describe_environment(command, date=time.strftime("%F %T %Z")),
         curves=curves,
         measure=measure,
-        costs={system.name: measure_cost(recipe, system) for system in compared},
+        costs={name: measure_cost(experiment, system) for name, system in experiment.systems.items()},
         probe=probe,
-        settings=training_settings(recipe, runs),
+        settings=training_settings(experiment.fine_tunings),
     )
     with atomic_path(recipe.expdir / ARCHIVE) as tmp:
         write_archive(measured, tmp)
@@ -136,7 +129,7 @@ def write_report(
         **({PAPER_TABLE: f"{content.by_head.markdown()}\n"} if content.heads else {}),
         "RESULTS.md": render_results(content),
         "report.html": render_report(
-            content, examples=make_examples(recipe, content.scores, compared, subject=content.subject)
+            content, examples=make_examples(experiment, content.scores, subject=content.subject)
         ),
     }
     for name, text in pages.items():
@@ -144,27 +137,26 @@ def write_report(
             tmp.write_text(text, encoding="utf-8")
 
 
-def main() -> None:
-    """Write the report where scores or curves changed, and print the word error rates."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_run_arguments(add_common_arguments(parser))
-    parser.add_argument("--command", default=shlex.join(sys.argv), help="the command line that the report names")
-    args = parser.parse_args()
-    recipe = Recipe.from_args(args)
-    runs = runs_from_args(recipe, args)
-    scorings = scorings_from_args(recipe, args)
-    report_step(recipe, scorings, runs).check_inputs()
-    probe = run_probe(recipe)
-    measure_delay(recipe)
-    step = report_step(recipe, scorings, runs)
-    names = dict.fromkeys(scoring.system.name for scoring in scorings)
+def report(experiment: Experiment, scorings: Sequence[SetScoring], *, command: str) -> None:
+    """Write the report where scores or curves changed, and print the error rates.
+
+    Args:
+        experiment: The steps.
+        scorings: What scorings_of() gives.
+        command: The command line that the report names.
+
+    Raises:
+        RecipeError: When a score cannot be read.
+    """
+    recipe = experiment.recipe
+    report_step(experiment, scorings).check_inputs()
+    probe = run_probe(experiment)
+    measure_delay(experiment)
+    step = report_step(experiment, scorings)
     try:
-        by_head = {
-            head: read_scores(recipe.expdir / head_folder("score", head), systems=names, datasets=recipe.preset["test"])
-            for head in recipe.preset["heads"]
-        }
-        compared, table = systems(recipe, runs), paper_table(by_head)
-        step.run(lambda: write_report(recipe, by_head, runs, compared, probe=probe, command=args.command))
+        by_head = _read_scores(recipe, list(experiment.systems))
+        table = paper_table(by_head)
+        step.run(lambda: write_report(experiment, by_head, probe=probe, command=command))
     except ScoreError as error:
         raise RecipeError(str(error)) from error
     if len(by_head) > 1:
@@ -173,5 +165,8 @@ def main() -> None:
     print(f"\nTables: {recipe.expdir / 'RESULTS.md'}\nReport: {recipe.expdir / 'report.html'}")
 
 
-if __name__ == "__main__":
-    run_main(main)
+def _read_scores(recipe: Recipe, systems: Sequence[str]) -> dict[str, Scores]:
+    return {
+        head: read_scores(recipe.expdir / head_folder("score", head), systems=systems, datasets=recipe.preset["test"])
+        for head in recipe.preset["heads"]
+    }

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import cached_property, partial
 from itertools import islice
@@ -20,16 +18,13 @@ from espnet_plugins.analysis.scoring.scores import SetScore
 from local.common import audio
 from local.common.kaldi_dir import read_table
 from local.common.parallel import parallel_map
-from local.common.recipe import Recipe, add_common_arguments, add_run_arguments, runs_from_args
-from local.common.steps import OptionError, RecipeError, Step, atomic_path, log, run_main
-from local.stages.decode import STAGE as DECODING_STAGE
-from local.stages.decode import System, enhance_step, head_folder, recognise_step, systems
-from local.stages.phones import phones_step
-from local.stages.train import data_of
+from local.common.recipe import Recipe
+from local.common.stages import Stage
+from local.common.steps import OptionError, RecipeError, Step, atomic_path, log
+from local.stages.decode_steps import head_folder
+from local.stages.experiment import Experiment
+from local.stages.systems import CLEAN, System
 
-STAGE = 7
-_DUMP_STAGE = 2
-_CLEAN = "spk1.scp"
 # Measured together; a library that ends its process or hangs costs one utterance these values, and no others.
 _GROUPS = (("stoi", "estoi"), ("sdr", "si_sdr"), ("pesq",))
 # No library takes longer for an utterance of an hour.
@@ -64,7 +59,7 @@ def read_hypotheses(path: Path) -> dict[str, str]:
     try:
         return read_2columns_text(path)
     except (RuntimeError, ValueError) as error:
-        raise RecipeError(f"{path}: {error}; delete it and run stage {DECODING_STAGE} again") from error
+        raise RecipeError(f"{path}: {error}; delete it and run stage {Stage.DECODING} again") from error
 
 
 def load_audio(location: str) -> tuple[np.ndarray, int]:
@@ -140,31 +135,30 @@ class SetScoring:
     """The scoring of one system on one test set.
 
     Args:
-        recipe: The invocation.
+        experiment: The steps.
         system: What is scored.
         dataset: The test set.
         head: Which recogniser; signals are measured with the words.
     """
 
-    def __init__(self, recipe: Recipe, system: System, dataset: str, head: str = "asr"):
-        self.recipe, self.system, self.dataset, self.head = recipe, system, dataset, head
-        self.data = data_of(recipe, head) / dataset
-        self.recognised = recognise_step(recipe, system, dataset, head)
-        self.enhanced = None if system.front_end == "none" else enhance_step(recipe, system, dataset)
+    def __init__(self, experiment: Experiment, system: System, dataset: str, head: str = "asr"):
+        self.recipe, self.system, self.dataset, self.head = experiment.recipe, system, dataset, head
+        self.data = experiment.data_of(head) / dataset
+        self.recognised = experiment.recognise(system, dataset, head)
+        self.enhanced = None if system.front_end == "none" else experiment.enhance(system, dataset)
         # Clean speech is the reference, and noisy speech is measured once: there is nothing else to measure.
-        noisy = system.input != _CLEAN and not system.is_joint
+        noisy = system.input != CLEAN and not system.is_joint
         self.measured = head == "asr" and (noisy or self.enhanced is not None)
+        self.step = self._step((self.recipe.dump_done(dataset), Stage.DATA) if head == "asr" else experiment.phones)
 
-    def step(self) -> Step:
+    def _step(self, data: Step | tuple[Path, int]) -> Step:
         """The step that writes `<expdir>/score/<system>/<dataset>.json` (score_pr/ for phones)."""
-        done = self.recipe.dump_done(self.dataset) if self.head == "asr" else phones_step(self.recipe).done
-        inputs = {"data": (done, _DUMP_STAGE)}
-        inputs["hypotheses"] = (self.recognised.done, DECODING_STAGE)
+        inputs = {"data": data, "hypotheses": self.recognised}
         if self.enhanced is not None:
-            inputs["estimates"] = (self.enhanced.done, DECODING_STAGE)
+            inputs["estimates"] = self.enhanced
         return Step(
             f"score.{self.dataset}",
-            stage=STAGE,
+            stage=Stage.SCORING,
             out=self.recipe.expdir / head_folder("score", self.head) / self.system.name,
             inputs=inputs,
             settings={
@@ -189,7 +183,7 @@ class SetScoring:
         """The signals to compare, group by group of metrics; the same utterances for every system."""
         if not self.measured:
             return []
-        references, estimates = read_table(self.data / _CLEAN), read_table(self.estimates)
+        references, estimates = read_table(self.data / CLEAN), read_table(self.estimates)
         chosen = spread(list(read_table(self.data / "text_spk1")), self.recipe.preset["quality_utterances"])
         judged = set(spread(chosen, self.recipe.preset["listened_utterances"]))
         groups = tuple((name,) for name in listeners(self.recipe))
@@ -225,7 +219,7 @@ class SetScoring:
         unscorable = {utt: "; ".join(found) for utt, found in reasons.items()}
         score = SetScore(self.system.name, self.dataset, utterances, unscorable)
         self._warn(score)
-        with atomic_path(self.step().out / f"{self.dataset}.json") as tmp:
+        with atomic_path(self.step.out / f"{self.dataset}.json") as tmp:
             score.write(tmp)
 
     def _warn(self, score: SetScore) -> None:
@@ -236,34 +230,32 @@ class SetScoring:
             log(f"warning: {where}: quality of {utt} not measured: {reason}")
 
 
-def scorings_from_args(recipe: Recipe, args: argparse.Namespace) -> list[SetScoring]:
+def scorings_of(experiment: Experiment) -> list[SetScoring]:
     """Every system on every test set, references first.
 
     Raises:
         OptionError: When the preset names no test sets.
     """
-    if not recipe.preset["test"]:
-        raise OptionError(f"preset '{recipe.name}' names no test sets: list them under `test`")
-    compared = systems(recipe, runs_from_args(recipe, args))
+    if not experiment.test_sets:
+        raise OptionError(f"preset '{experiment.recipe.name}' names no test sets: list them under `test`")
     return [
-        SetScoring(recipe, system, name, head)
-        for head in recipe.preset["heads"]
-        for system in compared
-        for name in recipe.preset["test"]
+        SetScoring(experiment, system, name, head)
+        for head in experiment.recipe.preset["heads"]
+        for system in experiment.systems.values()
+        for name in experiment.test_sets
     ]
 
 
-def main() -> None:
-    """Score every system on every test set; what is scored already is left alone."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    args = add_run_arguments(add_common_arguments(parser)).parse_args()
-    recipe = Recipe.from_args(args)
-    # PESQ and STOI run in one thread each; without this the libraries below them start one per core.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    scorings = scorings_from_args(recipe, args)
+def score_all(recipe: Recipe, scorings: Sequence[SetScoring]) -> None:
+    """Score every system on every test set; what is scored already is left alone.
+
+    Args:
+        recipe: The invocation.
+        scorings: What scorings_of() gives.
+    """
     for scoring in scorings:
-        scoring.step().check_inputs()
-    todo = [scoring for scoring in scorings if not scoring.step().is_done()]
+        scoring.step.check_inputs()
+    todo = [scoring for scoring in scorings if not scoring.step.is_done()]
     if todo and recipe.preset["dnsmos"] and "dnsmos" not in listeners(recipe):
         log(f"DNSMOS is left out: {missing_for_dnsmos()}, or say `dnsmos: false` in the preset")
     measure = partial(measure_pair, dnsmos=dnsmos_folder(recipe))
@@ -274,8 +266,4 @@ def main() -> None:
     )
     with closing(measurements) as measured:
         for scoring in scorings:
-            scoring.step().run(lambda scoring=scoring: scoring.score(measured))
-
-
-if __name__ == "__main__":
-    run_main(main)
+            scoring.step.run(lambda scoring=scoring: scoring.score(measured))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 
 from espnet_plugins.atomic import remove
-from local.common.recipe import Recipe, add_common_arguments, add_resume_argument, resume_from_args
-from local.common.steps import RecipeError, Step, atomic_path, log, run_main
-from local.jobs.processes import Job, run_jobs
+from local.common.recipe import Recipe
+from local.common.stages import Stage
+from local.common.steps import RecipeError, Step, atomic_path, log
+from local.jobs.processes import Program, run_programs
 from local.stages.espnet_commands import HUBERT_DATA, merged_config, selected_model, training_command
 
-STAGE = 2
 _RECEPTIVE_FIELD = 400
 _HOP = 320
 _SAMPLE_RATE = 16000
@@ -34,14 +33,15 @@ def upstream_options(recipe: Recipe) -> dict[str, str]:
 
 def upstream_step(recipe: Recipe) -> Step:
     """The step that leaves the SSL model; its `.done` is an input of every training over the model."""
+    out = recipe.expdir / "ssl"
     if "model" in recipe.preset["ssl"]:
-        return Step("ssl", stage=STAGE, out=recipe.expdir / "ssl", settings={"model": recipe.preset["ssl"]["model"]})
+        return Step("ssl", stage=Stage.DATA, out=out, settings={"model": recipe.preset["ssl"]["model"]})
     config = merged_config(recipe, ["train_ssl.yaml"], {"seed": recipe.preset["seed"]})
     return Step(
         "ssl",
-        stage=STAGE,
-        out=recipe.expdir / "ssl",
-        inputs={name: (recipe.dump_done(name), 2) for name in ("train", "dev")},
+        stage=Stage.DATA,
+        out=out,
+        inputs={name: (recipe.dump_done(name), Stage.DATA) for name in ("train", "dev")},
         settings={"targets": recipe.preset["ssl"], "config": config},
         outputs=("targets", "hubert", "upstream.pth"),
         keep_previous=True,
@@ -137,7 +137,7 @@ def pretrain(recipe: Recipe, step: Step, *, resume: bool) -> None:
         extra=["--token_list", str(targets / "tokens.txt"), "--token_type", "word"],
     )
     threads = recipe.preset["threads"]["single"]
-    run_jobs([Job("SSL pre-training", command, hubert / "train.log", threads=threads)], nj=1)
+    run_programs([Program("SSL pre-training", command, hubert / "train.log", threads=threads)], nj=1)
     with atomic_path(step.out / "upstream.pth") as tmp:
         export_espnet_hubert(hubert / "config.yaml", selected_model(hubert, step.settings["config"]), tmp)
 
@@ -161,17 +161,15 @@ def fetch(recipe: Recipe) -> None:
         raise RecipeError(f"SSL model: {error}") from error
 
 
-def main() -> None:
-    """Fetch or pre-train unless it is done."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    args = add_resume_argument(add_common_arguments(parser)).parse_args()
-    recipe = Recipe.from_args(args)
-    step = upstream_step(recipe)
+def make_ssl_model(recipe: Recipe, step: Step, *, resume: bool) -> None:
+    """Fetch or pre-train the SSL model unless it is there.
+
+    Args:
+        recipe: The invocation.
+        step: What upstream_step() gives.
+        resume: Go on with a pre-training that was interrupted.
+    """
     if "model" in recipe.preset["ssl"]:
         step.run(lambda: fetch(recipe))
     else:
-        step.run(lambda: pretrain(recipe, step, resume=resume_from_args(args)))
-
-
-if __name__ == "__main__":
-    run_main(main)
+        step.run(lambda: pretrain(recipe, step, resume=resume))

@@ -1,4 +1,4 @@
-"""One task of an array whose tasks are different commands: python3 -m local.jobs.array_task COMMANDS.json NUMBER"""
+"""One job of an array whose jobs are different commands: python3 -m local.jobs.array_job COMMANDS.json NUMBER"""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from pathlib import Path
 
 from local.common.steps import atomic_path
 
-# Stands for the task's number; unlike JOB, it is in no path.
-VARIABLE = "TASKNUMBER"
+# Stands for the job's number; unlike JOB, it is in no path.
+VARIABLE = "JOBNUMBER"
 
 
 def write_commands(path: Path, commands: Sequence[Sequence[str]], environment: Mapping[str, str]) -> list[str]:
-    """Write the commands of an array; give the command of its tasks.
+    """Write the commands of an array; give the command of its jobs.
 
     Args:
         path: Gets the commands.
-        commands: The program and arguments of each task.
-        environment: Variables that every task needs, whatever a cluster passes on.
+        commands: The program and arguments of each job.
+        environment: Variables that every job needs, whatever a cluster passes on.
 
     Returns:
-        A command in which VARIABLE stands for the task's number, from 1 on.
+        A command in which VARIABLE stands for the job's number, from 1 on.
 
     Example:
         >>> import tempfile
         >>> write_commands(Path(tempfile.mkdtemp()) / "a.json", [["echo", "1"]], {})[-1]
-        'TASKNUMBER'
+        'JOBNUMBER'
     """
     with atomic_path(path) as tmp:
         tmp.write_text(json.dumps({"environment": dict(environment), "commands": list(map(list, commands))}, indent=1))
-    return [sys.executable, "-m", "local.jobs.array_task", str(path), VARIABLE]
+    return [sys.executable, "-m", "local.jobs.array_job", str(path), VARIABLE]
 
 
 def main() -> None:

@@ -1,0 +1,37 @@
+"""The table of stages: number, what a stage makes, what kind of jobs it consists of."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Stage(enum.IntEnum):
+    """A stage of run.sh. Its jobs are listed in local/pipeline/pipeline.py.
+
+    Example:
+        >>> Stage.SCORING.makes, Stage.SCORING.kind, f"[stage {Stage.SCORING}]"
+        ('scoring', 'cpu', '[stage 7]')
+    """
+
+    makes: str
+    kind: str
+
+    def __new__(cls, number: int, makes: str, kind: str) -> Stage:
+        """Args: its number; what it makes; one of local.jobs.resources.KINDS."""
+        member = int.__new__(cls, number)
+        member._value_ = number
+        member.makes, member.kind = makes, kind
+        return member
+
+    __str__ = int.__repr__
+    __format__ = int.__format__
+
+    # run.sh --help reads these lines.
+    CORPORA = 1, "corpora", "cpu"
+    DATA = 2, "data, tokens, SSL model", "cpu"
+    ENHANCEMENT = 3, "front-end", "train"
+    RECOGNITION = 4, "recogniser", "train"
+    FINETUNING = 5, "joint fine-tuning", "train"
+    DECODING = 6, "enhancement and decoding", "decode"
+    SCORING = 7, "scoring", "cpu"
+    REPORT = 8, "report", "cpu"

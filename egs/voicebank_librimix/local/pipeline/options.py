@@ -1,0 +1,126 @@
+"""The command line: what run.sh hands over, checked before any work starts."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from local.common.recipe import (
+    RECIPE_DIR,
+    Recipe,
+    Run,
+    add_common_arguments,
+    add_resume_argument,
+    add_run_arguments,
+    resume_from_args,
+    runs_from_args,
+)
+from local.common.stages import Stage
+from local.common.steps import OptionError
+from local.corpora.corpus import variables
+
+# What a job has to know to do the same as run.sh here; the rest says how and where.
+_OF_A_JOB = ("preset", "front_end", "downloads", "datadir", "dumpdir", "expdir", "nj", "ngpu", "objectives", "finetune")
+_OF_A_JOB += ("seeds", "resume", "accept_licenses", "command", "shards")
+
+
+@dataclasses.dataclass(frozen=True)
+class Invocation:
+    """One call of run.sh.
+
+    Args:
+        args: The options as they were given.
+        recipe: Preset, directories, resources.
+        runs: Of stage 5.
+        stages: Those asked for, in order.
+        resume: Whether trainings go on at their last checkpoints.
+    """
+
+    args: argparse.Namespace
+    recipe: Recipe
+    runs: list[Run]
+    stages: list[Stage]
+    resume: bool
+
+    def words(self, **changes: object) -> list[str]:
+        """The options of a job that does a part of this, with some of them changed."""
+        given = {name: changes.get(name, getattr(self.args, name)) for name in _OF_A_JOB}
+        texts = {name: str(value).lower() if isinstance(value, bool) else value for name, value in given.items()}
+        return [f"--{name}={text}" for name, text in texts.items() if text is not None]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise OptionError(re.sub(r"^argument (--\w+): ", r"\1 ", message))
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number, not '{text}'")
+    return int(text)
+
+
+def _truth(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"is true or false, not '{text}'")
+    return text == "true"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(description=__doc__, allow_abbrev=False)
+    add_resume_argument(add_run_arguments(add_common_arguments(parser, number=_whole)))
+    parser.add_argument("--corpus", help="the preset on another corpus")
+    parser.add_argument("--stage", type=_whole, default=min(Stage))
+    parser.add_argument("--stop_stage", type=_whole, default=max(Stage))
+    parser.add_argument("--cmd_backend", default="local", help="where jobs run")
+    parser.add_argument("--local_scratch", help="a folder on each node's own disk")
+    for variable in variables():
+        parser.add_argument(f"--{variable.lower()}", metavar="PATH", help=f"as the variable {variable} of db.sh")
+    for name in ("accept_licenses", "detach", "status", "dry_run"):
+        parser.add_argument(f"--{name}", type=_truth, default=False)
+    parser.add_argument("--command", default="", help="what the user typed, for the report")
+    parser.add_argument("--shards", type=_whole, help="how many processes share the decoding (default: --nj)")
+    return parser
+
+
+def parse(words: Sequence[str]) -> Invocation:
+    """Read and check every option.
+
+    Args:
+        words: The command line.
+
+    Returns:
+        What is to be done. Where corpora lie and --local_scratch are in the environment, where jobs look for them.
+
+    Raises:
+        OptionError: For the first option that is wrong.
+
+    Example:
+        >>> [int(stage) for stage in parse(["--stage=3", "--stop_stage=5"]).stages]
+        [3, 4, 5]
+    """
+    args = _parser().parse_args(words)
+    if args.stage > args.stop_stage:
+        raise OptionError(f"--stage {args.stage} is behind --stop_stage {args.stop_stage}: nothing to do")
+    if args.stage < min(Stage) or args.stop_stage > max(Stage):
+        raise OptionError(f"stages run from {min(Stage)} to {max(Stage)}")
+    if args.detach and args.cmd_backend != "slurm":
+        raise OptionError("--detach needs --cmd_backend slurm")
+    if args.corpus:
+        found = RECIPE_DIR / "conf" / "presets" / f"{args.preset}_{args.corpus}.yaml"
+        if not found.is_file():
+            raise OptionError(f"preset {args.preset} has no --corpus {args.corpus}")
+        args.preset = found.stem
+    for variable in variables():
+        if given := getattr(args, variable.lower()):
+            os.environ[variable] = str(Path(given).absolute())
+    if args.local_scratch:
+        os.environ["LOCAL_SCRATCH"] = args.local_scratch
+    recipe = Recipe.from_args(args)
+    stages = [Stage(number) for number in range(args.stage, args.stop_stage + 1)]
+    return Invocation(args, recipe, runs_from_args(recipe, args), stages, resume_from_args(args))

@@ -1,0 +1,92 @@
+"""The stages that run.sh is asked for: on this machine, as jobs of a cluster, or only looked at."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from local.common.steps import log, run_main
+from local.jobs.processes import Program, run_programs
+from local.pipeline.options import Invocation, parse
+
+if TYPE_CHECKING:
+    from local.pipeline.pipeline import Job, JobArray, Pipeline
+
+
+def run_here(pipeline: Pipeline) -> None:
+    """Do the stages on this machine, one array after the other.
+
+    Args:
+        pipeline: What is to be done.
+
+    Raises:
+        RecipeError: When a job fails; those beside it are finished first, but for decoding.
+    """
+    how = {"in turn": _in_turn, "in threads": _in_threads, "in processes": _in_processes}
+    for array in pipeline.arrays():
+        how[array.here](pipeline, array, array.jobs_in(pipeline))
+
+
+def _in_turn(pipeline: Pipeline, array: JobArray, jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        job.work()
+
+
+def _in_threads(pipeline: Pipeline, array: JobArray, jobs: Sequence[Job]) -> None:
+    with ThreadPoolExecutor(max_workers=pipeline.recipe.nj if pipeline.recipe.ngpu == 0 else 1) as pool:
+        for future in [pool.submit(job.work) for job in jobs]:
+            future.result()
+
+
+def _in_processes(pipeline: Pipeline, array: JobArray, jobs: Sequence[Job]) -> None:
+    waiting = [job for job in jobs if not job.done()]
+    if not waiting:
+        log(f"{array.label}: nothing to do")
+        return
+    for step in (step for job in waiting for step in job.steps):
+        step.check_free()
+    log(f"{array.label}: {len(waiting)} of {len(jobs)} jobs")
+    options = pipeline.invocation.words(shards=len(jobs))
+    folder = pipeline.recipe.expdir / array.name
+    programs = [
+        Program(job.name, array.command(job, options), folder / f"{job.name.replace(' ', '.')}.log") for job in waiting
+    ]
+    run_programs(programs, nj=pipeline.recipe.nj)
+
+
+def run(invocation: Invocation) -> None:
+    """Do what was asked for.
+
+    Args:
+        invocation: The options.
+    """
+    # Behind the check of the options: these import all that the stages need.
+    from local.pipeline.dry_run import forecast, work_ahead
+    from local.pipeline.pipeline import Pipeline
+    from local.pipeline.status import print_status
+    from local.pipeline.submit import submit_all
+
+    pipeline, recipe = Pipeline(invocation), invocation.recipe
+    if invocation.args.status:
+        print_status(pipeline)
+        return
+    names = " ".join(run.name for run in invocation.runs)
+    log(f"preset {recipe.name}, {recipe.nj} processes, {recipe.ngpu} GPUs; runs: {names}")
+    if invocation.args.dry_run:
+        print(forecast(pipeline.corpora))
+        print(work_ahead(pipeline.corpora, pipeline.experiment))
+    elif invocation.args.cmd_backend == "local":
+        run_here(pipeline)
+    else:
+        submit_all(pipeline)
+
+
+def main() -> None:
+    """Do what the command line asks for."""
+    run(parse(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    run_main(main)

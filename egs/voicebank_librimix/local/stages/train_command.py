@@ -1,0 +1,93 @@
+"""The command of each training: ESPnet's program, its data, the models that it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from espnet_plugins.atomic import remove
+from local.common.recipe import Recipe, Run
+from local.common.stages import Stage
+from local.common.steps import Step
+from local.jobs.processes import Program
+from local.stages.espnet_commands import ASR_DATA, ENH_DATA, JOINT_DATA, training_command
+from local.stages.ssl_model import upstream_options
+from local.stages.tokens import CHARACTERS
+from local.stages.train_config import has_front_end
+from local.stages.train_steps import MODEL
+
+
+def training_program(recipe: Recipe, step: Step, *, resume: bool, threads: int) -> Program:
+    """The ESPnet training of a step.
+
+    Args:
+        recipe: The invocation.
+        step: One of stages 3 to 5.
+        resume: Go on with what an earlier call left; else that is removed.
+        threads: Of the training.
+    """
+    out = step.out / "espnet"
+    if not resume:
+        remove(out)
+    config = config_with_paths(recipe, step)
+    call = {Stage.ENHANCEMENT: _enhancement, Stage.RECOGNITION: _recognition, Stage.FINETUNING: _finetuning}
+    name, options = call[Stage(step.stage)](recipe, step)
+    data = _data_of(recipe, step)
+    places = {"out": out, "train": data / "train", "valid": data / "dev"}
+    command = training_command(name, config=config, **places, **options, ngpu=recipe.ngpu, resume=resume)
+    return Program(step.out.name, command, out / "train.log", threads=threads)
+
+
+def _data_of(recipe: Recipe, step: Step) -> Path:
+    """Where train/ and dev/ are: those whose transcripts are phones lie beside the lexicon."""
+    return step.inputs["phones"][0].parent if "phones" in step.inputs else recipe.dumpdir
+
+
+def _enhancement(recipe: Recipe, step: Step) -> tuple[str, dict[str, Any]]:
+    # ESPnet's chunk iterator wants a length for each signal.
+    return "enh_train", {"data": ENH_DATA, "shapes": ["utt2num_samples"] * 2}
+
+
+def _recognition(recipe: Recipe, step: Step) -> tuple[str, dict[str, Any]]:
+    if "phones" in step.inputs:
+        extra = ["--token_type", "word", "--token_list", str(_data_of(recipe, step) / "tokens.txt")]
+    else:
+        extra = _word_tokens(recipe)
+    return "asr_train", {"data": ASR_DATA, "extra": extra}
+
+
+def _finetuning(recipe: Recipe, step: Step) -> tuple[str, dict[str, Any]]:
+    extra = [*_word_tokens(recipe), "--text_name", "text_spk1"]
+    extra += ["--init_param", f"{recipe.expdir / 'asr' / MODEL}::s2t_model"]
+    if has_front_end(step.settings["config"]):
+        extra += [f"{recipe.expdir / 'se' / MODEL}::enh_model"]
+    return "enh_s2t_train", {"data": JOINT_DATA, "extra": extra}
+
+
+def _word_tokens(recipe: Recipe) -> Sequence[str]:
+    tokens = recipe.dumpdir / "tokens"
+    if recipe.preset["vocabulary"] == CHARACTERS:
+        return ["--token_type", "char", "--token_list", str(tokens / "tokens.txt")]
+    return ["--token_type", "bpe", "--token_list", str(tokens / "tokens.txt"), "--bpemodel", str(tokens / "bpe.model")]
+
+
+def config_with_paths(recipe: Recipe, step: Step) -> dict[str, Any]:
+    """The step's configuration with the paths that belong to this place and not to its fingerprint."""
+    config = dict(step.settings["config"])
+    upstream = upstream_options(recipe)
+    recogniser = recipe.expdir / "asr"
+    files = {"weights": str(recogniser / MODEL), "config": str(recogniser / "espnet" / "config.yaml")}
+    given: dict[str, Any] = {"upstream": upstream, "recogniser": files}
+    if "enh_criterions" in config:
+        needs = recipe.objectives[Run.from_name(step.out.name).objective].needs
+
+        def with_models(criterion: Mapping[str, Any]) -> dict[str, Any]:
+            need = needs.get(criterion["name"])
+            return {**criterion, "conf": {**({need: given[need]} if need else {}), **criterion["conf"]}}
+
+        config["enh_criterions"] = [with_models(criterion) for criterion in config["enh_criterions"]]
+    for key in ("frontend_conf", "asr_frontend_conf"):
+        if key in config:
+            config[key] = {"upstream": upstream, **config[key]}
+    return config
