@@ -104,11 +104,14 @@ def _columns(utterances: Sequence[Utterance]) -> dict[str, Callable[[Utterance],
         "utt2num_samples": lambda u: str(u.samples),
     }
     for i in range(len(utterances[0].references)):
-        columns[f"spk{i + 1}.scp"] = lambda u, i=i: u.references[i]
-        columns[f"text_spk{i + 1}"] = lambda u, i=i: u.texts[i]
+        columns |= _speaker_columns(i)
     if utterances[0].noise is not None:
         columns["noise1.scp"] = lambda u: u.noise or ""
     return columns
+
+
+def _speaker_columns(i: int) -> dict[str, Callable[[Utterance], str]]:
+    return {f"spk{i + 1}.scp": lambda u: u.references[i], f"text_spk{i + 1}": lambda u: u.texts[i]}
 
 
 def check(utterances: Sequence[Utterance], *, name: str) -> None:

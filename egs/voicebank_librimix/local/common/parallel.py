@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
@@ -127,7 +127,7 @@ def parallel_map(
     name: Callable[[Task], str] = _named,
     lost: Callable[[Task, str], Result] | None = None,
     seconds: float | None = None,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Apply a function to many tasks in parallel processes.
 
     No more than a few tasks per process are in flight, so that memory does not grow with their number.

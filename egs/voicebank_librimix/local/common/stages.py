@@ -23,8 +23,11 @@ class Stage(enum.IntEnum):
         member.makes, member.kind = makes, kind
         return member
 
-    __str__ = int.__repr__
-    __format__ = int.__format__
+    def __str__(self) -> str:
+        return str(self.value)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec)
 
     # run.sh --help reads these lines.
     CORPORA = 1, "corpora", "cpu"

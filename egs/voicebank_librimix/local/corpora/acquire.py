@@ -136,8 +136,8 @@ def acquire(entry: Entry, place: Place, parts: Collection[str], *, accepted: boo
             take=archive.take,
             only=archive.only,
         )
-        if lacking := [path for path in archive.provides if not (target / path).exists()]:
-            raise RecipeError(f"{archive.name} was unpacked into {target}, but {lacking[0]} is not there")
+        if absent := [path for path in archive.provides if not (target / path).exists()]:
+            raise RecipeError(f"{archive.name} was unpacked into {target}, but {absent[0]} is not there")
         # What was downloaded here is not needed any more; what the user had stays.
         if archive.name in fetched:
             fetched[archive.name].unlink()

@@ -217,7 +217,7 @@ class LibriMix(Corpus):
 
     def requires(self, spec: Spec) -> dict[str, frozenset[str]]:
         """LibriSpeech for its transcripts, and what mixtures are made from."""
-        split = spec["split"]
+        split: str = spec["split"]
         parts = {"librispeech": frozenset([SPLITS.get(split, split)])}
         if self.site:
             return parts

@@ -89,7 +89,7 @@ def conditions(
     by_speaker: dict[str, list[str]] = {}
     for stem in sorted(stems):
         by_speaker.setdefault(stem.rsplit("_", 1)[0], []).append(stem)
-    assigned = {}
+    assigned: dict[str, tuple[str, float]] = {}
     for speaker, own in by_speaker.items():
         rest = named_rng(seed, speaker).permutation(len(pairs))[: len(own) % len(pairs)]
         turns = pairs * (len(own) // len(pairs)) + [pairs[i] for i in sorted(rest)]

@@ -10,6 +10,7 @@ import csv
 import dataclasses
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -251,7 +252,7 @@ class NoisyLibriSpeech(Corpus):
                 settings={"seed": self._seed},
                 outputs=(name,),
             )
-            yield step, lambda part=part, kind=kind: self._add_noise(part, kind)
+            yield step, partial(self._add_noise, part, kind)
 
     @property
     def _seed(self) -> int:

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -32,17 +33,23 @@ _Member = tuple[str, int, Callable[[], IO[bytes]] | None]
 
 def _zip_members(archive: zipfile.ZipFile) -> Iterator[_Member]:
     for info in archive.infolist():
-        yield info.filename, info.file_size, None if info.is_dir() else (lambda info=info: archive.open(info))
+        yield info.filename, info.file_size, None if info.is_dir() else partial(archive.open, info)
 
 
 def _tar_members(archive: tarfile.TarFile, path: Path) -> Iterator[_Member]:
     for info in archive:
         if info.isfile():
-            yield info.name, info.size, lambda info=info: archive.extractfile(info)
+            yield info.name, info.size, partial(_content, archive, info)
         elif info.isdir():
             yield info.name, 0, None
         else:
             raise ArchiveError(f"{path}: '{info.name}' is neither a file nor a folder; it is not unpacked")
+
+
+def _content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    stream = archive.extractfile(info)
+    assert stream is not None, "a regular file"
+    return stream
 
 
 @contextmanager

@@ -65,9 +65,9 @@ def forecast(corpora: Catalogue) -> str:
             # The archives of a corpus are removed before those of the next are fetched.
             peak = max(peak, unpacked + size + sum(archive.unpacked for archive in missing))
             unpacked += sum(archive.unpacked for archive in missing)
-    model_lines, size = _upstream(corpora.recipe)
+    model_lines, model_size = _upstream(corpora.recipe)
     lines += model_lines
-    download, unpacked = download + size, unpacked + size
+    download, unpacked = download + model_size, unpacked + model_size
     estimates = [corpora.estimate(spec) for spec in corpora.sets.values()]
     lines += [f"  {note}" for note in dict.fromkeys(estimate.note for estimate in estimates) if note]
     made = sum(estimate.made for estimate in estimates)

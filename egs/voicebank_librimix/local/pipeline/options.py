@@ -25,8 +25,10 @@ from local.common.steps import OptionError
 from local.corpora.corpus import variables
 
 # What a job has to know to do the same as run.sh here; the rest says how and where.
-_OF_A_JOB = ("preset", "front_end", "downloads", "datadir", "dumpdir", "expdir", "nj", "ngpu", "objectives", "finetune")
-_OF_A_JOB += ("seeds", "resume", "accept_licenses", "command", "shards")
+_OF_A_JOB = (
+    *("preset", "front_end", "downloads", "datadir", "dumpdir", "expdir", "nj", "ngpu"),
+    *("objectives", "finetune", "seeds", "resume", "accept_licenses", "command", "shards"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,5 +124,5 @@ def parse(words: Sequence[str]) -> Invocation:
     if args.local_scratch:
         os.environ["LOCAL_SCRATCH"] = args.local_scratch
     recipe = Recipe.from_args(args)
-    stages = [Stage(number) for number in range(args.stage, args.stop_stage + 1)]
+    stages = [stage for stage in Stage if args.stage <= stage <= args.stop_stage]
     return Invocation(args, recipe, runs_from_args(recipe, args), stages, resume_from_args(args))

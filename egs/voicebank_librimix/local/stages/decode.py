@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from local.common.kaldi_dir import read_table, write_table
@@ -39,10 +40,10 @@ def decode(experiment: Experiment, pairs: Sequence[tuple[System, str]]) -> None:
     for count, (system, name) in enumerate(pairs):
         if system.front_end != "none":
             step = experiment.enhance(system, name)
-            step.run(lambda system=system, name=name, step=step: enhance(experiment.recipe, system, name, step))
+            step.run(partial(enhance, experiment.recipe, system, name, step))
         for head in experiment.recipe.preset["heads"]:
             step = experiment.recognise(system, name, head)
-            step.run(lambda system=system, name=name, head=head: recognise(experiment, system, name, head))
+            step.run(partial(recognise, experiment, system, name, head))
         left = (time.monotonic() - start) / (count + 1) * (len(pairs) - count - 1)
         print(f"PROGRESS {count + 1} of {len(pairs)} decodings, {left:.0f} seconds left", flush=True)
 
@@ -114,7 +115,7 @@ def copy_transcripts(experiment: Experiment) -> None:
             step = experiment.recognise(experiment.systems[name], dataset, head)
             source = experiment.recognise(experiment.systems[other], same, head).out / "text"
             if not step.is_done():
-                step.run(lambda step=step, source=source: _copy(source, step.out / "text"))
+                step.run(partial(_copy, source, step.out / "text"))
 
 
 def _copy(source: Path, target: Path) -> None:

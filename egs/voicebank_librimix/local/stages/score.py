@@ -266,4 +266,4 @@ def score_all(recipe: Recipe, scorings: Sequence[SetScoring]) -> None:
     )
     with closing(measurements) as measured:
         for scoring in scorings:
-            scoring.step.run(lambda scoring=scoring: scoring.score(measured))
+            scoring.step.run(partial(scoring.score, measured))

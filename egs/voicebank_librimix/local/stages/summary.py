@@ -20,11 +20,15 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
 
 def _by(utterances: Sequence[Utterance], key: str) -> list[tuple[str, int, str]]:
     """Count and minutes by speaker or category, the largest first."""
-    counts, seconds = Counter[str](), Counter[str]()
+    counts: Counter[str] = Counter()
+    seconds: dict[str, float] = {}
     for u in utterances:
         counts[getattr(u, key)] += 1
-        seconds[getattr(u, key)] += u.seconds
-    rows = [(name, counts[name], f"{seconds[name] / 60:.1f}") for name, _ in seconds.most_common()]
+        seconds[getattr(u, key)] = seconds.get(getattr(u, key), 0.0) + u.seconds
+    rows = [
+        (name, counts[name], f"{seconds[name] / 60:.1f}")
+        for name in sorted(seconds, key=seconds.__getitem__, reverse=True)
+    ]
     rest = rows[_ROWS:]
     if rest:
         names = [row[0] for row in rest]

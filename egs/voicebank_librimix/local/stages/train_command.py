@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,12 @@ def training_program(recipe: Recipe, step: Step, *, resume: bool, threads: int) 
     if not resume:
         remove(out)
     config = config_with_paths(recipe, step)
-    call = {Stage.ENHANCEMENT: _enhancement, Stage.RECOGNITION: _recognition, Stage.FINETUNING: _finetuning}
-    name, options = call[Stage(step.stage)](recipe, step)
+    calls: dict[int, Callable[[Recipe, Step], tuple[str, dict[str, Any]]]]
+    calls = {Stage.ENHANCEMENT: _enhancement, Stage.RECOGNITION: _recognition, Stage.FINETUNING: _finetuning}
+    name, options = calls[step.stage](recipe, step)
     data = _data_of(recipe, step)
-    places = {"out": out, "train": data / "train", "valid": data / "dev"}
-    command = training_command(name, config=config, **places, **options, ngpu=recipe.ngpu, resume=resume)
+    options |= {"out": out, "train": data / "train", "valid": data / "dev", "ngpu": recipe.ngpu, "resume": resume}
+    command = training_command(name, config=config, **options)
     return Program(step.out.name, command, out / "train.log", threads=threads)
 
 
@@ -65,7 +66,7 @@ def _finetuning(recipe: Recipe, step: Step) -> tuple[str, dict[str, Any]]:
     return "enh_s2t_train", {"data": JOINT_DATA, "extra": extra}
 
 
-def _word_tokens(recipe: Recipe) -> Sequence[str]:
+def _word_tokens(recipe: Recipe) -> list[str]:
     tokens = recipe.dumpdir / "tokens"
     if recipe.preset["vocabulary"] == CHARACTERS:
         return ["--token_type", "char", "--token_list", str(tokens / "tokens.txt")]

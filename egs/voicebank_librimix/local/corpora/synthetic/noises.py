@@ -40,7 +40,8 @@ def _slow(rng: np.random.Generator, size: int, rate: int, *, hertz: float) -> np
 
 def _harmonics(phase: np.ndarray, amplitudes: Sequence[float]) -> np.ndarray:
     """Sum of sines at multiples of a phase given in cycles."""
-    return sum(a * np.sin(2 * np.pi * k * phase) for k, a in enumerate(amplitudes, start=1))
+    sines = (a * np.sin(2 * np.pi * k * phase) for k, a in enumerate(amplitudes, start=1))
+    return sum(sines, start=np.zeros(1))
 
 
 def _events(

@@ -55,10 +55,16 @@ def sbatch(*words: str, seconds: float) -> subprocess.CompletedProcess[str]:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("SLURM_") or name in _OF_THE_SITE
     }
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with _held_signals() as told, _installed("sbatch"):
         # Ctrl-C would end it with the number of the job unsaid.
-        with subprocess.Popen(command, **pipes, text=True, env=environment, start_new_session=True) as process:
+        with subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        ) as process:
             deadline = time.monotonic() + seconds
             while True:
                 try:
