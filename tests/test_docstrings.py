@@ -4,14 +4,15 @@ import doctest
 import importlib
 
 import pytest
-from places import ROOT
+from places import RECIPE, ROOT
 
-PACKAGE = ROOT / "espnet_plugins"
+PACKAGES = (ROOT / "espnet_plugins", RECIPE / "local")
 MODULES = [
-    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-    for path in sorted(PACKAGE.rglob("*.py"))
+    ".".join(path.relative_to(package.parent).with_suffix("").parts)
+    for package in PACKAGES
+    for path in sorted(package.rglob("*.py"))
     # Those of soft-DTW need the default backend, and are run with its tests.
-    if "soft_dtw" not in path.relative_to(PACKAGE).parts and ">>>" in path.read_text(encoding="utf-8")
+    if "soft_dtw" not in path.relative_to(package).parts and ">>>" in path.read_text(encoding="utf-8")
 ]
 
 

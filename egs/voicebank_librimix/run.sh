@@ -75,7 +75,7 @@ Usage: $0 [--name value ...]        (current values in brackets)
 Corpora that a site already has are named in db.sh.
 
 Stages:
-$(sed 's/^/  /' <<< "${stages}")
+  ${stages//$'\n'/$'\n'  }
 USAGE
 }
 

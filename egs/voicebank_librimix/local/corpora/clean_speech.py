@@ -116,7 +116,8 @@ def deal(
         split: sorted({s.speaker for s in speech if split not in parts or s.part in parts[split]}) for split in SPLITS
     }
     dealt: dict[str, str] = {}
-    named = {split: [str(name) for name in who] for split, who in speakers.items() if not _is_share(who, split)}
+    listed = {split: who for split, who in speakers.items() if not _is_share(who, split)}
+    named = {split: [str(name) for name in who] for split, who in listed.items() if isinstance(who, Sequence)}
     for split, names in named.items():
         for name in names:
             if name not in everyone:

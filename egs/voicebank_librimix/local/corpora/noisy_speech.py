@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -298,7 +299,7 @@ class NoisySpeech(Corpus):
                 },
                 outputs=(name,),
             )
-            yield step, lambda name=name, spec=spec: self._make(name, spec)
+            yield step, partial(self._make, name, spec)
 
     def inputs(self, spec: Spec) -> dict[str, tuple[Path, int]]:
         """The set's own step."""

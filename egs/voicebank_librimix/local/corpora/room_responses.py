@@ -107,4 +107,4 @@ def in_room(speech: np.ndarray, response: np.ndarray) -> tuple[np.ndarray, np.nd
         speech.
     """
     early = response[: int(EARLY_SECONDS * RATE)]
-    return tuple(fftconvolve(speech, part)[: len(speech)] for part in (response, early))  # type: ignore[return-value]
+    return tuple(fftconvolve(speech, part)[: len(speech)] for part in (response, early))

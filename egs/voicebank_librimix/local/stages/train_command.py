@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet_plugins.atomic import remove
+from local.common import kaldi_dir
 from local.common.recipe import Recipe, Run
 from local.common.stages import Stage
 from local.common.steps import Step
@@ -34,13 +35,23 @@ def training_program(recipe: Recipe, step: Step, *, resume: bool, threads: int) 
     calls: dict[int, Callable[[Recipe, Step], tuple[str, dict[str, Any]]]]
     calls = {Stage.ENHANCEMENT: _enhancement, Stage.RECOGNITION: _recognition, Stage.FINETUNING: _finetuning}
     name, options = calls[step.stage](recipe, step)
-    data = _data_of(recipe, step)
-    options |= {"out": out, "train": data / "train", "valid": data / "dev", "ngpu": recipe.ngpu, "resume": resume}
+    options |= {"out": out, **_data_of(recipe, step), "ngpu": recipe.ngpu, "resume": resume}
     command = training_command(name, config=config, **options)
     return Program(step.out.name, command, out / "train.log", threads=threads)
 
 
-def _data_of(recipe: Recipe, step: Step) -> Path:
+def _data_of(recipe: Recipe, step: Step) -> dict[str, Path]:
+    """The data directories of a training, without what has no transcript where words are needed."""
+    folder = _folder_of(recipe, step)
+    places = {"train": folder / "train", "valid": folder / "dev"}
+    parts = [] if step.stage == Stage.ENHANCEMENT else ["train", "valid"]
+    if step.stage == Stage.FINETUNING and step.settings["config"].get("model_conf", {}).get("asr_weight") == 0:
+        # The objective alone needs none; validation reports the recognition loss in every case.
+        parts = ["valid"]
+    return {**places, **{part: kaldi_dir.transcribed(places[part]) for part in parts}}
+
+
+def _folder_of(recipe: Recipe, step: Step) -> Path:
     """Where train/ and dev/ are: those whose transcripts are phones lie beside the lexicon."""
     return step.inputs["phones"][0].parent if "phones" in step.inputs else recipe.dumpdir
 
@@ -52,7 +63,7 @@ def _enhancement(recipe: Recipe, step: Step) -> tuple[str, dict[str, Any]]:
 
 def _recognition(recipe: Recipe, step: Step) -> tuple[str, dict[str, Any]]:
     if "phones" in step.inputs:
-        extra = ["--token_type", "word", "--token_list", str(_data_of(recipe, step) / "tokens.txt")]
+        extra = ["--token_type", "word", "--token_list", str(_folder_of(recipe, step) / "tokens.txt")]
     else:
         extra = _word_tokens(recipe)
     return "asr_train", {"data": ASR_DATA, "extra": extra}
