@@ -1,6 +1,15 @@
 """Stages of the recipe called in this process, on a preset of their own."""
 
+import os
+
 import yaml
+
+from local.corpora import catalogue
+from local.corpora.corpus import variables
+from local.pipeline import dry_run, run
+from local.pipeline.options import parse
+from local.pipeline.pipeline import ARRAYS, Pipeline
+from local.stages import data
 
 # The settings of the embedded corpus for tests.
 TINY = {
@@ -16,12 +25,15 @@ TINY = {
 }
 
 
+ARRAYS_OF = {catalogue: ("corpora",), data: ("dump", "data")}
+
+
 class Stages:
     """Calls of stages with all directories below `root`.
 
     Args:
         root: An empty directory.
-        monkeypatch: Sets the command line.
+        monkeypatch: Sets the environment.
         settings: Of the preset, over those of the embedded corpus with TINY sizes.
     """
 
@@ -36,8 +48,16 @@ class Stages:
         self.preset.write_text(yaml.safe_dump({**self.defaults, **settings}))
 
     def __call__(self, module, *options):
-        """Run a stage's main() as run.sh would."""
+        """Do the arrays of jobs that a module of the recipe stands for, or its dry run, as run.sh would."""
         directories = [x for d in ("data", "dump", "exp") for x in (f"--{d}dir", str(self.root / d))]
-        argv = ["stage", "--preset", str(self.preset), *directories, "--downloads", str(self.root / "downloads")]
-        self.monkeypatch.setattr("sys.argv", [*argv, *options])
-        module.main()
+        words = ["--preset", str(self.preset), *directories, "--downloads", str(self.root / "downloads"), *options]
+        # What a call puts into the environment is gone behind the test.
+        for variable in variables():
+            self.monkeypatch.setenv(variable, os.environ.get(variable, ""))
+        if module is dry_run:
+            run.run(parse(["--dry_run=true", *words]))
+            return
+        pipeline = Pipeline(parse(words))
+        for array in ARRAYS:
+            for job in array.jobs(pipeline) if array.name in ARRAYS_OF[module] else ():
+                job.work()

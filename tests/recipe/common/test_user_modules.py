@@ -14,7 +14,8 @@ from espnet_plugins.analysis.scoring.names import label
 from espnet_plugins.objectives import CRITERIA
 from local.common.recipe import Recipe, add_common_arguments, add_run_arguments, load_preset, runs_from_args
 from local.common.steps import OptionError
-from local.stages.train import _config_with_paths, joint_step
+from local.stages.experiment import Experiment
+from local.stages.train_command import config_with_paths
 
 
 @pytest.fixture(autouse=True)
@@ -44,9 +45,9 @@ def test_a_toy_is_short_and_stands_where_its_file_says(tmp_path):
     assert [run.objective for run in runs] == ["si_snr", "toy", "ssl_soft_dtw"]
     assert label("toy_joint") == "Toy + ASR loss"
     assert "toy_criterion" in CRITERIA
-    step = joint_step(recipe, runs[1])
+    step = Experiment(recipe, runs).fine_tunings[runs[1]]
     assert "objective" not in step.settings["config"]
-    (criterion,) = _config_with_paths(recipe, step)["enh_criterions"]
+    (criterion,) = config_with_paths(recipe, step)["enh_criterions"]
     assert criterion["conf"]["upstream"] == {"model": "local", "checkpoint": str(tmp_path / "exp/ssl/upstream.pth")}
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import inspect
-import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from local.common.recipe import Recipe, add_common_arguments
+from local.common.recipe import Recipe
 from local.common.sets import sets_in_use
-from local.common.steps import OptionError, run_main
+from local.common.steps import OptionError
 from local.corpora.corpus import (
     STAGE,
     Corpus,
@@ -24,7 +22,6 @@ from local.corpora.corpus import (
     corpus_class,
     corpus_names,
     takes_sets,
-    variables,
 )
 from local.corpora.registry import Entry, load_registry
 
@@ -134,31 +131,3 @@ def _check(name: str, spec: Spec) -> None:
         signature.bind(None, **options)
     except TypeError as error:
         raise OptionError(f"set '{name}' of {corpus}: {error} (options: {', '.join(accepted)})") from None
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Add the options of stage 1: where corpora lie, beside the variables of db.sh, and about licences."""
-    for variable in variables():
-        parser.add_argument(f"--{variable.lower()}", metavar="PATH", help=f"as the variable {variable} of db.sh")
-    parser.add_argument("--accept_licenses", choices=("true", "false"), default="false", help="download without asking")
-    return parser
-
-
-def from_args(args: argparse.Namespace) -> Catalogue:
-    """Build it from the options of add_arguments() and add_common_arguments()."""
-    for variable in variables():
-        if given := getattr(args, variable.lower(), None):
-            # In the environment, so that programs started from here and jobs on other machines know too.
-            os.environ[variable] = str(Path(given).absolute())
-    return Catalogue(Recipe.from_args(args), accepted=args.accept_licenses == "true")
-
-
-def main() -> None:
-    """Run stage 1 from the command line."""
-    parser = add_arguments(add_common_arguments(argparse.ArgumentParser(description=__doc__)))
-    for step, action in from_args(parser.parse_args()).work():
-        step.run(action)
-
-
-if __name__ == "__main__":
-    run_main(main)

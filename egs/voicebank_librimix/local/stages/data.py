@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 
 from local.common import kaldi_dir
 from local.common.kaldi_dir import DataError, Utterance
-from local.common.recipe import Recipe, add_common_arguments
+from local.common.recipe import Recipe
 from local.common.sets import COMBINED
-from local.common.steps import Step, log, run_main
+from local.common.steps import Step, log
 from local.corpora.catalogue import Catalogue
 from local.corpora.corpus import some
 from local.stages import dump
-from local.stages.phones import phones_step, prepare_phones
+from local.stages.phones import phones_step
 from local.stages.summary import write_summary
 from local.stages.tokens import CHARACTERS, character_tokens, train_tokens
 
@@ -141,25 +140,3 @@ def final_steps(recipe: Recipe) -> list[Step]:
     """What follows the sets themselves."""
     phones = [phones_step(recipe)] if "pr" in recipe.preset["heads"] else []
     return [*(combined_step(recipe, name) for name in COMBINED), tokens_step(recipe), *phones]
-
-
-def main() -> None:
-    """Run the data part of stage 2 from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", help=argparse.SUPPRESS)
-    args = add_common_arguments(parser).parse_args()
-    recipe = Recipe.from_args(args)
-    corpora = Catalogue(recipe)
-    for name in [args.only] if args.only else corpora.sets:
-        prepare_set(corpora, name)
-    if args.only:
-        return
-    for name in COMBINED:
-        combine_sets(recipe, name)
-    prepare_tokens(recipe)
-    if "pr" in recipe.preset["heads"]:
-        prepare_phones(recipe)
-
-
-if __name__ == "__main__":
-    run_main(main)
