@@ -15,6 +15,8 @@ from espnet.nets.pytorch_backend.rnn.encoders import RNNP
 from espnet2.asr.encoder.rnn_encoder import RNNEncoder
 from espnet2.asr.encoder.vgg_rnn_encoder import VGGRNNEncoder
 
+from espnet_plugins.recast import extend, recast
+
 Model = TypeVar("Model", bound=torch.nn.Module)
 
 
@@ -56,19 +58,20 @@ class _AnyOrder(torch.nn.Module):
         return frames[back], lengths[back], None
 
 
-def accept_any_order(encoder: torch.nn.Module) -> None:
-    """Let a recogniser's encoder take utterances in any order, in place; names of parameters stay.
+def accept_any_order(encoder: torch.nn.Module) -> torch.nn.Module:
+    """Let a recogniser's encoder take utterances in any order; parameters and their names stay.
 
     Args:
-        encoder: Any; only ESPnet's recurrent ones are changed.
+        encoder: Any.
+
+    Returns:
+        One with the same parameters for ESPnet's recurrent encoders, every other as it is.
 
     Example:
         >>> encoder = RNNEncoder(4, hidden_size=4, output_size=4, num_layers=1, dropout=0.0)
-        >>> accept_any_order(encoder)
-        >>> encoder(torch.zeros(2, 20, 4), torch.tensor([12, 20]))[1].tolist()
+        >>> accept_any_order(encoder)(torch.zeros(2, 20, 4), torch.tensor([12, 20]))[1].tolist()
         [6, 10]
     """
     if isinstance(encoder, (RNNEncoder, VGGRNNEncoder)) and not isinstance(encoder, _AnyOrder):
-        # A change of class keeps modules, parameters and their names.
-        kind: type = type(encoder)
-        encoder.__class__ = type(kind.__name__, (_AnyOrder, kind), {})
+        return recast(encoder, extend(type(encoder), _AnyOrder))
+    return encoder

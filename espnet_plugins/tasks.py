@@ -199,8 +199,8 @@ class JointTask(OneDNNOption, CheckedLoading, EnhS2TTask):
         stock = super().build_model(argparse.Namespace(**{**vars(args), **changed}))
         enh_model = LengthAwareEnhancementModel.from_stock(stock.enh_model, **own_enh)
         if own_enh.get("ignore_padding", True):
-            ignore_padding(stock.s2t_model.frontend)
-        accept_any_order(stock.s2t_model.encoder)
+            stock.s2t_model.frontend = ignore_padding(stock.s2t_model.frontend)
+        stock.s2t_model.encoder = accept_any_order(stock.s2t_model.encoder)
         return drop_in_training_only(JointModel(enh_model, stock.s2t_model, **own))
 
 

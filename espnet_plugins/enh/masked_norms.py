@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
 
 import torch
 from espnet2.enh.layers import tcn
 from torch.nn.functional import group_norm, pad
+
+from espnet_plugins.recast import recast
 
 
 class Frames:
@@ -92,7 +93,7 @@ _MASKED: dict[type, type[MaskedNorm]] = {
 
 
 def mask_norms(network: torch.nn.Module) -> Frames:
-    """Make the normalisation layers of a Conv-TasNet respect lengths, in place; names of parameters stay.
+    """Replace the normalisation layers inside a Conv-TasNet by ones that respect lengths; parameters and names stay.
 
     Args:
         network: ESPnet's TCN separator.
@@ -108,9 +109,8 @@ def mask_norms(network: torch.nn.Module) -> Frames:
         [-1.0, 1.0, 0.0]
     """
     frames = Frames()
-    for module in network.modules():
-        if type(module) in _MASKED:
-            # A change of class keeps the parameters and their names.
-            module.__class__ = _MASKED[type(module)]
-            cast(MaskedNorm, module).frames = frames
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if type(child) in _MASKED:
+                setattr(parent, name, recast(child, _MASKED[type(child)], frames=frames))
     return frames

@@ -17,6 +17,7 @@ from espnet_plugins.enh.lengths import level, mask_padding
 from espnet_plugins.enh.silence import find_silence, stand_in, take_rows
 from espnet_plugins.enh.unpadded import ignore_padding as respect_lengths
 from espnet_plugins.enh.wrappers import InheritPermutation, SortedEstimates
+from espnet_plugins.recast import recast
 
 _OWN_OPTIONS = ("ignore_padding",)
 # What a training keeps in the state dict for itself: how far the curricula of its criteria are.
@@ -74,7 +75,7 @@ class LengthAwareEnhancementModel(ESPnetEnhancementModel):
 
     @classmethod
     def from_stock(cls, model: ESPnetEnhancementModel, *, ignore_padding: bool = True) -> LengthAwareEnhancementModel:
-        """Turn a model built by ESPnet's task into this class, in place.
+        """Make one of a model that ESPnet's task has built.
 
         Args:
             model: What EnhancementTask.build_model() returned.
@@ -82,15 +83,14 @@ class LengthAwareEnhancementModel(ESPnetEnhancementModel):
                 :func:`~espnet_plugins.enh.unpadded.ignore_padding`; False leaves the parts as ESPnet has them.
 
         Returns:
-            The same object, now of this class.
+            A model of this class with the same parameters under the same names.
         """
-        # ESPnet's task names its model class in the middle of build_model(); a change of class keeps the
-        # modules, their names and so every checkpoint as they are.
-        model.__class__ = cls
+        # ESPnet's task names its model class in the middle of build_model().
+        model = recast(model, cls, last_stats={}, sorted_estimates=SortedEstimates())
         if ignore_padding:
-            respect_lengths(model.encoder)
-            respect_lengths(model.separator)
-            respect_lengths(model.decoder, encoder=model.encoder)
+            model.encoder = respect_lengths(model.encoder)
+            model.separator = respect_lengths(model.separator)
+            model.decoder = respect_lengths(model.decoder, encoder=model.encoder)
         for wrapper in model.loss_wrappers or []:
             if not isinstance(wrapper, InheritPermutation):
                 wrapper.criterion = adapt(wrapper.criterion, model.encoder)
@@ -99,8 +99,6 @@ class LengthAwareEnhancementModel(ESPnetEnhancementModel):
         if found:
             model.add_module(_CURRICULA, torch.nn.ModuleList(found))
         model.register_load_state_dict_pre_hook(_ignore_foreign_curricula)
-        model.last_stats = {}
-        model.sorted_estimates = SortedEstimates()
         return model
 
     def forward(self, speech_mix, speech_mix_lengths=None, **batch):

@@ -7,7 +7,7 @@ attention and recurrence see what is behind it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from espnet2.enh.decoder.conv_decoder import ConvDecoder
@@ -21,6 +21,9 @@ from torch_complex.tensor import ComplexTensor
 
 from espnet_plugins.enh.lengths import mask_padding
 from espnet_plugins.enh.masked_norms import Frames, mask_norms
+from espnet_plugins.recast import extend, recast
+
+Part = TypeVar("Part", bound="torch.nn.Module | None")
 
 # What gives each utterance the same in any batch, once there are zeros behind its end.
 _EXACT = (ConvEncoder, NullEncoder, ConvDecoder, NullDecoder)
@@ -83,8 +86,8 @@ class _MaskedTCN(TCNSeparator):
         return [mask_padding(estimate, ilens) for estimate in estimates], ilens, masked
 
 
-def ignore_padding(part: torch.nn.Module | None, *, encoder: AbsEncoder | None = None) -> None:
-    """Make a part of a model give an utterance in a padded batch what it gives it alone, in place.
+def ignore_padding(part: Part, *, encoder: AbsEncoder | None = None) -> Part:
+    """Make a part of a model give an utterance in a padded batch what it gives it alone.
 
     Conv-TasNet's parts (convolutional encoder and decoder, TCN) stay one pass over the batch. All others pass
     utterance by utterance, but for those that respect lengths and say so by an attribute `length_aware = True`. Names
@@ -95,24 +98,22 @@ def ignore_padding(part: torch.nn.Module | None, *, encoder: AbsEncoder | None =
             a model lacks.
         encoder: The encoder whose frames a decoder decodes.
 
+    Returns:
+        The part itself where it does so already, else one with the same parameters.
+
     Example:
         >>> decoder = ConvDecoder(channel=4, kernel_size=32, stride=16)
-        >>> ignore_padding(decoder)
-        >>> type(decoder).__name__
-        'ConvDecoder'
+        >>> ignore_padding(decoder) is decoder
+        True
     """
     if part is None or isinstance(part, (*_EXACT, _Unpadded, _MaskedTCN)) or getattr(part, "length_aware", False):
-        return
-    # A change of class keeps modules, parameters and their names.
-    kind: type = type(part)
+        return part
+    kind = type(part)
     if kind is TCNSeparator:
-        part.__class__ = _MaskedTCN
-        cast(_MaskedTCN, part).frames = mask_norms(part)
-    elif encoder is not None:
-        part.__class__ = type(kind.__name__, (_UnpaddedDecoder, kind), {})
-        cast(_UnpaddedDecoder, part).encoder = (encoder,)
-    else:
-        part.__class__ = type(kind.__name__, (_Unpadded, kind), {})
+        return cast(Part, recast(part, _MaskedTCN, frames=mask_norms(part)))
+    if encoder is not None:
+        return cast(Part, recast(part, extend(kind, _UnpaddedDecoder), encoder=(encoder,)))
+    return cast(Part, recast(part, extend(kind, _Unpadded)))
 
 
 def count_frames(encoder: AbsEncoder, lengths: torch.Tensor, **options) -> torch.Tensor:

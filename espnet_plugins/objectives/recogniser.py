@@ -60,7 +60,7 @@ class FrozenRecogniser:
         load_weights(model, read_weights(self.weights), where=str(self.weights))
         if getattr(model, "ctc", None) is None:
             raise ValueError(f"{self.config}: the recogniser has no CTC layer, whose input is compared")
-        accept_any_order(model.encoder)
+        model.encoder = accept_any_order(model.encoder)
         drop_in_training_only(model).eval().requires_grad_(False)
         for module in model.modules():
             if isinstance(module, torch.nn.RNNBase):
