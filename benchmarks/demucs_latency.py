@@ -43,8 +43,8 @@ def through(model: Demucs, waveform: torch.Tensor, chunk_frames: int | None) -> 
         with torch.inference_mode():
             model(waveform[None])
     else:
-        stream = DemucsStream(model, level=0.1, chunk_frames=chunk_frames)
-        for piece in waveform.split(model.hop):
+        stream = DemucsStream(model, std=0.1, chunk_frames=chunk_frames)
+        for piece in waveform.split(model.hop_length):
             stream.feed(piece)
         stream.finish()
     return (time.process_time() - start) / (len(waveform) / model.sample_rate)
@@ -74,15 +74,20 @@ def main() -> None:
         if chunk is None:
             rows.append(["whole", "the utterance", rate])
             continue
-        delay = DemucsStream(model).delay + (chunk - 1) * model.hop
+        delay = DemucsStream(model).algorithmic_latency + (chunk - 1) * model.hop_length
         rows.append(
-            [f"{1000 * chunk * model.hop / model.sample_rate:.0f}", f"{1000 * delay / model.sample_rate:.1f}", rate]
+            [
+                f"{1000 * chunk * model.hop_length / model.sample_rate:.0f}",
+                f"{1000 * delay / model.sample_rate:.1f}",
+                rate,
+            ]
         )
     parameters = sum(parameter.numel() for parameter in model.parameters())
     facts = describe_environment(shlex.join(sys.argv), date=time.strftime("%F %T %Z"))
     print("\n".join(f"{name}: {value}" for name, value in facts.items()))
     print(
-        f"\n{parameters / 1e6:.1f} million parameters, hop {1000 * model.hop / model.sample_rate:.0f} ms, one thread\n"
+        f"\n{parameters / 1e6:.1f} million parameters, "
+        f"hop {1000 * model.hop_length / model.sample_rate:.0f} ms, one thread\n"
     )
     print(Table(["piece (ms)", "delay (ms)", "real-time factor"], rows).plain())
 

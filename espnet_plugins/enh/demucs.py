@@ -24,14 +24,14 @@ class Bottleneck(nn.Module):
     """Two LSTM layers over time; in both directions, a linear map brings them back to the input's size.
 
     Args:
-        dim: Channels in and out.
+        feature_dim: Channels in and out.
         bidirectional: False looks at the past alone.
     """
 
-    def __init__(self, dim: int, *, bidirectional: bool):
+    def __init__(self, feature_dim: int, *, bidirectional: bool):
         super().__init__()
-        self.lstm = nn.LSTM(dim, dim, num_layers=2, bidirectional=bidirectional)
-        self.linear = nn.Linear(2 * dim, dim) if bidirectional else None
+        self.lstm = nn.LSTM(feature_dim, feature_dim, num_layers=2, bidirectional=bidirectional)
+        self.linear = nn.Linear(2 * feature_dim, feature_dim) if bidirectional else None
 
     def forward(
         self,
@@ -153,7 +153,7 @@ class Demucs(nn.Module):
                     parameter.data /= scale
 
     @property
-    def hop(self) -> int:
+    def hop_length(self) -> int:
         """Samples, at the waveform's rate, from one frame of the bottleneck to the next (at least 1)."""
         return max(self.stride**self.depth // self.resample, 1)
 
@@ -163,7 +163,7 @@ class Demucs(nn.Module):
         return sum(ZEROS // 2**step for step in range(self._doublings))
 
     @property
-    def delay(self) -> float:
+    def algorithmic_latency(self) -> float:
         """Samples that must have come behind a sample before it is certain, at worst; inf where it is not causal."""
         return self.valid_length(1) + 2 * self.margin if self.causal else math.inf
 

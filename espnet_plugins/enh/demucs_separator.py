@@ -38,6 +38,6 @@ class DemucsSeparator(WaveformSeparator):
         self.demucs = Demucs(**check_conf("separator demucs: separator_conf", options, Demucs, taken=("chin", "chout")))
 
     @property
-    def delay(self) -> float:
+    def algorithmic_latency(self) -> float:
         """Samples that an enhanced one waits for, where the level is that of what was heard so far."""
-        return self.demucs.delay
+        return self.demucs.algorithmic_latency

@@ -8,28 +8,28 @@ from espnet_plugins.enh.demucs import Demucs
 
 
 class DemucsStream:
-    """Enhance a stream; with the level given, the pieces together are what the whole waveform would have given.
+    """Enhance a stream; with the deviation given, the pieces together are what the whole waveform would have given.
 
     The state of the LSTM is carried on; the convolutions are computed again for the few frames before each piece.
 
     Args:
         model: A causal Demucs of one channel.
-        level: Standard deviation of the utterance, by which the model normalises. None takes that of what was heard
+        std: Standard deviation of the utterance, by which the model normalises. None takes that of what was heard
             so far: an approximation, since the model was trained with the whole utterance's.
-        chunk_frames: Frames of the bottleneck (`model.hop` samples) that are computed at once; more cost less and
-            come later.
+        chunk_frames: Frames of the bottleneck (`model.hop_length` samples) that are computed at once; more cost less
+            and come later.
 
     Raises:
         ValueError: For another model, or no frame at once.
 
     Example:
-        >>> stream = DemucsStream(Demucs(hidden=4), level=0.1)
+        >>> stream = DemucsStream(Demucs(hidden=4), std=0.1)
         >>> pieces = [stream.feed(torch.zeros(700)) for _ in range(3)] + [stream.finish()]
         >>> [len(piece) for piece in pieces]
         [172, 512, 768, 648]
     """
 
-    def __init__(self, model: Demucs, *, level: float | None = None, chunk_frames: int = 1):
+    def __init__(self, model: Demucs, *, std: float | None = None, chunk_frames: int = 1):
         if not model.causal or model.chin != 1 or model.chout != 1:
             raise ValueError("demucs: only a causal model of one channel enhances a stream")
         if model.stride**model.depth % model.resample:
@@ -37,10 +37,10 @@ class DemucsStream:
         if chunk_frames < 1:
             raise ValueError(f"demucs: chunk_frames: {chunk_frames!r} is not accepted; give a whole number from 1")
         self.model = model.eval()
-        self.level, self.chunk_frames = level, chunk_frames
+        self.std, self.chunk_frames = std, chunk_frames
         self._window, self._margin = model.valid_length(1), model.margin
-        reach = -(-(2 * self._margin + self._window) // model.hop)
-        self._context = reach + -(-self._margin // model.hop)
+        reach = -(-(2 * self._margin + self._window) // model.hop_length)
+        self._context = reach + -(-self._margin // model.hop_length)
         # Counts from the stream's start: samples let go of, samples given back, frames computed.
         self._dropped = self._emitted = self._frames = 0
         parameter = next(model.parameters())
@@ -50,9 +50,9 @@ class DemucsStream:
         self._moments = (0, 0.0, 0.0)
 
     @property
-    def delay(self) -> int:
+    def algorithmic_latency(self) -> int:
         """Samples that must have come behind a sample before it is given back, at worst; with one frame at once."""
-        return int(self.model.delay)
+        return int(self.model.algorithmic_latency)
 
     def feed(self, samples: torch.Tensor) -> torch.Tensor:
         """Take samples in.
@@ -66,10 +66,10 @@ class DemucsStream:
         self._input = torch.cat([self._input, samples.to(self._input)])
         self._observe(samples)
         heard = self._dropped + len(self._input)
-        ready = (heard - self._window - self._margin) // self.model.hop + 1
+        ready = (heard - self._window - self._margin) // self.model.hop_length + 1
         if ready - self._frames < self.chunk_frames:
             return self._input[:0]
-        return self._advance(ready, ready * self.model.hop - self._margin)
+        return self._advance(ready, ready * self.model.hop_length - self._margin)
 
     def finish(self) -> torch.Tensor:
         """End the stream.
@@ -86,8 +86,8 @@ class DemucsStream:
         self._moments = (n + len(samples), total + float(values.sum()), squares + float(values.square().sum()))
 
     def _scale(self) -> float:
-        if self.level is not None:
-            return self.level
+        if self.std is not None:
+            return self.std
         n, total, squares = self._moments
         return max((squares - total**2 / n) / (n - 1), 0.0) ** 0.5 if n > 1 else 0.0
 
@@ -95,7 +95,7 @@ class DemucsStream:
     def _advance(self, frames: int, certain: int) -> torch.Tensor:
         """Compute the frames up to `frames`; give back the samples up to `certain`."""
         first = max(self._frames - self._context, 0)
-        start = first * self.model.hop
+        start = first * self.model.hop_length
         self._outputs = self._outputs[len(self._outputs) - (self._frames - first) :]
         self._input, self._dropped = self._input[start - self._dropped :], start
         scale = self._scale() if self.model.normalize else None

@@ -304,7 +304,7 @@ class GTCRN(nn.Module):
         self.register_buffer("window", torch.hann_window(N_FFT).sqrt(), persistent=False)
 
     @property
-    def delay(self) -> int:
+    def algorithmic_latency(self) -> int:
         """Samples that must have come behind a sample before it is certain, at worst."""
         return N_FFT - 1
 

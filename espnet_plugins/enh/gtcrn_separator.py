@@ -39,6 +39,6 @@ class GTCRNSeparator(WaveformSeparator):
         self.gtcrn = GTCRN(**check_conf("separator gtcrn: separator_conf", options, GTCRN))
 
     @property
-    def delay(self) -> int:
+    def algorithmic_latency(self) -> int:
         """Samples that an enhanced one waits for."""
-        return self.gtcrn.delay
+        return self.gtcrn.algorithmic_latency

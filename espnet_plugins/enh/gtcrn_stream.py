@@ -28,9 +28,9 @@ class GTCRNStream:
         self._samples = self._latest = next(model.parameters()).new_zeros(0)
 
     @property
-    def delay(self) -> int:
+    def algorithmic_latency(self) -> int:
         """Samples that must have come behind a sample before it is given back, at worst."""
-        return self.model.delay
+        return self.model.algorithmic_latency
 
     def feed(self, samples: torch.Tensor) -> torch.Tensor:
         """Take samples in.

@@ -53,7 +53,7 @@ def deviation(waveform: torch.Tensor, lengths: torch.Tensor, *, per_channel: boo
     return torch.stack([row.std(dim=0, keepdim=True) for row in rows])
 
 
-def level(waveform: torch.Tensor, lengths: torch.Tensor, *, per_channel: bool = False) -> torch.Tensor:
+def std(waveform: torch.Tensor, lengths: torch.Tensor, *, per_channel: bool = False) -> torch.Tensor:
     """Standard deviation of each utterance over its own samples, never zero.
 
     Args:
@@ -65,7 +65,7 @@ def level(waveform: torch.Tensor, lengths: torch.Tensor, *, per_channel: bool = 
         (B, 1), or (B, 1, 1), or (B, 1, C) where `per_channel`.
 
     Example:
-        >>> level(torch.tensor([[0.0, 2.0, 1.0, 9.0]]), torch.tensor([3])).tolist()
+        >>> std(torch.tensor([[0.0, 2.0, 1.0, 9.0]]), torch.tensor([3])).tolist()
         [[1.0]]
     """
     found = deviation(waveform, lengths, per_channel=per_channel)

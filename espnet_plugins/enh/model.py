@@ -13,7 +13,7 @@ from espnet2.enh.espnet_model import ESPnetEnhancementModel
 from espnet_plugins.checks import check_choice, check_mapping
 from espnet_plugins.curriculum import curricula
 from espnet_plugins.enh.criteria import PerUtterance, PerUtteranceMask, adapt
-from espnet_plugins.enh.lengths import level, mask_padding
+from espnet_plugins.enh.lengths import mask_padding, std
 from espnet_plugins.enh.silence import find_silence, stand_in, take_rows
 from espnet_plugins.enh.unpadded import ignore_padding as respect_lengths
 from espnet_plugins.enh.wrappers import InheritPermutation, SortedEstimates
@@ -132,7 +132,7 @@ class LengthAwareEnhancementModel(ESPnetEnhancementModel):
     def _scale(self, speech_mix: torch.Tensor, speech_lengths: torch.Tensor) -> torch.Tensor | None:
         if not (self.normalize_variance or self.normalize_variance_per_ch):
             return None
-        return level(speech_mix, speech_lengths, per_channel=self.normalize_variance_per_ch)
+        return std(speech_mix, speech_lengths, per_channel=self.normalize_variance_per_ch)
 
     def forward_loss(
         self,

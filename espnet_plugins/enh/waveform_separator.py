@@ -12,7 +12,7 @@ from espnet2.enh.separator.abs_separator import AbsSeparator
 class WaveformSeparator(AbsSeparator):
     """A network that takes a padded batch of waveforms, between ESPnet's encoder and decoder `same`.
 
-    A subclass sets `network` (called with waveforms (B, T) and lengths (B,); with an attribute `delay`).
+    A subclass sets `network` (called with waveforms (B, T) and lengths (B,); with an attribute `algorithmic_latency`).
 
     Args:
         input_dim: What the encoder gives per sample; 1.

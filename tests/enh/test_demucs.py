@@ -39,7 +39,7 @@ def test_published_lengths(master64):
     assert valid == {1: 597, 400: 597, 16000: 16213, 32000: 32085, 64000: 64085, 160000: 160085}
     assert {n % 256 for n in valid.values()} == {597 % 256}
     assert all(master64.valid_length(n) == n for n in valid.values())
-    assert master64.hop == 256
+    assert master64.hop_length == 256
 
 
 def test_published_kernel():

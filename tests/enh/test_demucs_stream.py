@@ -21,7 +21,7 @@ def in_pieces(stream, waveform, sizes):
 @pytest.mark.parametrize(("sizes", "chunk_frames"), [((1, 300, 77), 1), ((5000, 2000), 4), ((10_000,), 1)])
 def test_the_pieces_are_the_whole(name, sizes, chunk_frames):
     model, waveform = build(CONFIGURATIONS[name]), noise(7321)
-    stream = DemucsStream(model, level=waveform.std().item(), chunk_frames=chunk_frames)
+    stream = DemucsStream(model, std=waveform.std().item(), chunk_frames=chunk_frames)
     with torch.inference_mode():
         whole = model(waveform[None])[0]
     torch.testing.assert_close(in_pieces(stream, waveform, sizes), whole, atol=1e-6, rtol=1e-4)
@@ -33,25 +33,25 @@ def test_short_and_odd_lengths(n_samples):
     level = waveform.std().item() if n_samples > 1 else 0.0
     with torch.inference_mode():
         whole = model(waveform[None])[0]
-    found = in_pieces(DemucsStream(model, level=level), waveform, (256,))
+    found = in_pieces(DemucsStream(model, std=level), waveform, (256,))
     torch.testing.assert_close(found, whole, atol=1e-6, rtol=1e-4)
 
 
 def test_the_delay_is_what_a_sample_looks_ahead():
     model = build({"normalize": False}, dtype=torch.float64)
     stream = DemucsStream(model)
-    assert stream.delay == 597 + 2 * (56 + 28)
+    assert stream.algorithmic_latency == 597 + 2 * (56 + 28)
     waveform = noise(4000, dtype=torch.float64).requires_grad_()
     enhanced = model(waveform[None])[0]
     ahead = []
-    for n in range(1500, 1500 + model.hop):
+    for n in range(1500, 1500 + model.hop_length):
         (gradient,) = torch.autograd.grad(enhanced[n], waveform, retain_graph=True)
         ahead.append(int(gradient.abs().gt(1e-20).nonzero().max()) - n)
-    assert stream.delay - model.hop < max(ahead) <= stream.delay
+    assert stream.algorithmic_latency - model.hop_length < max(ahead) <= stream.algorithmic_latency
     given = 0
     for k in range(4000):
         given += len(stream.feed(waveform[k : k + 1].detach()))
-        assert given >= k - stream.delay
+        assert given >= k - stream.algorithmic_latency
 
 
 def test_the_level_so_far_is_near_the_whole_one_after_a_while():

@@ -8,10 +8,10 @@ from espnet2.enh.decoder.null_decoder import NullDecoder
 from espnet2.enh.encoder.null_encoder import NullEncoder
 from espnet2.enh.espnet_model import ESPnetEnhancementModel
 
-from espnet_plugins.enh.delay import algorithmic_delay
 from espnet_plugins.enh.gtcrn import GTCRN, FrameNorm, band_filters
 from espnet_plugins.enh.gtcrn_separator import GTCRNSeparator
 from espnet_plugins.enh.gtcrn_stream import GTCRNStream
+from espnet_plugins.enh.latency import algorithmic_latency
 from espnet_plugins.enh.model import LengthAwareEnhancementModel
 
 
@@ -200,13 +200,13 @@ def front_end():
 
 def test_the_delay_is_what_a_sample_looks_ahead(monkeypatch):
     model = front_end()
-    assert algorithmic_delay(model) == model.separator.gtcrn.delay == 511
-    monkeypatch.delattr(GTCRNSeparator, "delay")
-    assert algorithmic_delay(model, samples=4000) == 511
+    assert algorithmic_latency(model) == model.separator.gtcrn.algorithmic_latency == 511
+    monkeypatch.delattr(GTCRNSeparator, "algorithmic_latency")
+    assert algorithmic_latency(model, samples=4000) == 511
     stream, given = GTCRNStream(build()), 0
     for k, sample in enumerate(noise(3000).split(1)):
         given += len(stream.feed(sample))
-        assert given >= k - stream.delay
+        assert given >= k - stream.algorithmic_latency
         assert given <= k + 1
 
 

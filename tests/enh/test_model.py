@@ -11,7 +11,7 @@ from espnet2.enh.loss.wrappers.pit_solver import PITSolver
 from espnet2.enh.separator.tcn_separator import TCNSeparator
 
 from espnet_plugins.enh.criteria import PerUtterance, adapt
-from espnet_plugins.enh.lengths import level, mask_padding
+from espnet_plugins.enh.lengths import mask_padding, std
 from espnet_plugins.enh.model import LengthAwareEnhancementModel
 from espnet_plugins.enh.wrappers import InheritPermutation
 
@@ -165,9 +165,9 @@ def test_variance_is_that_of_the_valid_samples():
     generator = torch.Generator().manual_seed(0)
     waveform = 3 * torch.randn(2, 400, 2, generator=generator)
     lengths = torch.tensor([400, 250])
-    found = level(waveform, lengths)
+    found = std(waveform, lengths)
     assert found.shape == (2, 1, 1)
     torch.testing.assert_close(found[1, 0, 0], waveform[1, :250].std())
-    found = level(waveform, lengths, per_channel=True)
+    found = std(waveform, lengths, per_channel=True)
     assert found.shape == (2, 1, 2)
     torch.testing.assert_close(found[1, 0], waveform[1, :250].std(dim=0))

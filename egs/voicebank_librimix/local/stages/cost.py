@@ -38,10 +38,10 @@ def measure_delay(experiment: Experiment) -> None:
         return
 
     def measure() -> None:
-        from espnet_plugins.enh.delay import algorithmic_delay
+        from espnet_plugins.enh.latency import algorithmic_latency
         from espnet_plugins.inference.experiment import find_experiment, load_front_end
 
-        samples = algorithmic_delay(load_front_end(find_experiment(front_end)))
+        samples = algorithmic_latency(load_front_end(find_experiment(front_end)))
         # null: the whole utterance
         content = {"seconds": None if samples == math.inf else samples / RATE}
         with atomic_path(step.out / _DELAY) as tmp:

@@ -1,4 +1,4 @@
-"""The delay of a front-end: what its outputs look ahead, found by hand and by brute force."""
+"""The algorithmic latency of a front-end: what its outputs look ahead, found by hand and by brute force."""
 
 import math
 
@@ -14,9 +14,9 @@ from espnet2.enh.espnet_model import ESPnetEnhancementModel
 from espnet2.enh.separator.rnn_separator import RNNSeparator
 from espnet2.enh.separator.tcn_separator import TCNSeparator
 
-from espnet_plugins.enh.delay import algorithmic_delay
 from espnet_plugins.enh.demucs_separator import DemucsSeparator
 from espnet_plugins.enh.identity import Identity
+from espnet_plugins.enh.latency import algorithmic_latency
 from espnet_plugins.enh.model import LengthAwareEnhancementModel
 
 SAMPLES = 3200
@@ -79,39 +79,43 @@ def brute_force(model, samples):
     ],
 )
 def test_front_ends_whose_delay_is_known(separator, expected):
-    assert algorithmic_delay(front_end(separator), samples=SAMPLES) == expected
+    assert algorithmic_latency(front_end(separator), samples=SAMPLES) == expected
 
 
 def test_spectra_as_by_brute_force():
     stft = {"n_fft": 256, "hop_length": 64}
     model = front_end(rnn("lstm"), encoder=STFTEncoder(**stft), decoder=STFTDecoder(**stft))
-    found = algorithmic_delay(model, samples=SAMPLES)
+    found = algorithmic_latency(model, samples=SAMPLES)
     # The first weight of a Hann window is zero, which poison does not know.
     assert (found, brute_force(model, 1600)) == (255, 254)
 
 
 def test_a_level_of_the_utterance_is_waited_for():
-    assert algorithmic_delay(front_end(Identity, normalize_variance=True), samples=SAMPLES) == math.inf
+    assert algorithmic_latency(front_end(Identity, normalize_variance=True), samples=SAMPLES) == math.inf
 
 
 def test_demucs_knows_its_delay():
-    assert algorithmic_delay(demucs(resample=2)) == demucs(resample=2).separator.demucs.delay == 1194 + 2 * 56
-    assert algorithmic_delay(demucs(causal=False)) == math.inf
+    assert (
+        algorithmic_latency(demucs(resample=2))
+        == demucs(resample=2).separator.demucs.algorithmic_latency
+        == 1194 + 2 * 56
+    )
+    assert algorithmic_latency(demucs(causal=False)) == math.inf
 
 
 def test_what_demucs_knows_is_what_is_measured(monkeypatch):
-    known = demucs(normalize=False).separator.delay
-    monkeypatch.delattr(DemucsSeparator, "delay")
+    known = demucs(normalize=False).separator.algorithmic_latency
+    monkeypatch.delattr(DemucsSeparator, "algorithmic_latency")
     model = demucs(normalize=False)
-    assert known - model.separator.demucs.hop < algorithmic_delay(model, samples=6400) <= known
-    assert algorithmic_delay(demucs(), samples=6400) == math.inf
-    assert algorithmic_delay(demucs(normalize=False, causal=False), samples=6400) == math.inf
+    assert known - model.separator.demucs.hop_length < algorithmic_latency(model, samples=6400) <= known
+    assert algorithmic_latency(demucs(), samples=6400) == math.inf
+    assert algorithmic_latency(demucs(normalize=False, causal=False), samples=6400) == math.inf
 
 
 def test_the_model_is_left_as_it_was():
     model = front_end(tcn(causal=True, norm_type="cLN")).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    algorithmic_delay(model, samples=SAMPLES)
+    algorithmic_latency(model, samples=SAMPLES)
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
@@ -122,4 +126,4 @@ def test_an_output_that_hears_nothing():
             return [torch.zeros_like(input)], ilens, {}
 
     with pytest.raises(ValueError, match="output does not depend on its input"):
-        algorithmic_delay(front_end(Deaf), samples=SAMPLES)
+        algorithmic_latency(front_end(Deaf), samples=SAMPLES)

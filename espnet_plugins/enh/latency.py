@@ -1,4 +1,4 @@
-"""How long a front-end has to wait before it can give a sample back, whatever the computer."""
+"""Algorithmic latency: how long a front-end has to wait before it can give a sample back, whatever the computer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _PROBED = (0.3, 0.45, 0.6, 0.75)
 
 
 @torch.inference_mode()
-def algorithmic_delay(model: ESPnetEnhancementModel, *, samples: int = 32000) -> float:
+def algorithmic_latency(model: ESPnetEnhancementModel, *, samples: int = 32000) -> float:
     """Samples that must have come behind a sample before the front-end can give it back, at worst.
 
     Measured by poison: where the waveform is no number from sample t on, every output sample that depends on anything
     behind t is none either, however small the dependence, and be it a weight of zero at a window's edge. The first of
     them, n, looks t - n ahead; from several t, the last t that still reaches n is searched. A separator that knows
-    better has an attribute ``delay``: Demucs as a stream divides by the level so far, though as a whole by that of the
-    utterance.
+    better has an attribute ``algorithmic_latency``: Demucs as a stream divides by the level so far, though as a whole
+    by that of the utterance.
 
     Args:
         model: The front-end; ``normalize_variance`` counts as what it is, a look at the whole utterance.
@@ -34,10 +34,10 @@ def algorithmic_delay(model: ESPnetEnhancementModel, *, samples: int = 32000) ->
         >>> from espnet_plugins.enh.identity import Identity
         >>> encoder, decoder = (kind(channel=4, kernel_size=32, stride=16) for kind in (ConvEncoder, ConvDecoder))
         >>> model = ESPnetEnhancementModel(encoder, Identity(4), decoder, None, None)
-        >>> algorithmic_delay(model, samples=1600)
+        >>> algorithmic_latency(model, samples=1600)
         31
     """
-    known = getattr(model.separator, "delay", None)
+    known = getattr(model.separator, "algorithmic_latency", None)
     if known is not None and not (model.normalize_variance or model.normalize_variance_per_ch):
         return known
     training = model.training
@@ -60,11 +60,11 @@ def _measure(model: ESPnetEnhancementModel, samples: int) -> float:
         estimates, *_ = model.forward_enhance(broken, lengths, {"num_spk": model.num_spk})
         return torch.stack(list(estimates)).isnan().flatten(0, 1).any(0)
 
-    delays = []
+    found = []
     for start in (int(share * samples) for share in _PROBED):
         reached = poisoned(start)
         if not reached.any():
-            raise ValueError("the front-end's output does not depend on its input: its delay cannot be measured")
+            raise ValueError("the front-end's output does not depend on its input: its latency cannot be measured")
         first = int(reached.int().argmax())
         if first == 0:
             return math.inf
@@ -72,5 +72,5 @@ def _measure(model: ESPnetEnhancementModel, samples: int) -> float:
         while beyond - last > 1:
             middle = (last + beyond) // 2
             last, beyond = (middle, beyond) if poisoned(middle)[first] else (last, middle)
-        delays.append(last - first)
-    return max(*delays, 0)
+        found.append(last - first)
+    return max(*found, 0)
