@@ -3,6 +3,8 @@
 import itertools
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -24,6 +26,10 @@ def fail_at_seven(number):
 
 def process_id(_):
     return os.getpid()
+
+
+def threads(_):
+    return os.environ.get("OMP_NUM_THREADS")
 
 
 def die(_):
@@ -87,15 +93,25 @@ def test_tasks_are_taken_as_they_are_needed():
     results.close()
 
 
+def test_a_process_has_one_thread():
+    """Also where nothing is said about threads: in a program of its own, whose server of processes is not yet there."""
+    code = "from test_parallel import *; print(*parallel_map(threads, [0], nj=1), os.environ.get('OMP_NUM_THREADS'))"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    environment["PYTHONPATH"] = os.pathsep.join([os.path.dirname(__file__), *sys.path])
+    printed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert printed.stdout.split() == ["1", "None"]
+
+
 def test_a_fresh_process_for_every_task():
     pids = list(parallel_map(process_id, range(4), nj=2, fresh=True))
     assert len(set(pids)) == 4
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_a_killed_process_is_an_error(fresh):
-    with pytest.raises(RecipeError, match=r"was killed, mostly for memory: .* --nj than 1; it worked on 'utt0'"):
-        list(parallel_map(die, range(4), nj=1, fresh=fresh, name=lambda task: f"'utt{task}'"))
+@pytest.mark.parametrize(("nj", "remedy"), [(2, ": try a smaller --nj than 2"), (1, ", of which this machine has too")])
+def test_a_killed_process_is_an_error(fresh, nj, remedy):
+    with pytest.raises(RecipeError, match=rf"was killed, mostly for memory{remedy}.*; it worked on 'utt[01]'"):
+        list(parallel_map(die, range(4), nj=nj, fresh=fresh, name=lambda task: f"'utt{task}'"))
 
 
 @pytest.mark.parametrize(("function", "ended"), [(crash_at_seven, "SIGSEGV"), (leave_at_seven, "exit code 3")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import queue
 import signal
 import threading
@@ -11,6 +12,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
@@ -35,6 +37,13 @@ def _context() -> multiprocessing.context.BaseContext:
     context = multiprocessing.get_context("forkserver")
     # What the recipe's modules import, so that a new process need not.
     context.set_forkserver_preload(["numpy", "scipy.signal", "soundfile", "soxr", "tqdm", "yaml"])
+    # The processes have what the server had when it was started: one thread each, else the libraries below them take
+    # one per core.
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    forkserver.ensure_running()
+    if before is None:
+        del os.environ["OMP_NUM_THREADS"]
     return context
 
 
@@ -285,8 +294,8 @@ class _Pool:
         task = self.tasks[index]
         self.deaths[index] = self.deaths.get(index, 0) + 1
         if self.lost is None:
-            remedy = f", mostly for memory: try a smaller --nj than {self.nj}" if ended == "SIGKILL" else ""
-            what = why or (f"was killed{remedy}" if remedy else f"ended with {ended}")
+            fewer = f": try a smaller --nj than {self.nj}" if self.nj > 1 else ", of which this machine has too little"
+            what = why or (f"was killed, mostly for memory{fewer}" if ended == "SIGKILL" else f"ended with {ended}")
             raise RecipeError(f"a process for '{self.called}' {what}; it worked on {self.name(task)}")
         if not why and self.deaths[index] < 2:
             # Others may have taken the memory; alone it may go well.
