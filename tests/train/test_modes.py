@@ -99,3 +99,12 @@ def test_two_speakers_through_the_whole_program(make_upstream, tmp_path):
     config |= {"use_tensorboard": True, "num_iters_per_epoch": 2, "max_epoch": 1}
     log = train(config, tmp_path / "data", tmp_path / "out")
     assert_reported(log, tmp_path / "out", "ssl_mse_pad", "si_snr_loss", "loss_enh", "loss_asr")
+
+
+def test_an_attention_decoder_reports_its_accuracy_for_the_choice_of_the_best_model(make_upstream, data, tmp_path):
+    decoder = {"attention_heads": 2, "linear_units": 8, "num_blocks": 1}
+    config = tiny_training.joint(make_upstream())
+    config |= {"asr_decoder": "transformer", "asr_decoder_conf": decoder, "asr_model_conf": {"ctc_weight": 0.3}}
+    config |= {"best_model_criterion": [["valid", "acc", "max"]], "num_iters_per_epoch": 2, "max_epoch": 1}
+    train(config, data, tmp_path)
+    assert (tmp_path / "valid.acc.ave.pth").is_file()

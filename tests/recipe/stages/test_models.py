@@ -4,6 +4,7 @@ import argparse
 
 import pytest
 import torch
+import yaml
 from espnet2.tasks.abs_task import AbsTask
 
 from espnet_plugins.tasks import EnhTask, JointTask, RecognitionTask
@@ -103,3 +104,21 @@ def test_the_recognition_loss_alone_has_no_weight_on_the_enhanced_signal(tmp_pat
     config = joint_step(recipe(tmp_path, "mini"), Run("asr_only", "joint", 0)).settings["config"]
     assert config["model_conf"] == {"enh_weight": 0.0, "asr_weight": 1.0}
     assert build(JointTask, with_upstream(config), tmp_path).calc_enh_loss is False
+
+
+@pytest.mark.parametrize(
+    ("decoder", "own", "expected"),
+    [
+        (None, {}, ["valid", "wer_ctc", "min"]),
+        ("transformer", {}, ["valid", "acc", "max"]),
+        ("transducer", {}, ["valid", "loss_transducer", "min"]),
+        ("transformer", {"best_model_criterion": [["valid", "loss", "min"]]}, ["valid", "loss", "min"]),
+    ],
+)
+def test_the_best_model_is_chosen_by_what_decodes_it(tmp_path, decoder, own, expected):
+    preset = tmp_path / "mine.yaml"
+    preset.write_text(
+        yaml.safe_dump({"extends": "mini", "config": {"train_asr": {"decoder": decoder}, "train_joint": own}})
+    )
+    config = joint_step(recipe(tmp_path, str(preset)), Run("si_snr", "joint", 0)).settings["config"]
+    assert config["best_model_criterion"] == [expected]

@@ -46,7 +46,24 @@ def joint_config(recipe: Recipe, run: Run, modules: Mapping[str, Any]) -> dict[s
         modules: What joint_modules() gives of front-end and recogniser.
     """
     names = ["train_joint.yaml", f"finetune/{run.finetune}.yaml", f"objectives/{run.objective}.yaml"]
-    return with_own_modules(modules, merged_config(recipe, names, {"seed": run.seed}))
+    return selected_by_decoder(with_own_modules(modules, merged_config(recipe, names, {"seed": run.seed})), recipe)
+
+
+def selected_by_decoder(config: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """Let the best model of a fine-tuning be chosen by what its recogniser is decoded with.
+
+    The greedy CTC rate of train_joint.yaml says nothing of another decoder: that of attention is judged by the accuracy
+    of its next token, a transducer by its loss.
+
+    Args:
+        config: The joint configuration.
+        recipe: A `best_model_criterion` of its preset's own stays.
+    """
+    decoder, own = config.get("asr_decoder"), recipe.preset.get("config", {}).get("train_joint", {})
+    if decoder is None or "best_model_criterion" in own:
+        return dict(config)
+    chosen = ["valid", "loss_transducer", "min"] if decoder == "transducer" else ["valid", "acc", "max"]
+    return {**config, "best_model_criterion": [chosen]}
 
 
 def joint_modules(se: Mapping[str, Any], asr: Mapping[str, Any]) -> dict[str, Any]:
