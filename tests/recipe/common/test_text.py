@@ -1,5 +1,7 @@
 """Transcripts: the rules on the oddities of VoiceBank's own prompts."""
 
+import unicodedata
+
 import pytest
 
 from local.common.text import normalise
@@ -28,3 +30,42 @@ def test_a_normalised_transcript_stays_as_it_is():
     once = normalise("Mr O'Neill's long-term plan isn't 'new'.")
     assert once == "MISTER O'NEILL'S LONG TERM PLAN ISN'T NEW"
     assert normalise(once) == once
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        # Words of scripts with combining marks stay whole.
+        (
+            "\u0928\u092e\u0938\u094d\u0924\u0947, \u0926\u0941\u0928\u093f\u092f\u093e!",
+            "\u0928\u092e\u0938\u094d\u0924\u0947 \u0926\u0941\u0928\u093f\u092f\u093e",
+        ),
+        (
+            "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35\u0e04\u0e23\u0e31\u0e1a",
+            "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35\u0e04\u0e23\u0e31\u0e1a",
+        ),
+        ("\u0645\u064e\u0631\u062d\u0628\u064b\u0627\u061f", "\u0645\u064e\u0631\u062d\u0628\u064b\u0627"),
+        # What is decomposed is composed first.
+        ("de\u0301ja\u0300 vu", "D\u00c9J\u00c0 VU"),
+        ("\u1112\u1161\u11ab\u1100\u1173\u11af", "\ud55c\uae00"),
+        # Marks inside words of their scripts.
+        (
+            "\u043f'\u044f\u0442\u044c \u043f\u02bc\u044f\u0442\u044c",
+            "\u041f'\u042f\u0422\u042c \u041f'\u042f\u0422\u042c",
+        ),
+        ("col\u00b7legi \u00b7 x", "COL\u00b7LEGI X"),
+        ("\u05e6\u05d4\u05f4\u05dc", "\u05e6\u05d4\u05f4\u05dc"),
+        ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"),
+        ("\u056b\u055e\u0576\u0579", "\u053b\u0546\u0549"),
+        # What cannot be seen joins nothing and parts nothing, but for the blank without width.
+        ("so\u00adft \u200eword\ufeff", "SOFT WORD"),
+        ("\u17a2\u200b\u1780", "\u17a2 \u1780"),
+        # Pictures are no words, whatever their shape.
+        ("I \u2764\ufe0f it \U0001f600", "I IT"),
+        ("stra\u00dfe", "STRASSE"),
+    ],
+)
+def test_any_script_survives(prompt, expected):
+    assert normalise(prompt) == expected
+    assert normalise(expected) == expected
+    assert normalise(unicodedata.normalize("NFD", prompt)) == expected

@@ -70,6 +70,71 @@ def test_faults_are_named(table, lines, message):
         csv_corpus.utterances(table(*lines))
 
 
+FULL = f"{HEAD},noise,snr"
+TEXT = "It's d\u00e9j\u00e0 vu, Ann"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_whatever_a_spreadsheet_saves_is_read_right(table, tmp_path, encoding, delimiter, end):
+    snr = "2,5" if delimiter == ";" else "2.5"
+    fields = [FULL.split(","), ["a", "clean\\a.wav", "noisy/a.wav", f'"{TEXT}"', "ann", "bus", snr, "", ""], [""] * 9]
+    path = tmp_path / "saved.csv"
+    path.write_bytes(end.join(delimiter.join(line) for line in fields).encode(encoding))
+    (found,) = csv_corpus.utterances(path)
+    assert found.texts == ("IT'S D\u00c9J\u00c0 VU ANN",)
+    assert (found.category, found.details["snr"]) == ("bus_2.5dB", "2.5")
+    assert found.references == (str(tmp_path / "clean/a.wav"),)
+
+
+def test_the_separator_may_be_declared(table, tmp_path):
+    path = table("sep=|", HEAD.replace(",", "|"), row("a", text="Yes, no").replace(",", "|", 3).replace("no,", "no|"))
+    assert csv_corpus.utterances(path)[0].texts == ("YES NO",)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([HEAD, row("a"), row("b", text="Well, Ann")], "line 3: 6 fields where the header has 5: put a text with ','"),
+        # With an optional column left out the comma would shift the fields in silence.
+        ([f"{HEAD},noise", row("a", text="Well, Ann")], "line 2: the field 'speaker' begins with a blank"),
+        ([f"{HEAD},noise", row("a", text="Well,Ann now")], "line 2: speaker is 'Ann now', which is not one word"),
+        ([FULL, row("a", text="Well, Ann") + ",bus,2"], "line 2: 8 fields where the header has 7"),
+        ([FULL, row("a")], "line 2: 5 fields where the header has 7"),
+        ([HEAD, row("a"), row("b", text='"Not closed'), row("c")], "line 4: (unexpected end of data|the field)"),
+        ([HEAD, row("a", text='"two\nlines"')], "line 3: the field 'text' goes over several lines"),
+        ([f"{HEAD},text", row("a") + ",x"], "the column 'text' is there twice"),
+        (["a;b;c", "1;2;3"], r"has no column 'utt': needed are .* \(it has a, b, c\)"),
+        ([f"{HEAD},snr", row("a") + ",nan"], "'nan' is not an SNR in dB"),
+    ],
+)
+def test_what_would_shift_is_refused(table, lines, message):
+    with pytest.raises(DataError, match=message):
+        csv_corpus.utterances(table(*lines))
+
+
+ROWS = "\n".join([HEAD, row("a"), row("b", text=TEXT)])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (ROWS.encode("cp1252"), r"line 3: byte 0xe9 is not UTF-8 .*CSV UTF-8"),
+        (b"PK\x03\x04" + bytes(40), r"is a spreadsheet \(\.xlsx or \.ods\), not a table of text"),
+        (b"\xd0\xcf\x11\xe0" + bytes(40), r"is a spreadsheet \(\.xls\)"),
+        (f"{HEAD}\n".encode() + bytes(250), "line 2: holds a NUL|is not UTF-16"),
+        (f"{HEAD}\n{'x' * 250}\0".encode(), "line 2: holds a NUL"),
+        (b"", "has no column 'utt'.*it has nothing"),
+        (ROWS.encode("utf-16")[:-1], "is not UTF-16"),
+    ],
+)
+def test_what_is_no_such_table_is_refused(tmp_path, content, message):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        csv_corpus.read_rows(tmp_path / "t.csv")
+
+
 def test_a_missing_table_says_what_to_write(tmp_path):
     with pytest.raises(DataError, match="write it with the columns utt,clean,noisy,text,speaker"):
         csv_corpus.utterances(tmp_path / "train.csv")

@@ -295,7 +295,10 @@ def write_noise(folder, name, signal, rate=8000, **options):
         (lambda f: (f.mkdir(), (f / "notes.txt").write_text("x")), r"holds no audio file \("),
         (lambda f: write_noise(f, "short.wav", np.ones(4000)), r"short\.wav lasts 0\.50 s: noise needs 1 s"),
         (lambda f: write_noise(f, "still.wav", np.zeros(16000)), r"still\.wav is silent: remove it"),
-        (lambda f: write_noise(f, "nan.wav", np.full(16000, np.nan), subtype="FLOAT"), "values that are no numbers"),
+        (
+            lambda f: write_noise(f, "nan.wav", np.full(16000, np.nan), subtype="FLOAT"),
+            r"nan\.wav: sample 0 is no finite number",
+        ),
         (lambda f: (f.mkdir(), (f / "broken.ogg").write_bytes(b"OggS" * 99)), r"broken\.ogg: not an audio file"),
         (lambda f: (f.mkdir(), (f / "phone.m4a").write_bytes(b"x")), r"phone\.m4a: \.m4a cannot be read: convert"),
         (lambda f: [write_noise(f, f"a.{e}", np.ones(9000)) for e in ("wav", "flac")], "would both be called 'a'"),

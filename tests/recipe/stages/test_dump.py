@@ -12,6 +12,7 @@ from local.common.audio import AudioError
 from local.common.kaldi_dir import Utterance
 from local.common.steps import RecipeError
 from local.stages import dump
+from local.stages.summary import write_signals
 
 
 def make_set(folder, count=5, *, rate=16000, seconds=0.5, noise=True):
@@ -122,3 +123,62 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path, small
     assert not list((small_disk / "out").glob(".*"))
     for folder in (small_disk / "out").iterdir():
         assert {p.name for p in folder.iterdir()} == {"index.json", "wav.ark", "spk1.ark", "noise1.ark"}
+
+
+def write_float(path, signal):
+    soundfile.write(path, signal, 16000, subtype="FLOAT")
+
+
+def test_what_is_over_full_scale_gets_one_gain_with_its_companions(tmp_path):
+    rng = np.random.default_rng(3)
+    utterances, _ = make_set(tmp_path / "in", 2)
+    loud = utterances[0]
+    clean, noise = 0.5 * rng.standard_normal((2, 8000))
+    for path, signal in ((loud.wav, clean + noise), (loud.references[0], clean), (loud.noise, noise)):
+        write_float(path, signal)
+    assert np.abs(clean + noise).max() > 1.5
+    dumped = kaldi_dir.write(tmp_path / "out", dump.dump(utterances, tmp_path / "out" / "archives", nj=1))
+    found = {u.id: u for u in dumped}
+    gain = float(found[loud.id].details["gain"])
+    assert gain == pytest.approx(32767 / 32768 / np.abs(clean + noise).max(), rel=1e-5)
+    places = (found[loud.id].wav, *found[loud.id].references, found[loud.id].noise)
+    noisy, speech, rest = (kaldiio.load_mat(place)[1] for place in places)
+    np.testing.assert_allclose(speech, gain * clean, atol=1e-4)
+    # They still add up: nothing was cut off.
+    np.testing.assert_allclose(noisy, speech + rest, atol=2 / 32768)
+    assert "gain" not in found[utterances[1].id].details
+    # It is written down, and told.
+    written = {u.id: u.details for u in kaldi_dir.read(tmp_path / "out")}
+    assert written[loud.id]["gain"] == found[loud.id].details["gain"]
+    told = write_signals(tmp_path / "out", dumped)
+    assert told[0].startswith("1 of 2 utterances were over full scale")
+    assert "1 of 2 utterances were over full scale" in (tmp_path / "out" / "SUMMARY.md").read_text()
+
+
+def test_clipped_samples_and_zero_tails_are_counted(tmp_path):
+    utterances, signals = make_set(tmp_path / "in", 3)
+    clipped = np.clip(signals[utterances[0].id, "wav"] * 8.0, -32768, 32767).astype(np.int16)
+    soundfile.write(utterances[0].wav, clipped, 16000)
+    padded = signals[utterances[1].id, "spk1"].copy()
+    padded[-4000:] = 0
+    soundfile.write(utterances[1].references[0], padded, 16000)
+    dumped = dump.dump(utterances, tmp_path / "out", nj=1)
+    np.testing.assert_array_equal(np.rint(kaldiio.load_mat(dumped[0].wav)[1] * 32768), clipped)
+    assert [dict(u.details) for u in dumped] == [{"clipped": "wav"}, {"tail": "0.25"}, {}]
+    told = write_signals(tmp_path, dumped)
+    assert told[0].startswith("1 of 3 utterances have clipped samples")
+    assert "1 of 3 references end in zeros for 0.1 s or more, 16.7 % of all samples" in told[1]
+
+
+@pytest.mark.parametrize("which", ["wav", "spk1"])
+def test_silence_and_values_that_are_no_numbers_are_errors(tmp_path, which):
+    utterances, _ = make_set(tmp_path / "in", 2)
+    path = utterances[1].wav if which == "wav" else utterances[1].references[0]
+    write_float(path, np.zeros(utterances[1].samples))
+    with pytest.raises(AudioError, match=f"{Path(path).name} is silent: utterance '{utterances[1].id}'"):
+        dump.dump(utterances, tmp_path / "out", nj=1)
+    signal = np.full(utterances[1].samples, 0.1)
+    signal[17] = np.nan
+    write_float(path, signal)
+    with pytest.raises(AudioError, match=f"{Path(path).name}: sample 17 is no finite number"):
+        dump.dump(utterances, tmp_path / "out", nj=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -98,10 +99,11 @@ def read(
         frames: How many samples to read at most, from the start; -1 reads all.
 
     Returns:
-        Samples as float32 in [-1, 1), shape (T,), and the rate in Hz.
+        Samples as float32, in [-1, 1) but for files of floating point, shape (T,), and the rate in Hz.
 
     Raises:
-        AudioError: See `inspect`; also when fewer samples can be decoded than the header promises.
+        AudioError: See `inspect`; also when fewer samples can be decoded than the header promises, or one is no
+            finite number.
     """
     info = inspect(path, rate=rate, channels=1 if channel is None else None)
     try:
@@ -114,6 +116,9 @@ def read(
         expected -= min(expected // 50, 8 * 1152)
     if len(signal) < expected:
         raise AudioError(f"{path}: truncated, {len(signal)} samples of {expected}")
+    if not np.isfinite(signal).all():
+        bad = int(np.argmin(np.isfinite(signal).all(axis=1)))
+        raise AudioError(f"{path}: sample {bad} is no finite number; make the file again, or take it out")
     return signal[:, channel or 0], file_rate
 
 
@@ -146,6 +151,38 @@ def to_pcm16(signal: np.ndarray) -> np.ndarray:
         array([ 16384, -32768,  32767], dtype=int16)
     """
     return np.clip(np.rint(signal * 32768.0), -32768, 32767).astype(np.int16)
+
+
+def fitting_gain(signals: Iterable[np.ndarray]) -> float:
+    """The one gain that brings signals which belong together inside the full scale of 16 bits; 1 where they fit.
+
+    Args:
+        signals: Floating point, 1 being full scale.
+
+    Example:
+        >>> fitting_gain([np.array([0.25, -1.0]), np.array([0.5])])
+        1.0
+        >>> fitting_gain([np.array([0.25]), np.array([-4.0])]) * -4.0
+        -0.999969482421875
+    """
+    low, high = 0.0, 0.0
+    for signal in signals:
+        low, high = min(low, float(signal.min(initial=0.0))), max(high, float(signal.max(initial=0.0)))
+    # Full scale reaches one step further down than up.
+    fits = np.rint(low * 32768.0) >= -32768 and np.rint(high * 32768.0) <= 32767
+    return 1.0 if fits else 32767 / 32768 / max(-low, high)
+
+
+def is_clipped(signal: np.ndarray) -> bool:
+    """Whether three samples or more in a row stand at full scale.
+
+    Example:
+        >>> is_clipped(np.array([0.5, 1.0, 1.0, 1.0])), is_clipped(np.array([0.5, 1.2, 1.4, 1.3]))
+        (True, False)
+    """
+    full = np.abs(signal) >= 32767 / 32768
+    same = full[:-1] & (signal[:-1] == signal[1:])
+    return bool((same[:-1] & same[1:]).any())
 
 
 def write(path: Path, signal: np.ndarray, rate: int = RATE) -> None:

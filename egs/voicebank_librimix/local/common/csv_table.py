@@ -49,7 +49,7 @@ def _delimiter(lines: list[str], known: Collection[str]) -> tuple[str, int]:
         return lines[0].strip()[4], 1
     header = lines[0] if lines else ""
     found = {d: sum(name.strip().strip('"').lower() in known for name in header.split(d)) for d in _DELIMITERS}
-    return max(_DELIMITERS, key=lambda d: found[d]), 0
+    return max(_DELIMITERS, key=lambda d: (found[d], header.count(d))), 0
 
 
 def read_csv(
@@ -91,13 +91,23 @@ def read_csv(
     try:
         for _ in range(skipped):
             next(reader)
-        header = [name.strip().lower() for name in next(reader, [])]
+        written = next(reader, [])
+        header = [name.strip().lower() for name in written]
+        # Who writes a blank behind every separator does so in the header.
+        spaced = any(name.startswith(" ") for name in written[1:])
         while header and not header[-1]:
             header.pop()
         _check_header(header, path, required, optional, ignore=ignore)
         for fields in reader:
             if any(field.strip() for field in fields):
-                rows.append((reader.line_num, _row(header, fields, f"{path}, line {reader.line_num}", delimiter)))
+                where = f"{path}, line {reader.line_num}"
+                row = _row(header, fields, where, delimiter)
+                if not spaced and (odd := [name for name, value in row.items() if name != "text" and value[:1] == " "]):
+                    raise DataError(
+                        f"{where}: the field '{odd[0]}' begins with a blank ('{row[odd[0]]}'): has a text before it a "
+                        f"'{delimiter}' and no quotation marks?"
+                    )
+                rows.append((reader.line_num, {name: value.strip() for name, value in row.items()}))
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: {error}; write '\"' inside a quoted field twice") from None
     if not rows:
@@ -130,7 +140,7 @@ def _row(header: list[str], fields: list[str], where: str, delimiter: str) -> di
     for column, value in zip(header, values, strict=True):
         if "\n" in value.strip() or "\r" in value.strip():
             raise DataError(f"{where}: the field '{column}' goes over several lines: close its quotation marks")
-    return {column: value.strip() for column, value in zip(header, values, strict=True)}
+    return dict(zip(header, values, strict=True))
 
 
 def locate(folder: Path, name: str) -> Path:

@@ -47,7 +47,13 @@ def _writable(folder: Path) -> bool:
 def missing_archives(entry: Entry, folder: Path, parts: Collection[str]) -> list[Archive]:
     """The archives whose contents are not in a corpus's folder."""
     needed = entry.needed(parts) if parts else list(entry.archives)
-    return [a for a in needed if not all((folder / path).exists() for path in a.provides)]
+    return [a for a in needed if not all(_is_there(folder, a, path) for path in a.provides)]
+
+
+def _is_there(folder: Path, archive: Archive, path: str) -> bool:
+    """Whether something is where it is unpacked to, or where it lies when all archives are unpacked in one place."""
+    beside = Path(path).relative_to(archive.into) if archive.into else Path(path)
+    return (folder / path).exists() or (folder / beside).exists()
 
 
 def local_archive(archive: Archive, place: Place) -> Path | None:

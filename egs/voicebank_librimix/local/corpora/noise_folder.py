@@ -134,8 +134,6 @@ def bring_to_rate(task: tuple[Recording, Path]) -> int:
             f"{recording.audio} lasts {len(signal) / rate:.2f} s: noise needs {LEAST_SECONDS:g} s at least; remove it, "
             "or join it with others of its kind"
         )
-    if not np.isfinite(signal).all():
-        raise AudioError(f"{recording.audio} holds values that are no numbers: repair or remove it")
     signal = resample(signal, rate, RATE)
     if rms(signal) < SILENCE:
         raise AudioError(f"{recording.audio} is silent: remove it")

@@ -12,8 +12,9 @@ from local.common.steps import Step, log
 from local.corpora.catalogue import Catalogue
 from local.corpora.corpus import some
 from local.stages import dump
+from local.stages.ctc_length import describe, subsampling, token_counter
 from local.stages.phones import phones_step
-from local.stages.summary import write_summary
+from local.stages.summary import write_signals, write_summary
 from local.stages.tokens import CHARACTERS, character_tokens, train_tokens
 
 STAGE = 2
@@ -61,7 +62,8 @@ def prepare_set(corpora: Catalogue, name: str) -> None:
         dumped = dump.dump(
             kaldi_dir.read(directory.out), archives.out / "archives", nj=corpora.recipe.nj, description=f"dump {name}"
         )
-        kaldi_dir.write(archives.out, dumped)
+        for text in write_signals(archives.out, kaldi_dir.write(archives.out, dumped)):
+            log(f"{name}: {text}")
 
     archives.run(write_archives)
 
@@ -132,6 +134,11 @@ def prepare_tokens(recipe: Recipe) -> None:
         else:
             tokens = train_tokens(texts, step.out, vocabulary=vocabulary)
         log(f"tokens: {len(tokens)}")
+        for name in COMBINED:
+            folder = kaldi_dir.transcribed(recipe.dumpdir / name)
+            count = token_counter(step.out, characters=vocabulary == CHARACTERS)
+            if text := describe(kaldi_dir.read(folder), count, subsample=subsampling(recipe)):
+                log(f"{name}: {text}")
 
     step.run(train)
 

@@ -7,17 +7,19 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import kaldiio
 import numpy as np
 
 from espnet_plugins.atomic import remove
-from local.common.audio import RATE, AudioError, read, resample, to_pcm16
+from local.common.audio import RATE, AudioError, fitting_gain, is_clipped, read, resample, to_pcm16
 from local.common.kaldi_dir import Utterance
 from local.common.parallel import parallel_map
 from local.common.steps import atomic_path
 
+# A reference that ends in zeros for so long is noted: LibriMix in max mode pads with them.
+_TAIL_SECONDS = 0.1
 # Utterances per archive: few files, yet enough shares for all processes.
 _MOST_PER_ARCHIVE = 1000
 _FEWEST_ARCHIVES = 8
@@ -47,26 +49,51 @@ def _append(archive: BinaryIO, name: str, signal: np.ndarray) -> int:
     return place
 
 
+def _read_signals(utterance: Utterance) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The 16-bit signals of an utterance, and what is to be noted about it.
+
+    Where one is over full scale all get the same gain: clipped each by itself, they would not belong together any more.
+    """
+    signals: dict[str, np.ndarray] = {}
+    facts: dict[str, str] = {}
+    for name, path in _signals(utterance):
+        signal, rate = read(path, rate=utterance.rate)
+        if is_clipped(signal):
+            facts["clipped"] = f"{facts['clipped']} {name}" if "clipped" in facts else name
+        signals[name] = resample(signal, rate, RATE)
+        if len(signals[name]) != len(signals["wav"]):
+            raise AudioError(
+                f"{path} has {len(signals[name])} samples at {RATE} Hz, {utterance.wav} has {len(signals['wav'])}"
+            )
+    gain = fitting_gain(signals.values())
+    if gain != 1.0:
+        facts["gain"] = f"{gain:.6g}"
+        signals = {name: signal.astype(np.float64) * gain for name, signal in signals.items()}
+    # 16-bit files that need no resampling pass bit by bit.
+    samples = {name: to_pcm16(signal) for name, signal in signals.items()}
+    for name, path in _signals(utterance):
+        if name != "noise1" and not samples[name].any():
+            raise AudioError(
+                f"{path} is silent: utterance '{utterance.id}' teaches nothing and has no score; leave it out"
+            )
+    tail = len(samples["spk1"]) - 1 - int(np.flatnonzero(samples["spk1"])[-1])
+    if tail >= _TAIL_SECONDS * RATE:
+        facts["tail"] = f"{tail / RATE:.2f}"
+    return samples, facts
+
+
 def _write_archives(folder: Path, utterances: Sequence[Utterance]) -> None:
     """Write the archives of some utterances and an index of places and lengths."""
     folder.mkdir()
-    index: dict[str, dict[str, int]] = {}
+    index: dict[str, dict[str, Any]] = {}
     with ExitStack() as stack:
         archives = {
             name: stack.enter_context((folder / f"{name}.ark").open("wb")) for name, _ in _signals(utterances[0])
         }
         for utterance in utterances:
-            entry: dict[str, int] = {}
-            for name, path in _signals(utterance):
-                signal, rate = read(path, rate=utterance.rate)
-                # 16-bit files that need no resampling pass bit by bit.
-                samples = to_pcm16(resample(signal, rate, RATE))
-                if entry.setdefault("samples", len(samples)) != len(samples):
-                    raise AudioError(
-                        f"{path} has {len(samples)} samples at {RATE} Hz, {utterance.wav} has {entry['samples']}"
-                    )
-                entry[name] = _append(archives[name], utterance.id, samples)
-            index[utterance.id] = entry
+            signals, facts = _read_signals(utterance)
+            places = {name: _append(archives[name], utterance.id, signal) for name, signal in signals.items()}
+            index[utterance.id] = {"samples": len(signals["wav"]), **places, "facts": facts}
     (folder / "index.json").write_text(json.dumps(index))
 
 
@@ -88,6 +115,8 @@ def _dump_share(share: _Share) -> list[Utterance]:
             noise=None if u.noise is None else place(u, "noise1"),
             samples=index[u.id]["samples"],
             rate=RATE,
+            # A folder of an earlier version has no such notes.
+            details={**u.details, **index[u.id].get("facts", {})},
         )
         for u in share.utterances
     ]
@@ -105,10 +134,12 @@ def dump(utterances: Sequence[Utterance], folder: Path, *, nj: int, description:
         description: Shown beside the progress.
 
     Returns:
-        The utterances with `archive:place` for files, and their lengths at 16 kHz.
+        The utterances with `archive:place` for files, and their lengths at 16 kHz. Among their details are, where
+        there is something to note, `gain` (that brought all signals inside the full scale), `clipped` (which signals
+        stand at full scale) and `tail` (seconds of zeros at the end of the reference).
 
     Raises:
-        AudioError: When a file cannot be used.
+        AudioError: When a file cannot be used, or an input or a reference is silent.
         RecipeError: When an archive cannot be written; nothing of its share is left.
     """
     size = max(1, min(_MOST_PER_ARCHIVE, -(-len(utterances) // _FEWEST_ARCHIVES)))

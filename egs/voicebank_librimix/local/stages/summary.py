@@ -87,3 +87,42 @@ def write_summary(directory: Path, utterances: Sequence[Utterance]) -> Path:
     with atomic_path(path) as tmp:
         tmp.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def write_signals(directory: Path, utterances: Sequence[Utterance]) -> list[str]:
+    """Say what was noted about the signals of a dumped set, in its SUMMARY.md.
+
+    Args:
+        directory: The set's folder in the dump.
+        utterances: As `dump` gives them.
+
+    Returns:
+        A sentence for each thing that was noted at all.
+    """
+
+    def some(key: str) -> list[Utterance]:
+        return [u for u in utterances if u.details.get(key)]
+
+    told = []
+    if loud := some("gain"):
+        least = min(float(u.details["gain"]) for u in loud)
+        told.append(
+            f"{len(loud)} of {len(utterances)} utterances were over full scale: all signals of each got one gain, "
+            f"{least:g} at the least (`gain` in manifest.csv)"
+        )
+    if clipped := some("clipped"):
+        told.append(
+            f"{len(clipped)} of {len(utterances)} utterances have clipped samples (`clipped` in manifest.csv), "
+            f"the first is {clipped[0].id}"
+        )
+    if padded := some("tail"):
+        zeros = sum(float(u.details["tail"]) for u in padded)
+        share = zeros / sum(u.seconds for u in utterances)
+        told.append(
+            f"{len(padded)} of {len(utterances)} references end in zeros for 0.1 s or more, {100 * share:.1f} % of all "
+            "samples (`tail` in manifest.csv)"
+        )
+    with atomic_path(directory / "SUMMARY.md") as tmp:
+        lines = [f"- {text}" for text in told] or ["Nothing to note."]
+        tmp.write_text("\n".join([f"# Signals of {directory.name}", "", *lines]) + "\n", encoding="utf-8")
+    return told

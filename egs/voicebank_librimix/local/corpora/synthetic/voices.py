@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import numpy as np
 
 from local.common.steps import RecipeError
 
+# espeak-ng keeps the path of its data in 160 bytes, with what it adds to it, and overruns them without a word.
+_LONGEST_PATH = 130
 # Constants of espeak-ng's speak_lib.h.
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
 _PARAMETER_RATE = 1
@@ -81,13 +84,21 @@ def _check(status: int, what: str) -> None:
         raise RecipeError(f"espeak-ng: {what} failed with status {status}")
 
 
+def _short(folder: Path) -> str:
+    """A path of a folder that espeak-ng can hold; one that is too long goes by a file descriptor of this process."""
+    if len(os.fsencode(folder)) <= _LONGEST_PATH:
+        return str(folder)
+    # Left open: the library comes back to it with each new voice.
+    return f"/proc/self/fd/{os.open(folder, os.O_RDONLY | os.O_DIRECTORY)}"
+
+
 def espeak_library() -> tuple[ctypes.CDLL, int]:
     """Load espeak-ng from its wheel; gives the library and its sampling rate in Hz."""
     import espeakng_loader
 
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     # The wanted folder is the one that contains espeak-ng-data.
-    folder = str(Path(espeakng_loader.get_data_path()).parent).encode()
+    folder = _short(Path(espeakng_loader.get_data_path()).parent).encode()
     rate = library.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, folder, 0)
     if rate <= 0:
         raise RecipeError(f"espeak-ng cannot start with the data in {folder.decode()} (status {rate})")
