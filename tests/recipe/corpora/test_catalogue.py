@@ -274,3 +274,15 @@ def test_parts_that_no_archive_has_are_named(published, tmp_path, monkeypatch):
     stages.write(sets=only, train=["ls"], dev=["ls"], test=["ls"])
     with pytest.raises(OptionError, match="has no part 'train-clean-101': choose from dev-clean, "):
         stages(catalogue)
+
+
+def test_archives_that_were_all_unpacked_in_one_place_are_found(site, published):
+    """The archive of VoiceBank's logs has no folder of its own."""
+    for log in (site.site / "logfiles").iterdir():
+        log.rename(site.site / log.name)
+    (site.site / "logfiles").rmdir()
+    published[0].requests.clear()
+    site(catalogue)
+    site(data)
+    assert published[0].requests == []
+    assert len(read(site.root / "data" / "vb")) == 3

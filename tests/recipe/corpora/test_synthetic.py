@@ -2,11 +2,14 @@
 
 import csv
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import soundfile
 from levels import active_snr
+from places import RECIPE
 from stages import TINY
 
 from local.common.steps import RecipeError
@@ -160,3 +163,21 @@ def test_sentences_are_different_and_of_the_grammar():
     assert {word for text in drawn for word in text.split()} == set(grammar.VOCABULARY)
     more = grammar.sentences(200, np.random.default_rng(0), exclude=frozenset(drawn))
     assert not set(more) & set(drawn)
+
+
+def test_the_synthesizer_speaks_from_data_at_a_long_path(tmp_path):
+    """Its own buffer holds 160 bytes."""
+    import espeakng_loader
+
+    folder = tmp_path / ("a" * 120) / ("b" * 120)
+    folder.mkdir(parents=True)
+    (folder / "espeak-ng-data").symlink_to(espeakng_loader.get_data_path())
+    code = (
+        "import sys, espeakng_loader as loader; loader.get_data_path = lambda: sys.argv[1];"
+        "from local.corpora.synthetic.voices import Prompt, Voice, speak;"
+        "speech, rate = next(speak(Voice('m3', 'M', 170, 50), [Prompt('set red four')], seed=1));"
+        "print(rate, len(speech) > rate / 2)"
+    )
+    command = [sys.executable, "-c", code, str(folder / "espeak-ng-data")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=RECIPE, check=False)
+    assert (done.stdout, done.returncode) == ("22050 True\n", 0), done.stderr
