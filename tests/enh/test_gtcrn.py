@@ -7,6 +7,7 @@ import torch
 from espnet2.enh.decoder.null_decoder import NullDecoder
 from espnet2.enh.encoder.null_encoder import NullEncoder
 from espnet2.enh.espnet_model import ESPnetEnhancementModel
+from joint_configuration import build_settings, joint_batch, joint_settings
 
 from espnet_plugins.enh.gtcrn import GTCRN, FrameNorm, band_filters
 from espnet_plugins.enh.gtcrn_separator import GTCRNSeparator
@@ -247,6 +248,26 @@ def test_wrong_input(waveform, lengths, message):
 def test_what_the_separator_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         GTCRNSeparator(**{"input_dim": 1, **arguments})
+
+
+def test_fine_tuned_in_the_joint_model(make_upstream, batch, tmp_path):
+    settings = joint_settings({"model": "local", "checkpoint": str(make_upstream())}, criterion="ssl_mse")
+    modules = {"encoder": "same", "separator": "gtcrn", "decoder": "same"}
+    settings |= {f"enh_{name}": value for name, value in modules.items()}
+    settings |= {"enh_encoder_conf": {}, "enh_decoder_conf": {}, "enh_separator_conf": {"freeze_batch_norm": True}}
+    model, data = build_settings(settings, tmp_path).train(), joint_batch(*batch)
+    before = {name: value.clone() for name, value in model.enh_model.named_buffers()}
+    loss, stats, _ = model(**data)
+    loss.backward()
+    assert {"ssl_mse", "loss_asr"} <= set(stats)
+    for name, parameter in model.enh_model.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.ne(0).any(), name
+    assert all(torch.equal(value, before[name]) for name, value in model.enh_model.named_buffers())
+    (together,), *_ = model.enh_model.forward_enhance(data["speech"], data["speech_lengths"], {})
+    n = int(data["speech_lengths"][2])
+    (alone,), *_ = model.enh_model.forward_enhance(data["speech"][2:, :n], data["speech_lengths"][2:], {})
+    torch.testing.assert_close(together[2, :n], alone[0], atol=1e-6, rtol=1e-4)
 
 
 def test_half_a_second_is_known_without_the_rest():

@@ -153,6 +153,37 @@ def test_published_weights_take_the_place_of_stage_3(tmp_path, monkeypatch):
     assert se_step(other).name == "train"
 
 
+def test_weights_of_gtcrn_take_the_place_of_stage_3(tmp_path, monkeypatch):
+    import hashlib
+
+    import torch
+    from gtcrn_cases import to_authors_layout
+
+    from espnet_plugins.enh.gtcrn import GTCRN
+    from espnet_plugins.inference import Enhancer, published
+
+    own = tmp_path / "own.yaml"
+    own.write_text("extends: mini\nfront_end: gtcrn\nfront_end_weights: gtcrn_dns3\n")
+    recipe = Recipe.from_args(parse(tmp_path, preset=str(own)))
+    file = recipe.downloads / "gtcrn" / "model_trained_on_dns3.tar"
+    file.parent.mkdir(parents=True)
+    network = GTCRN()
+    torch.save({"model": to_authors_layout(network.state_dict())}, file)
+    step = se_step(recipe)
+    with pytest.raises(RecipeError, match="which is no published model"):
+        import_weights(recipe, step)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    model = dataclasses.replace(published.PUBLISHED["gtcrn_dns3"], sha256=digest)
+    monkeypatch.setitem(published.PUBLISHED, "gtcrn_dns3", model)
+    assert step.run(lambda: import_weights(recipe, step))
+    loaded = Enhancer.from_checkpoint(step.out / "espnet").model.separator.gtcrn.state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in network.state_dict().items())
+    own.write_text("extends: mini\nfront_end: demucs\nfront_end_weights: gtcrn_dns3\n")
+    other = Recipe.from_args(parse(tmp_path, preset=str(own)))
+    with pytest.raises(OptionError, match="'gtcrn_dns3' is a gtcrn, the front-end demucs a demucs"):
+        import_weights(other, se_step(other))
+
+
 def test_heads_that_do_not_exist(tmp_path):
     own = tmp_path / "own.yaml"
     for heads in ("[pr]", "[asr, tts]", "[]"):
