@@ -140,17 +140,16 @@ def _common_offset(x: torch.Tensor, y: torch.Tensor, pairs: Pairs) -> torch.Tens
     mean of all frames; that of a few samples is as good.
     """
     batch = len(x)
-    share = torch.linspace(0, 1, _SAMPLES, dtype=torch.float64, device=x.device)
-    samples = []
-    for frames, lengths in ((x, pairs.x_lengths[:batch]), (y, pairs.y_lengths[:batch])):
-        # Lengths on a device have not been checked.
-        index = (share * (lengths[:, None] - 1)).long().clamp(0, frames.shape[1] - 1)
-        samples.append(frames[torch.arange(batch, device=x.device)[:, None], index])
-    together = torch.cat(samples, dim=1)
-    offset = together.mean(1, keepdim=True)
-    spread = (together - offset).square().sum(-1).mean(1)
-    large = offset.square().sum((1, 2)) > _LARGE_OFFSET * spread
-    return torch.where(large[:, None, None], offset, 0.0)
+    lengths = torch.stack([pairs.x_lengths[:batch], pairs.y_lengths[:batch]])[:, :, None]
+    index = (lengths - 1) * torch.arange(_SAMPLES, device=x.device) // (_SAMPLES - 1)
+    rows = torch.arange(batch, device=x.device)[:, None]
+    # Lengths on a device have not been checked.
+    sides = [frames[rows, own.clamp(0, frames.shape[1] - 1)] for frames, own in zip((x, y), index, strict=True)]
+    samples = torch.cat(sides, dim=1)
+    offset = samples.mean(1)
+    square, mean_square = offset.square().sum(-1), samples.square().sum((1, 2)) / samples.shape[1]
+    large = square > _LARGE_OFFSET * (mean_square - square)
+    return torch.where(large[:, None], offset, 0.0)[:, None]
 
 
 def _l2_normalized(frames: torch.Tensor) -> torch.Tensor:

@@ -61,7 +61,8 @@ def test_works_without_numba_and_triton():
 def test_compiles_where_nothing_can_be_cached(tmp_path, monkeypatch):
     numba = pytest.importorskip("numba")
     (tmp_path / "uncached_probe.py").write_text(
-        "from espnet_plugins.soft_dtw.backends.cpu_kernels import _jit\n\n\n@_jit\ndef double(x):\n    return 2 * x\n"
+        "from espnet_plugins.soft_dtw.backends.cpu_kernels.compiling import jit\n\n\n"
+        "@jit\ndef double(x):\n    return 2 * x\n"
     )
     # A file where the cache directory would be stops everyone, root too.
     (tmp_path / "__pycache__").write_text("")
@@ -73,6 +74,34 @@ def test_compiles_where_nothing_can_be_cached(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "uncached_probe")
     assert probe.double(21) == 42
     assert probe.double.stats.cache_path is None
+
+
+def test_kernels_are_compiled_anew_when_a_file_beside_them_changes(tmp_path):
+    pytest.importorskip("numba")
+    (tmp_path / "inner_kernel.py").write_text(KERNEL.format(name="inner", first="", result="x + 1"))
+    first = "from inner_kernel import inner"
+    (tmp_path / "outer_kernel.py").write_text(KERNEL.format(name="outer", first=first, result="10 * inner(x)"))
+    script = """
+        import sys
+        sys.path.insert(0, sys.argv[1])
+        from outer_kernel import outer
+        print(outer(1), sum(outer.stats.cache_hits.values()))
+    """
+    assert run_python(script, str(tmp_path)) == "20 0"
+    assert run_python(script, str(tmp_path)) == "20 1"
+    (tmp_path / "inner_kernel.py").write_text(KERNEL.format(name="inner", first="", result="x + 2"))
+    assert run_python(script, str(tmp_path)) == "30 0"
+
+
+KERNEL = """
+from espnet_plugins.soft_dtw.backends.cpu_kernels.compiling import jit
+{first}
+
+
+@jit
+def {name}(x):
+    return {result}
+"""
 
 
 SECOND_PROCESS = """
@@ -93,16 +122,16 @@ SECOND_PROCESS = """
 
     # The second strip waits for the first, which this thread stands in for: a kernel that kept the interpreter
     # to itself would wait for ever.
-    geometry = [np.array([k]) for k in (64, 50, 64 * 50)]
-    table = kernels.strip_table(*geometry, 0)
+    geometry = kernels.Geometry(*(np.array([k]) for k in (64, 50, 64 * 50)))
+    table, nothing = kernels.strip_table(*geometry, 0), np.empty((0, kernels.LANES + 1), np.float32)
     progress, counter, values = np.zeros((1, 2), np.int64), np.ones(1, np.int64), np.zeros(1)
-    layout = [np.array([0, 64 * 50]), np.array([50])]
-    costs, border = np.zeros(64 * 50, np.float32), np.zeros((1, 50))
-    arguments = [costs, *layout, *geometry, np.float32(1), table, 0, border, progress]
-    nothing = [np.empty((0, kernels.LANES + 1), np.float32), np.empty(0, np.float32)]
-    waiting = threading.Thread(target=kernels.forward_strips, args=(*arguments, counter, values, *nothing))
+    costs = kernels.Matrices(np.zeros(64 * 50, np.float32), np.array([0, 64 * 50]), np.array([50]))
+    queue = kernels.Queue(table, counter, np.zeros((1, 50)), progress)
+    saved = kernels.Saved(nothing, nothing[:, 0])
+    arguments = costs, geometry, np.float32(1), queue, 0, values, saved
+    waiting = threading.Thread(target=kernels.forward_strips, args=arguments)
     waiting.start()
-    while counter[0] == 1:
+    while counter[0] == 1 and waiting.is_alive():
         pass
     assert waiting.is_alive()
     progress[0, 0] = 1 << 60

@@ -29,46 +29,41 @@ def forward(cost: torch.Tensor, pairs: Pairs, gamma: float, num_with_grad: int) 
         cost: (B, N, M), or (cells,) for the matrices of all pairs at their own lengths; float32 or float64.
         pairs: lengths and band, on the CPU.
         gamma: smoothing, above 0.
-        num_with_grad: number of leading pairs that will go through `backward`.
+        num_with_grad: leading pairs that will go through `backward`.
 
     Returns:
-        (B,) values, NaN where a cost that counts is not finite, and the values of all cells of the num_with_grad pairs.
+        (B,) values, NaN where a cost that counts is not finite, and what `backward` takes as
+        `saved`.
     """
     geometry = _geometry(pairs)
     table = kernels.strip_table(*geometry, num_with_grad)
-    stored = table[table[:, kernels.PAIR] < num_with_grad]
-    steps = int(stored[:, kernels.STEPS].sum())
-    chunks = int(-(-stored[:, kernels.STEPS] // kernels.CHUNK).sum())
-    store = empty((steps, kernels.LANES + 1), like=cost)
-    base = cost.new_empty(chunks)
+    with_grad = table[table[:, kernels.PAIR] < num_with_grad]
+    steps = int(with_grad[:, kernels.STEPS].sum())
+    chunks = int(-(-with_grad[:, kernels.STEPS] // kernels.CHUNK).sum())
+    stored, base = empty((steps, kernels.LANES + 1), like=cost), cost.new_empty(chunks)
     values = np.zeros(len(pairs))
-    array = cost.detach().contiguous().view(-1).numpy()
-    _run(
+    costs = _matrices(cost.detach().contiguous(), cost.shape, geometry)
+    queue = kernels.Queue(
         table,
-        kernels.forward_strips,
-        array,
-        *_layout(cost.shape, pairs),
-        *geometry,
-        array.dtype.type(1 / (gamma * math.log(2))),
-        table,
-        num_with_grad,
-        np.full((len(pairs), geometry[1].max()), kernels.WALL),
-        np.zeros((len(pairs), len(table)), np.int64),
-        np.zeros(1, np.int64),
-        values,
-        *(t.numpy() for t in (store, base)),
+        counter=np.zeros(1, np.int64),
+        border=np.full((len(pairs), geometry.m.max()), kernels.MASKED_COST),
+        progress=np.zeros((len(pairs), len(table)), np.int64),
     )
-    return torch.from_numpy(values * (gamma * math.log(2))).to(cost.dtype), (store, base)
+    scale = costs.cells.dtype.type(1 / (gamma * math.log(2)))
+    saved = kernels.Saved(stored.numpy(), base.numpy())
+    _run(table, kernels.forward_strips, costs, geometry, scale, queue, num_with_grad, values, saved)
+    value = torch.from_numpy(values * (gamma * math.log(2))).to(cost.dtype)
+    return value, (stored, base, torch.from_numpy(with_grad))
 
 
 def backward(
     saved: tuple[torch.Tensor, ...], shape: torch.Size, pairs: Pairs, gamma: float, grad: torch.Tensor
 ) -> torch.Tensor:
-    """Gradient with respect to the costs of the num_with_grad pairs.
+    """Gradient with respect to the costs of the leading pairs.
 
     Args:
         saved: what `forward` returned.
-        shape: shape of the costs of the num_with_grad pairs, in either form.
+        shape: shape of the costs of these pairs, in either form.
         pairs: as in `forward`.
         gamma: as in `forward`.
         grad: (num_with_grad,) gradient that reaches each value.
@@ -76,36 +71,33 @@ def backward(
     Returns:
         Alignment times gradient, 0 outside lengths and band, in that shape.
     """
-    num_with_grad = len(grad)
-    geometry = _geometry(pairs)
-    table = kernels.strip_table(*geometry, num_with_grad)
-    store, base = saved
-    alignment = empty(shape, like=store)
-    _run(
+    stored, base, strips = saved
+    geometry, table = _geometry(pairs), strips.numpy()
+    alignment = empty(shape, like=stored)
+    queue = kernels.Queue(
         table,
-        kernels.backward_strips,
-        *_layout(shape, pairs),
-        *geometry,
-        table,
-        num_with_grad,
-        np.zeros((len(pairs), geometry[1].max()), alignment.numpy().dtype),
-        np.full((len(pairs), len(table)), geometry[1].max() + 1, np.int64),
-        np.zeros(1, np.int64),
-        *(t.numpy() for t in (store, base, grad, alignment.view(-1))),
+        counter=np.zeros(1, np.int64),
+        border=np.zeros((len(pairs), geometry.m.max()), stored.numpy().dtype),
+        progress=np.full((len(pairs), len(table)), geometry.m.max() + 1, np.int64),
     )
+    matrices = _matrices(alignment, shape, geometry)
+    saved = kernels.Saved(stored.numpy(), base.numpy())
+    _run(table, kernels.backward_strips, matrices, geometry, grad.numpy(), queue, saved)
     return alignment
 
 
-def _geometry(pairs: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return pairs.x_lengths.numpy(), pairs.y_lengths.numpy(), pairs.band_half_width.numpy()
+def _geometry(pairs: Pairs) -> kernels.Geometry:
+    return kernels.Geometry(pairs.x_lengths.numpy(), pairs.y_lengths.numpy(), pairs.band_half_width.numpy())
 
 
-def _layout(shape: torch.Size, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
-    """Where the matrix of each pair begins and the last one ends, and how long the rows are."""
-    n, m, _ = _geometry(pairs)
+def _matrices(cells: torch.Tensor, shape: torch.Size, geometry: kernels.Geometry) -> kernels.Matrices:
+    """Say where the matrix of each pair lies."""
+    pairs = len(geometry.n)
     if len(shape) == 1:
-        return np.concatenate([[0], np.cumsum(n * m)]), m
-    return np.arange(len(pairs) + 1) * (shape[1] * shape[2]), np.full(len(pairs), shape[2])
+        begin, stride = np.concatenate([[0], np.cumsum(geometry.n * geometry.m)]), geometry.m
+    else:
+        begin, stride = np.arange(pairs + 1) * (shape[1] * shape[2]), np.full(pairs, shape[2])
+    return kernels.Matrices(cells.view(-1).numpy(), begin, stride)
 
 
 def _run(table: np.ndarray, work: Any, *args: Any) -> None:
