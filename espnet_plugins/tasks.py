@@ -24,6 +24,7 @@ from espnet_plugins.checks import check_classes, check_conf, check_mapping, chec
 from espnet_plugins.enh.model import LengthAwareEnhancementModel, split_options
 from espnet_plugins.enh.options import check_criteria
 from espnet_plugins.enh.unpadded import ignore_padding
+from espnet_plugins.objectives.without_position import training_speech
 from espnet_plugins.recurrent import accept_any_order, drop_in_training_only
 from espnet_plugins.ssl import share_passes
 from espnet_plugins.train.onednn import OneDNNOption
@@ -175,7 +176,9 @@ class EnhTask(CheckedLoading, EnhancementTask):
         criteria = check_criteria("criterions", getattr(args, "criterions", None))
         stock_conf, own = split_options("model_conf", args.model_conf)
         args = argparse.Namespace(**{**vars(args), "criterions": criteria, "model_conf": stock_conf})
-        return LengthAwareEnhancementModel.from_stock(super().build_model(args), **own)
+        with training_speech(getattr(args, "train_data_path_and_name_and_type", None)):
+            stock = super().build_model(args)
+        return LengthAwareEnhancementModel.from_stock(stock, **own)
 
 
 class JointTask(OneDNNOption, CheckedLoading, EnhS2TTask):
@@ -196,7 +199,8 @@ class JointTask(OneDNNOption, CheckedLoading, EnhS2TTask):
         criteria = check_criteria("enh_criterions", args.enh_criterions)
         stock_conf, own_enh = split_options("enh_model_conf", args.enh_model_conf)
         changed = {"model_conf": {}, "enh_model_conf": stock_conf, "enh_criterions": criteria}
-        stock = super().build_model(argparse.Namespace(**{**vars(args), **changed}))
+        with training_speech(getattr(args, "train_data_path_and_name_and_type", None)):
+            stock = super().build_model(argparse.Namespace(**{**vars(args), **changed}))
         enh_model = LengthAwareEnhancementModel.from_stock(stock.enh_model, **own_enh)
         if own_enh.get("ignore_padding", True):
             stock.s2t_model.frontend = ignore_padding(stock.s2t_model.frontend)

@@ -26,6 +26,7 @@ from espnet_plugins.atomic import atomic_path
 from espnet_plugins.inference.audio import duration, read, resample
 from espnet_plugins.inference.files import find_audio
 from espnet_plugins.objectives import SSL_CRITERIA, SSLCriterion
+from espnet_plugins.objectives.without_position import without_position
 from espnet_plugins.ssl import find_upstream, get_shared_upstream
 from espnet_plugins.ssl.spec import resolve_layers
 
@@ -53,6 +54,7 @@ def probe_waveforms(
     turns: int = 4,
     snr: float = 5.0,
     seed: int = 0,
+    remove_position: bool | Mapping[str, Any] = False,
 ) -> ProbeResult:
     """Probe an upstream and the gradients of every criterion with its default constants.
 
@@ -65,6 +67,7 @@ def probe_waveforms(
         turns: Versions of each piece.
         snr: Of the estimates, in dB.
         seed: Of all draws.
+        remove_position: As the criteria's option of this name; the frames probed are then without position, too.
 
     Returns:
         What was found.
@@ -72,13 +75,14 @@ def probe_waveforms(
     Raises:
         ValueError: For a wrong option, or too few utterances that are long enough.
     """
-    model = get_shared_upstream(**upstream)
+    model = without_position("probe", get_shared_upstream(**upstream), remove_position, unit_length=unit_length)
     everything = range(model.n_layers + 1)
     chosen = everything if gradient_layers is None else resolve_layers(gradient_layers, model.n_layers)[0]
     options: dict[str, Any] = {
         "upstream": dict(upstream),
         "normalize_frames": unit_length,
         "sample_rate": model.sample_rate,
+        "remove_position": remove_position,
     }
     objectives = {
         layer: {name: make_objective(criterion(layer=layer, **options)) for name, criterion in SSL_CRITERIA.items()}
@@ -130,6 +134,12 @@ def get_parser() -> argparse.ArgumentParser:
         "--gradient_layers", type=int, nargs="+", metavar="N", help="layers to probe gradients at (default: all)"
     )
     parser.add_argument("--raw_frames", action="store_true", help="do not divide frames by their length")
+    parser.add_argument(
+        "--remove_position",
+        metavar="SPEECH",
+        help="probe frames without what all have in common at an index, estimated on this folder or wav.scp, which "
+        "should hold other utterances",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of all draws" + default)
     return parser
 
@@ -160,6 +170,7 @@ def main(cmd: list[str] | None = None) -> None:
             turns=args.turns,
             snr=args.snr,
             seed=args.seed,
+            remove_position={"speech": args.remove_position} if args.remove_position else False,
         )
         write_result(result, args.out)
     except (ValueError, OSError) as error:

@@ -17,10 +17,9 @@ from torch.nn.functional import normalize
 
 from espnet_plugins.checks import check_choice, check_keys, check_mapping
 from espnet_plugins.objectives.temporal import TemporalRegulariser
-from espnet_plugins.ssl import Upstream, get_shared_upstream
+from espnet_plugins.objectives.without_position import without_position
+from espnet_plugins.ssl import UPSTREAM_OPTIONS, Upstream, get_shared_upstream
 from espnet_plugins.ssl.spec import resolve_layers
-
-_UPSTREAM_KEYS = ("model", "checkpoint", "pretrained")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,16 +45,20 @@ class SSLOptions(FrameOptions):
     """Options of every criterion on frames of an upstream, besides those of :class:`FrameOptions`.
 
     Args:
-        upstream: ``model``, ``checkpoint`` and ``pretrained`` of
+        upstream: ``model``, ``checkpoint``, ``pretrained`` and ``context`` of
             :func:`~espnet_plugins.ssl.build_upstream`; HuBERT Base where left out.
         layer: Hidden state to compare, 0..n_layers or negative from the end (-1: the last); of a list, the value is
             the mean over its layers, and every layer meets the same perturbation.
         sample_rate: Of the waveforms; the upstream's must be the same.
+        remove_position: Take off what the frames of all utterances have in common at an index, before frames are
+            normalised and compared: True, or the options of
+            :func:`~espnet_plugins.objectives.without_position.without_position`.
     """
 
     upstream: Mapping[str, Any] | None = None
     layer: int | Sequence[int] = -1
     sample_rate: int = 16000
+    remove_position: bool | Mapping[str, Any] = False
 
 
 class FrameCriterion(TimeDomainLoss):
@@ -189,13 +192,16 @@ class SSLCriterion(FrameCriterion):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         given: SSLOptions = self.options
-        model = check_mapping(f"{self.default_name}: upstream", given.upstream, _UPSTREAM_KEYS)
+        model = check_mapping(f"{self.default_name}: upstream", given.upstream, UPSTREAM_OPTIONS)
         self.upstream: Upstream = get_shared_upstream(**model)
         if self.upstream.sample_rate != given.sample_rate:
             raise ValueError(
                 f"{self.default_name}: upstream: {self.upstream.name} takes {self.upstream.sample_rate} Hz, but "
                 f"sample_rate is {given.sample_rate}; choose an upstream of the data's rate"
             )
+        self.upstream = without_position(
+            self.default_name, self.upstream, given.remove_position, unit_length=self.normalize_frames
+        )
         self.layers = self._chosen_layers(given.layer)
 
     def _chosen_layers(self, layer: Any) -> tuple[int, ...]:

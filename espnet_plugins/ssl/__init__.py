@@ -6,11 +6,13 @@ from espnet_plugins.ssl.shared import get_shared_upstream
 from espnet_plugins.ssl.sources import UPSTREAM_OPTIONS, describe_upstream, find_upstream, register_upstream
 from espnet_plugins.ssl.spec import UpstreamSpec
 from espnet_plugins.ssl.upstream import Upstream, build_upstream
+from espnet_plugins.ssl.without_position import UpstreamWithoutPosition
 
 __all__ = [
     "UPSTREAM_OPTIONS",
     "Upstream",
     "UpstreamSpec",
+    "UpstreamWithoutPosition",
     "build_upstream",
     "describe_upstream",
     "export_espnet_hubert",

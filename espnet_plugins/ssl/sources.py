@@ -70,7 +70,7 @@ def describe_upstream(
     return describe(checkpoint, **options, **({} if context is None else {"context": context}))
 
 
-def find_upstream(upstream: str) -> dict[str, str]:
+def find_upstream(upstream: str) -> dict[str, Any]:
     """Options of :func:`~espnet_plugins.ssl.build_upstream` for what a command line names.
 
     Args:

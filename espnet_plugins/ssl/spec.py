@@ -16,7 +16,8 @@ class UpstreamSpec:
     The module that ``build`` makes has three methods, called in evaluation mode with float32 tensors:
     ``extract(waveform (B, T)) -> (B, N, F)`` for utterances of one length, ``embed(features, padding) ->
     hidden state 0 (B, N, D)``, and ``block(index, hidden, padding, carry) -> (hidden state index + 1, carry)``.
-    ``padding`` (B, N) is True behind an utterance's end, or None; ``carry`` starts as None.
+    ``padding`` (B, N) is True behind an utterance's end, or None; ``carry`` starts as None. It may have a fourth,
+    ``code(count) -> (count, D)``: what is added to hidden state 0, whatever the utterance.
 
     Args:
         name: what error messages call it.

@@ -90,7 +90,7 @@ def test_wrong_options_name_the_key_and_what_is_accepted(name, wrong, message, u
 
 @pytest.mark.parametrize("name", CRITERIA)
 def test_wrong_upstreams(name, make_upstream, tmp_path):
-    with pytest.raises(ValueError, match=r"upstream: unknown key modl; accepted keys are checkpoint, model"):
+    with pytest.raises(ValueError, match=r"upstream: unknown key modl; accepted keys are checkpoint, context, model"):
         CRITERIA[name](upstream={"modl": "hubert_base"})
     with pytest.raises(ValueError, match=r"model 'hubert'.*hubert_base"):
         CRITERIA[name](upstream={"model": "hubert"})

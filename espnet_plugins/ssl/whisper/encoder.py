@@ -101,6 +101,10 @@ class WhisperEncoder(torch.nn.Module):
         """Add each index's position."""
         return features + self.positional_embedding[: features.shape[1]]
 
+    def code(self, count: int) -> torch.Tensor:
+        """What is added to hidden state 0, whatever the utterance: (count, D)."""
+        return self.positional_embedding[:count]
+
     def block(
         self, index: int, hidden: torch.Tensor, padding: torch.Tensor | None, carry: Any
     ) -> tuple[torch.Tensor, Any]:
