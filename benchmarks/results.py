@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Write RESULTS.md, the table of README.md and the pictures of results in docs/images from the scores in results/.
+"""Write RESULTS.md, results/*.md, the table of README.md and the pictures in docs/images from the scores in results/.
 
     benchmarks/results.py                   everything, from the scores in the repository
     benchmarks/results.py --adopt FROM...   take over scores first: of experiments (egs/voicebank_librimix/exp/PRESET)
                                             and of studies (DIR/positions.json, DIR/sensitivity.json)
 
-benchmarks/from_scratch.sh makes all of these again. What a person says about the results stands in results/reading.md.
+benchmarks/from_scratch.sh makes all of these again. What a person says about the results stands in results/reading.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from espnet_plugins.analysis.scoring.names import declare, read_objectives
 from espnet_plugins.analysis.scoring.scores import ScoreError
 from espnet_plugins.atomic import atomic_path, write_text
 from pages.publication import (
+    experiment_page,
     picture_name,
     read_archives,
     read_studies,
@@ -61,12 +62,19 @@ def adopt(source: Path) -> None:
 
 def pages() -> dict[Path, str]:
     """The text of every page that is made from scores."""
-    contents, reading = read_archives(RESULTS), (RESULTS / "reading.md").read_text("utf-8")
-    made = {ROOT / "RESULTS.md": results_document(reading, contents, read_studies(STUDIES))}
+    contents = read_archives(RESULTS)
+    made = {ROOT / "RESULTS.md": results_document(_said("overview"), _said("studies"), contents, read_studies(STUDIES))}
+    made |= {RESULTS / f"{name}.md": experiment_page(name, content, _said(name)) for name, content in contents.items()}
     if FRONT_PAGE in contents:
         path = ROOT / "README.md"
         made[path] = with_table(path.read_text("utf-8"), FRONT_PAGE, contents[FRONT_PAGE])
     return made
+
+
+def _said(name: str) -> str:
+    """What a person says about an experiment; nothing where there is no such file."""
+    path = RESULTS / "reading" / f"{name}.md"
+    return path.read_text("utf-8") if path.exists() else ""
 
 
 def pictures() -> dict[Path, Callable[[Path], None]]:

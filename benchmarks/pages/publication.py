@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from espnet_plugins.analysis.comparison.tables import word_error_summary
+from espnet_plugins.analysis.report.answer import answer, convergence_answer, cost_answer
 from espnet_plugins.analysis.report.archive import SUFFIX, read_archive
 from espnet_plugins.analysis.report.content import Content
 from espnet_plugins.analysis.report.results import render_results
-from espnet_plugins.analysis.scoring.scores import ScoreError
+from espnet_plugins.analysis.scoring.names import split_seed
+from espnet_plugins.analysis.scoring.scores import ScoreError, Scores
 from pages.rotation import join_rotation
 from pages.studies import Study
 
+# At most eight rows of a configuration each.
+_MAIN_SYSTEMS = ("clean", "noisy", "se", "multi_condition", "si_snr", "ssl_mse", "ssl_mse_pad", "ssl_soft_dtw")
 _FOLD = re.compile(r"_fold\d+$")
 _STUDY = re.compile(r"^<!-- study (\w+) -->$", re.MULTILINE)
 
@@ -94,25 +98,85 @@ def with_studies(text: str, studies: Mapping[str, Study]) -> str:
     return _STUDY.sub(lambda mark: studies[mark[1]].markdown(), text)
 
 
-def results_document(reading: str, contents: Mapping[str, Content], studies: Mapping[str, Study]) -> str:
+def summary(name: str, content: Content) -> str:
+    """The section of an experiment in RESULTS.md: one table, three sentences made from the scores, one command.
+
+    Args:
+        name: The experiment's name.
+        content: Its content.
+
+    Returns:
+        Markdown, headed on the second level.
+    """
+    said = []
+    if content.subject is not None:
+        found = answer(content.scores, content.subject)
+        said.append(f"**{found.question}** {found.verdict}. {found.sentence}")
+        if content.comparable and len(content.curves) > 1 and content.subject in content.curves:
+            said.append(convergence_answer(content.curves, content.subject))
+        if cost := cost_answer(content.costs, content.subject):
+            said.append(cost)
+    made = content.environment
+    made_at = [f"{what} {made[key]}" for what, key in (("date", "date"), ("commit", "git commit")) if key in made]
+    parts = [
+        f"## `{name}`",
+        content.rates.markdown(),
+        "\n".join(f"- {sentence}" for sentence in said),
+        f"```\n{made['command']}\n```" if "command" in made else "",
+        " ".join(
+            [
+                f"All tables, differences, curves and settings: [results/{name}.md](results/{name}.md).",
+                *([f"Scored: {', '.join(made_at)}."] if made_at else []),
+            ]
+        ),
+    ]
+    return "\n\n".join(filter(None, parts))
+
+
+def results_document(overview: str, studied: str, contents: Mapping[str, Content], studies: Mapping[str, Study]) -> str:
     """Write the repository's RESULTS.md.
 
     Args:
-        reading: What a person says about the results, as Markdown; stands first, with marks for the studies.
+        overview: What a person says about the results, as Markdown; stands first.
+        studied: What a person says about the studies, with a mark for each; stands last.
         contents: Name -> content.
         studies: Name -> study.
 
     Returns:
-        The text: the reading, then every experiment one heading level lower than alone.
+        The text.
 
     Raises:
         ScoreError: When marks and studies differ.
     """
-    parts = [with_studies(reading.strip(), studies)]
-    for name, content in contents.items():
-        text = render_results(content, picture=picture_name(name), probe_picture=picture_name(name, "probe"))
-        parts.append(re.sub(r"^#", "##", text, flags=re.MULTILINE).strip())
-    return "\n\n".join(parts) + "\n"
+    summaries = [summary(name, content) for name, content in contents.items()]
+    return "\n\n".join([overview.strip(), *summaries, with_studies(studied.strip(), studies)]).rstrip() + "\n"
+
+
+def experiment_page(name: str, content: Content, reading: str) -> str:
+    """Write results/NAME.md: every table of an experiment.
+
+    Args:
+        name: The experiment's name.
+        content: Its content.
+        reading: What a person says about it, as Markdown; may be empty.
+
+    Returns:
+        The text: that of the recipe's own report, with the reading behind the title.
+    """
+    pictures = {what: f"../{picture_name(name, what)}" for what in ("curves", "probe")}
+    text = render_results(content, picture=pictures["curves"], probe_picture=pictures["probe"])
+    title, _, rest = text.partition("\n\n")
+    said = ["## Remarks", reading.strip()] if reading.strip() else []
+    return "\n\n".join([title, *said, rest])
+
+
+def main_systems(scores: Scores) -> Scores:
+    """The systems of a short table: references, the strongest baselines, and this project's objectives."""
+    return {
+        system: sets
+        for system, sets in scores.items()
+        if re.sub(r"_(joint|se)$", "", split_seed(system)[0]) in _MAIN_SYSTEMS
+    }
 
 
 def with_table(text: str, name: str, content: Content) -> str:
@@ -124,12 +188,12 @@ def with_table(text: str, name: str, content: Content) -> str:
         content: Its content.
 
     Returns:
-        The page with the word error rates between the two.
+        The page with the word error rates of the main systems between the two.
 
     Raises:
         ScoreError: When the marks are not there.
     """
-    table = f"```\nWord error rate (%)\n{word_error_summary(content.scores).plain()}\n```"
+    table = f"```\nWord error rate (%)\n{word_error_summary(main_systems(content.scores)).plain()}\n```"
     pattern = rf"(<!-- table {re.escape(name)} -->\n).*?(\n<!-- end of table -->)"
     page, count = re.subn(pattern, lambda marks: marks[1] + table + marks[2], text, flags=re.DOTALL)
     if count != 1:

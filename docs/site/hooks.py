@@ -25,7 +25,7 @@ _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]*)(#[^)\s]*)?\)")
 
 
 def _pages(root: Path) -> dict[str, str]:
-    names = [f"results/{path.name}" for path in sorted((root / "results").glob("*.md")) if path.name != "reading.md"]
+    names = [f"results/{path.name}" for path in sorted((root / "results").glob("*.md"))]
     return {**PAGES, **{name: name for name in names}}
 
 

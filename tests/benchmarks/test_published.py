@@ -6,6 +6,13 @@ import pytest
 from places import ROOT
 
 from espnet_plugins.analysis.comparison.plots import curve_fingerprint
+from espnet_plugins.analysis.comparison.tables import (
+    RATES,
+    datasets,
+    error_table,
+    quality_table,
+    word_error_summary,
+)
 from pages.publication import picture_name, read_archives
 
 pytestmark = pytest.mark.skipif(not any((ROOT / "results").glob("*.json.xz")), reason="no scores are published yet")
@@ -14,6 +21,24 @@ pytestmark = pytest.mark.skipif(not any((ROOT / "results").glob("*.json.xz")), r
 def test_pages():
     for path, text in runpy.run_path(str(ROOT / "benchmarks" / "results.py"))["pages"]().items():
         assert path.read_text(encoding="utf-8") == text, f"{path.name}: run benchmarks/results.py"
+
+
+def test_results_are_read_in_a_hurry():
+    """The page that one opens first is short, and so is the table on the front page."""
+    assert len((ROOT / "RESULTS.md").read_text(encoding="utf-8").splitlines()) <= 250
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("<!-- table mini -->")[2].partition("<!-- end of table -->")[0]
+    assert len(table.strip().splitlines()) <= 3 + 1 + 8 + 1
+
+
+def test_every_table_of_every_archive_is_on_its_page():
+    for name, content in read_archives(ROOT / "results").items():
+        page = set((ROOT / "results" / f"{name}.md").read_text(encoding="utf-8").splitlines())
+        tables = [content.rates, content.differences, content.by_head, word_error_summary(content.scores)]
+        tables += [error_table(by_set, unit) for by_set in content.scores.values() for unit in RATES]
+        tables += [quality_table(content.scores, dataset) for dataset in datasets(content.scores)]
+        for table in tables:
+            assert set(table.markdown().splitlines()) - {"||"} <= page
 
 
 def test_pictures():

@@ -9,7 +9,11 @@ from espnet_plugins.analysis.comparison.convergence import convergence_table, ev
 from espnet_plugins.analysis.comparison.cost import COST_NOTE, cost_table
 from espnet_plugins.analysis.comparison.tables import RATES, datasets, error_table, quality_table, word_error_summary
 from espnet_plugins.analysis.report.content import Content
+from espnet_plugins.analysis.scoring.listeners import DISTILLMOS, DNSMOS, LEVEL_DB
+from espnet_plugins.analysis.scoring.quality import DEFINITIONS
 from espnet_plugins.analysis.scoring.scores import SetScore
+
+_LISTENED = (*DNSMOS, *DISTILLMOS)
 
 
 def render_results(content: Content, *, picture: str = "curves.png", probe_picture: str = "probe/probe.png") -> str:
@@ -84,9 +88,14 @@ def render_results(content: Content, *, picture: str = "curves.png", probe_pictu
         ]
     parts += [
         "## Signal quality",
-        "STOI and ESTOI in per cent, SDR and SI-SDR in dB, wideband PESQ. `Utt` counts the utterances on "
-        "which all of them could be measured, of those that were tried: an even choice over the test set.",
+        f"{DEFINITIONS} `inf`: a perfect estimate in scores made without the cap. `Utt` counts the utterances on which "
+        "all of them could be measured, of those that were tried: an even choice over the test set.",
     ]
+    if any(score.quality(metric) for by_set in scores.values() for score in by_set.values() for metric in _LISTENED):
+        parts.append(
+            "DNSMOS and DistillMOS judge without a reference, from 1 to 5, every signal at "
+            f"{LEVEL_DB:g} dB of full scale, perhaps fewer utterances than the other measures."
+        )
     for name in sets:
         parts += [f"### {name}", quality_table(scores, name).markdown()]
     for system, by_set in scores.items():

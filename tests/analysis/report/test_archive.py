@@ -18,7 +18,7 @@ from espnet_plugins.analysis.report.content import Content
 from espnet_plugins.analysis.report.results import render_results
 from espnet_plugins.analysis.scoring.names import split_seed
 from espnet_plugins.analysis.scoring.scores import ScoreError, SetScore, group_seeds
-from pages.publication import read_archives, results_document, with_table
+from pages.publication import experiment_page, main_systems, read_archives, results_document, with_table
 from pages.studies import OPTIONS, Study
 
 SETTINGS = {
@@ -150,25 +150,52 @@ def test_an_experiment_beside_its_folds_is_refused(tmp_path, content):
         read_archives(tmp_path)
 
 
-def test_the_document_has_the_reading_first_and_every_experiment(content):
-    text = results_document("# Results\n\nIt helps.\n", {"mini": content}, {})
-    assert text.startswith("# Results\n\nIt helps.\n\n## Results of preset mini\n")
-    assert "\n### Word error rate (%)\n" in text
-    assert "(docs/images/mini_curves.png)" in text
+def test_the_document_has_one_table_and_three_sentences_for_each_experiment(content):
+    text = results_document("# Results\n\nIt helps.\n", "", {"mini": content}, {})
+    assert text.startswith("# Results\n\nIt helps.\n\n## `mini`\n")
+    assert content.rates.markdown() in text
+    assert text.count("\n|system|") == 1
+    sentences = [line for line in text.splitlines() if line.startswith("- ")]
+    assert [line.split()[1] for line in sentences] == ["**Does", "Convergence:", "Cost:"]
+    assert content.environment["command"] in text
+    assert "(results/mini.md)" in text
     assert not re.search(r"^# (?!Results$)", text, flags=re.MULTILINE)
+
+
+def test_the_page_of_an_experiment_is_its_report_with_remarks(content):
+    page = experiment_page("mini", content, "- It helps.\n")
+    report = render_results(
+        content, picture="../docs/images/mini_curves.png", probe_picture="../docs/images/mini_probe.png"
+    )
+    assert page == report.replace(f"# {content.title}\n", f"# {content.title}\n\n## Remarks\n\n- It helps.\n", 1)
+    assert "Remarks" not in experiment_page("mini", content, "")
 
 
 def test_a_study_stands_where_its_mark_is(content):
     curve = Curve(np.array([40, 80]), np.array([[30.0, 10.0]]), np.zeros(2))
     environment = {"date": "2026", "git commit": "abc", "machine": "two cores", "command": "study.py"}
     study = Study(OPTIONS, environment, {"ssl_mse": curve})
-    reading = "# Results\n\nWhy:\n\n<!-- study why -->\n\nSo."
-    text = results_document(reading, {"mini": content}, {"why": study})
+    studied = "## Why\n\nWhy:\n\n<!-- study why -->\n\nSo."
+    text = results_document("# Results", studied, {"mini": content}, {"why": study})
     assert "Why:\n\n|variant|" in text
-    assert "|ssl_mse|10.0|10.0|20.0|\n\n2026, commit abc, two cores: `study.py`\n\nSo." in text
+    assert text.endswith("|ssl_mse|10.0|10.0|20.0|\n\n2026, commit abc, two cores: `study.py`\n\nSo.\n")
     for studies in ({}, {"why": study, "other": study}):
         with pytest.raises(ScoreError, match=r"marks `<!-- study NAME -->` and studies differ in: (why|other)$"):
-            results_document(reading, {"mini": content}, studies)
+            results_document("# Results", studied, {"mini": content}, studies)
+
+
+def test_a_short_table_has_the_main_systems(content):
+    some = next(iter(content.scores.values()))
+    names = [
+        "clean",
+        "noisy",
+        "ssl_mse_joint_seed0",
+        "ssl_soft_dtw_layers_joint_seed0",
+        "mimic_se_seed1",
+        "si_snr_se_seed1",
+    ]
+    chosen = main_systems(dict.fromkeys(names, some))
+    assert list(chosen) == ["clean", "noisy", "ssl_mse_joint_seed0", "si_snr_se_seed1"]
 
 
 def test_the_table_of_a_page_is_replaced_and_nothing_else(content):
