@@ -57,7 +57,7 @@ class ObjectiveName:
         Raises:
             ValueError: For a key or value that is not accepted, naming both.
         """
-        kinds = {"label": str, "order": (int, float)}
+        kinds: dict[str, type | tuple[type, ...]] = {"label": str, "order": (int, float)}
         fields = {field.name: kinds.get(field.name, bool) for field in dataclasses.fields(cls)}
         if not isinstance(options, Mapping):
             raise ValueError(f"{where}: {options!r} must be a mapping with the keys label and order")
