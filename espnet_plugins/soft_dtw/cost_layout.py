@@ -1,13 +1,15 @@
 """Where the cost matrices of a batch lie, and how they are cut into parts to work on at a time."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
 from espnet_plugins.soft_dtw.pairs import Blocks, Pairs
 
-# Two tensors of a batch, one for x and one for y; None for a side that is not asked for.
-Sides = tuple[torch.Tensor | None, torch.Tensor | None]
+# Two tensors of a batch, one for x and one for y, or None for a side that is not asked for, which only the callers
+# that leave it out meet.
+Sides = tuple[Any, Any]
 # A part of the costs, whether it belongs to the first block (the one with both x and y), and its share of each operand.
 Part = tuple[torch.Tensor, bool, tuple[Sides, ...]]
 
@@ -80,7 +82,7 @@ def parts_by_block(costs: torch.Tensor, pairs: Pairs, blocks: Blocks, *operands:
     """
     layout, batch = arrange(costs, pairs), len(operands[0][0])
     for k, block in enumerate(blocks):
-        sides = tuple(tuple(operand[side] for side in block) for operand in operands)
+        sides = tuple((operand[block[0]], operand[block[1]]) for operand in operands)
         rows, columns = (side.shape[1] for side in sides[0])
         yield layout.block(k * batch, batch, rows, columns), k == 0, sides
 
@@ -97,11 +99,10 @@ def parts_by_pair(costs: torch.Tensor, pairs: Pairs, blocks: Blocks, *operands: 
     layout, batch = arrange(costs, pairs), len(operands[0][0])
     lengths = list(zip(pairs.x_lengths.tolist(), pairs.y_lengths.tolist(), strict=True))
     for k, block in enumerate(blocks):
-        sides = [tuple(operand[side] for side in block) for operand in operands]
+        sides = [(operand[block[0]], operand[block[1]]) for operand in operands]
         for row in range(batch):
             own = lengths[k * batch + row]
             cut = tuple(
-                tuple(None if t is None else t[row, :length] for t, length in zip(side, own, strict=True))
-                for side in sides
+                (None if a is None else a[row, : own[0]], None if b is None else b[row, : own[1]]) for a, b in sides
             )
             yield layout.pair(k * batch + row, *own), k == 0, cut

@@ -80,8 +80,8 @@ class PairwiseCost(torch.autograd.Function):
         norms = [torch.linalg.vector_norm(frames, dim=-1).square_() for frames in sides]
         if zeros is not None:
             norms = [norm.add_(zero) for norm, zero in zip(norms, zeros, strict=True)]
-        norms = tuple(norm.mul_(weight) for norm in norms)
-        for area, _, ((norm_a, norm_b),) in _parts_for_sums(pairs, blocks, sides)(cost, pairs, blocks, norms):
+        norms = [norm.mul_(weight) for norm in norms]
+        for area, _, ((norm_a, norm_b),) in _parts_for_sums(pairs, blocks, sides)(cost, pairs, blocks, tuple(norms)):
             torch.add(norm_a.unsqueeze(-1), norm_b.unsqueeze(-2), out=area)
         for area, _, ((a, b),) in _parts_for_products(sides)(cost, pairs, blocks, sides):
             add_product(area, a, b.mT, -2 * weight)

@@ -81,8 +81,15 @@ def backward(
         progress=np.full((len(pairs), len(table)), geometry.m.max() + 1, np.int64),
     )
     matrices = _matrices(alignment, shape, geometry)
-    saved = kernels.Saved(stored.numpy(), base.numpy())
-    _run(table, kernels.backward_strips, matrices, geometry, grad.numpy(), queue, saved)
+    _run(
+        table,
+        kernels.backward_strips,
+        matrices,
+        geometry,
+        grad.numpy(),
+        queue,
+        kernels.Saved(stored.numpy(), base.numpy()),
+    )
     return alignment
 
 
