@@ -13,6 +13,7 @@ import numpy as np
 
 from espnet_plugins.analysis.scoring.errors import score_transcripts
 from espnet_plugins.analysis.scoring.listeners import LEVEL_DB, missing_for_distillmos, missing_for_dnsmos
+from espnet_plugins.analysis.scoring.listing import errors_text, result_text
 from espnet_plugins.analysis.scoring.quality import METRICS, MOST_DECIBEL, measure_quality, spread
 from espnet_plugins.analysis.scoring.scores import SetScore
 from local.common import audio
@@ -169,7 +170,7 @@ class SetScoring:
                 "dnsmos": self.recipe.preset["dnsmos"],
                 "listened_utterances": self.recipe.preset["listened_utterances"],
             },
-            outputs=(f"{self.dataset}.json",),
+            outputs=tuple(f"{self.dataset}.{end}" for end in ("json", "result.txt", "errs.txt")),
             by_content=True,
         )
 
@@ -219,6 +220,10 @@ class SetScoring:
         unscorable = {utt: "; ".join(found) for utt, found in reasons.items()}
         score = SetScore(self.system.name, self.dataset, utterances, unscorable)
         self._warn(score)
+        listings = {"result": result_text(score), "errs": errors_text(score)}
+        for name, text in listings.items():
+            with atomic_path(self.step.out / f"{self.dataset}.{name}.txt") as tmp:
+                tmp.write_text(text, encoding="utf-8")
         with atomic_path(self.step.out / f"{self.dataset}.json") as tmp:
             score.write(tmp)
 
