@@ -96,3 +96,22 @@ def test_combining_keeps_ids_unless_they_clash():
     clash = kaldi_dir.combine({"x": one, "y": one})
     assert [(u.id, u.speaker) for u in clash] == [("x-p1_1", "x-p1"), ("y-p1_1", "y-p1")]
     kaldi_dir.check(clash, name="both")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("utt2num_samples", b"48000", b"4800J", "'4800J', which is no positive whole number"),
+        ("utt2spk", b"p1", b"\xff1", "utt2spk, line 1: not UTF-8"),
+        ("manifest.csv", b"category", b"cat", "has no column 'category'"),
+        ("manifest.csv", b",48000,", b"48000", "line 2: not as many fields as the header has"),
+        ("manifest.csv", b"\np1_1,", b"\np1_9,", "has no row for 'p1_1'"),
+    ],
+)
+def test_a_damaged_directory_is_named(tmp_path, name, old, new, message):
+    kaldi_dir.write(tmp_path, [utterance("p1_1", "p1", samples=48000)])
+    content = (tmp_path / name).read_bytes()
+    assert old in content
+    (tmp_path / name).write_bytes(content.replace(old, new, 1))
+    with pytest.raises(kaldi_dir.DataError, match=message):
+        kaldi_dir.read(tmp_path)

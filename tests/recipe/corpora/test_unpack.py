@@ -96,3 +96,18 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, small_disk):
     with pytest.raises(RecipeError, match=r"cannot unpack .*big\.zip .*No space left on device"):
         unpack(path, small_disk / "folder")
     assert list(small_disk.iterdir()) == []
+
+
+def test_a_zip_of_an_unknown_kind_is_named(tmp_path):
+    """A compression that zipfile does not know; a version of the format that it does not know."""
+    for offset, name in ((10, "method"), (6, "version")):
+        archive = tmp_path / f"{name}.zip"
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("top/a.txt", "hello")
+        content = bytearray(archive.read_bytes())
+        central = content.index(b"PK\x01\x02")
+        content[central + offset] = 77
+        archive.write_bytes(content)
+        with pytest.raises(ArchiveError, match=f"{name}\\.zip is damaged"):
+            unpack(archive, tmp_path / "out")
+        assert not (tmp_path / "out").exists()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import io
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from local.common.steps import RecipeError, atomic_path
@@ -62,6 +63,23 @@ class Utterance:
         return NO_TRANSCRIPT not in self.texts
 
 
+def read_text(path: Path) -> str:
+    """Read a file of text.
+
+    Raises:
+        DataError: When it is missing, or not UTF-8, with the line.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing") from None
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise DataError(f"{path}, line {line}: not UTF-8; the file is damaged or of another encoding") from None
+
+
 def read_table(path: Path) -> dict[str, str]:
     """Read a file of `key value` lines.
 
@@ -75,11 +93,7 @@ def read_table(path: Path) -> dict[str, str]:
         DataError: For a missing file, a line without a value or a key that comes twice, with its line.
     """
     table: dict[str, str] = {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing") from None
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         fields = line.split(maxsplit=1)
         if len(fields) != 2:
             raise DataError(f"{path}, line {number}: '{line}' has no value")
@@ -250,8 +264,7 @@ def read(directory: Path) -> list[Utterance]:
     manifest = directory / "manifest.csv"
     if not manifest.is_file():
         raise DataError(f"{manifest} is missing")
-    with manifest.open(newline="", encoding="utf-8") as file:
-        rows = {row.pop("utterance"): row for row in csv.DictReader(file)}
+    rows = _read_manifest(manifest, wav)
     fixed = ("speaker", "category", "samples", "rate")
     return [
         Utterance(
@@ -262,12 +275,38 @@ def read(directory: Path) -> list[Utterance]:
             texts=tuple(tables[f"text_{s}"][key] for s in speakers),
             noise=tables["noise1.scp"][key] if "noise1.scp" in tables else None,
             category=rows[key]["category"],
-            samples=int(tables["utt2num_samples"][key]),
-            rate=int(rows[key]["rate"]),
+            samples=_whole(tables["utt2num_samples"][key], directory / "utt2num_samples", key),
+            rate=_whole(rows[key]["rate"], manifest, key),
             details={k: v for k, v in rows[key].items() if k not in fixed and v},
         )
         for key in sorted(wav)
     ]
+
+
+def _read_manifest(path: Path, expected: Collection[str]) -> dict[str, dict[str, str]]:
+    """Its rows by utterance."""
+    fixed = {"utterance", "speaker", "category", "samples", "rate"}
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+    rows: dict[str, dict[str, str]] = {}
+    try:
+        if missing := sorted(fixed - {*(reader.fieldnames or ())}):
+            raise DataError(f"{path} has no column '{missing[0]}'")
+        for row in reader:
+            if None in row or None in row.values():
+                raise DataError(f"{path}, line {reader.line_num}: not as many fields as the header has")
+            rows[row.pop("utterance")] = row
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: {error}") from None
+    if missing := sorted({*expected} - rows.keys()):
+        raise DataError(f"{path} has no row for '{missing[0]}'")
+    return rows
+
+
+def _whole(value: str, path: Path, key: str) -> int:
+    """A positive whole number."""
+    if not (value.isascii() and value.isdigit() and int(value) > 0):
+        raise DataError(f"{path}: '{key}' has '{value}', which is no positive whole number")
+    return int(value)
 
 
 def combine(parts: Mapping[str, Sequence[Utterance]]) -> list[Utterance]:

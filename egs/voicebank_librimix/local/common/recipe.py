@@ -48,6 +48,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise OptionError(f"no such configuration: {path}") from None
+    except UnicodeDecodeError as error:
+        raise OptionError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8") from None
     except yaml.YAMLError as error:
         raise OptionError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):

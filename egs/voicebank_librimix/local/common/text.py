@@ -55,7 +55,7 @@ def normalise(text: str) -> str:
     for symbol, words in _SYMBOLS.items():
         text = text.replace(symbol, words)
     # Capitals of some letters are several, not composed yet.
-    text = unicodedata.normalize("NFC", text.upper())
+    text = unicodedata.normalize("NFC", text.upper()).translate(_APOSTROPHES)
     kept = []
     for character in text:
         if character in _INSIDE or (_belongs(character) and character not in _DROPPED):

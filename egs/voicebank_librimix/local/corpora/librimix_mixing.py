@@ -87,6 +87,14 @@ class Plan:
         return self.out / f".{choice}.journal"
 
 
+def _checked(lines: Iterator[str], path: Path) -> Iterator[str]:
+    """The lines of a file, one at a time."""
+    try:
+        yield from lines
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not UTF-8: the file is damaged, fetch it again") from None
+
+
 def read_metadata(path: Path) -> Iterator[Row]:
     """Read the rows of a metadata CSV one by one, for any number of sources.
 
@@ -103,7 +111,7 @@ def read_metadata(path: Path) -> Iterator[Row]:
     if not path.is_file():
         raise DataError(f"{path} is missing: it comes with the metadata of LibriMix")
     with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
+        reader = csv.DictReader(_checked(file, path))
         names = reader.fieldnames or []
         count = sum(name.startswith("source_") and name.endswith("_path") for name in names)
         for entry in reader:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from local.common.audio import RATE, inspect
-from local.common.kaldi_dir import DataError, Utterance
+from local.common.kaldi_dir import DataError, Utterance, read_text
 from local.common.parallel import parallel_map
 from local.corpora.corpus import Published, Spec, register_corpus, some
 
@@ -31,7 +31,7 @@ def chapter_transcripts(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise DataError(f"{path} is missing: unpack the LibriSpeech archive again")
     texts = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         name, _, text = line.partition(" ")
         if not text.strip():
             raise DataError(f"{path}, line {number}: utterance '{name}' has no transcript")

@@ -15,6 +15,8 @@ from local.common.kaldi_dir import DataError
 # What belongs to the direct sound: reflections that arrive so soon afterwards help understanding.
 EARLY_SECONDS = 0.05
 _AUDIO = {".wav", ".flac", ".aif", ".aiff", ".ogg"}
+# What a sampling rate can be, in Hz.
+_RATES = (4000, 768000)
 _RATE_NAMES = ("fs", "samplerate", "sample_rate", "samplingrate", "sampling_rate", "sr")
 
 
@@ -54,6 +56,8 @@ def load_response(path: Path) -> np.ndarray:
     if not np.isfinite(signal).all() or not np.abs(signal).max(initial=0.0) > 0:
         raise AudioError(f"{path}: the response is silent or holds values that are no numbers: remove it")
     signal = resample(signal, rate, RATE)
+    if not np.abs(signal).max(initial=0.0) > 0:
+        raise AudioError(f"{path}: the response is too short: remove it")
     signal = signal[int(np.abs(signal).argmax()) :]
     return signal / signal[0]
 
@@ -72,18 +76,18 @@ def _leaves(value: Any, name: str) -> Iterator[tuple[str, np.ndarray]]:
 
 def _read_mat(path: Path) -> tuple[np.ndarray, int]:
     from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
 
     try:
         content = loadmat(str(path), simplify_cells=True)
     except NotImplementedError:
         raise AudioError(f"{path}: MATLAB's format 7.3 cannot be read: save it with -v7, or as .wav") from None
-    except (MatReadError, ValueError, TypeError, OSError, KeyError, IndexError, OverflowError, MemoryError) as error:
+    # Whatever a damaged file makes of scipy's reader.
+    except Exception as error:
         raise AudioError(f"{path}: not a .mat file, or damaged ({error})") from None
     leaves = list(_leaves(content, ""))
     rates = [int(value) for name, value in leaves if value.size == 1 and name.lower() in _RATE_NAMES]
     arrays = [np.squeeze(value) for _, value in leaves if value.size > 1]
-    if not rates or rates[0] <= 0:
+    if not rates or not _RATES[0] <= rates[0] <= _RATES[1]:
         raise AudioError(f"{path} does not say its sampling rate ({', '.join(_RATE_NAMES)}): save it as .wav")
     if not arrays:
         raise AudioError(f"{path} holds no array of numbers")

@@ -6,6 +6,7 @@ import gzip
 import lzma
 import os
 import shutil
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -27,6 +28,8 @@ class ArchiveError(RecipeError):
 
 # What the libraries raise for a damaged archive.
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError, ValueError)
+# And for one that asks for what it does not know, a password for one.
+_DAMAGE += (NotImplementedError, RuntimeError, IndexError, KeyError, struct.error)
 # A member: its name, its size, and what opens it; None for a folder.
 _Member = tuple[str, int, Callable[[], IO[bytes]] | None]
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from local.common.audio import AudioInfo, inspect
-from local.common.kaldi_dir import DataError, Utterance
+from local.common.kaldi_dir import DataError, Utterance, read_text
 from local.common.parallel import parallel_map
 from local.common.text import normalise
 from local.corpora.corpus import Published, register_corpus, some
@@ -49,7 +49,7 @@ def read_log(path: Path) -> dict[str, tuple[str, float]]:
     if not path.is_file():
         raise DataError(f"{path.parent / 'logfiles' / path.name} is missing: unpack logfiles.zip there")
     entries = {}
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         try:
             name, noise, snr = line.split()
             entries[name] = (noise, float(snr))
@@ -155,7 +155,7 @@ def utterances(
     for (name, (noise, snr)), info in zip(log.items(), infos, strict=True):
         clean, noisy = paths[name]
         text_file = root / f"{clean_name}_txt" / f"{name}.txt"
-        text = normalise(text_file.read_text(encoding="utf-8"))
+        text = normalise(read_text(text_file))
         if not text:
             raise DataError(f"{text_file}: the transcript of {name} is empty")
         quiet = input == "clean"
