@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import local.corpora
 from local.common.kaldi_dir import Utterance
+from local.common.stages import Stage
 from local.common.steps import OptionError, Step, atomic_path, log
 from local.corpora.acquire import Place, acquire
 from local.corpora.registry import Entry
@@ -20,7 +21,7 @@ from local.corpora.registry import Entry
 if TYPE_CHECKING:
     from local.corpora.catalogue import Catalogue
 
-STAGE = 1
+STAGE = Stage.CORPORA
 # Bytes of an hour at 16 kHz and 16 bits, and the size of FLAC relative to it, for clean and noisy speech alike.
 PCM_HOUR = 3600 * 16000 * 2
 FLAC = 0.6

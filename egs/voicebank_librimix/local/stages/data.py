@@ -8,6 +8,7 @@ from local.common import kaldi_dir
 from local.common.kaldi_dir import DataError, Utterance
 from local.common.recipe import Recipe
 from local.common.sets import COMBINED
+from local.common.stages import Stage
 from local.common.steps import Step, log
 from local.corpora.catalogue import Catalogue
 from local.corpora.corpus import some
@@ -16,8 +17,6 @@ from local.stages.ctc_length import describe, subsampling, token_counter
 from local.stages.phones import phones_step
 from local.stages.summary import write_signals, write_summary
 from local.stages.tokens import CHARACTERS, character_tokens, train_tokens
-
-STAGE = 2
 
 
 def set_steps(corpora: Catalogue, name: str) -> tuple[Step, Step]:
@@ -30,12 +29,14 @@ def set_steps(corpora: Catalogue, name: str) -> tuple[Step, Step]:
     recipe, spec = corpora.recipe, corpora.sets[name]
     directory = Step(
         "directory",
-        stage=STAGE,
+        stage=Stage.DATA,
         out=recipe.datadir / name,
         inputs=corpora.inputs(spec),
         settings={"set": spec, "corpus": corpora.corpus(spec["corpus"]).options},
     )
-    archives = Step("dump", stage=STAGE, out=recipe.dumpdir / name, inputs={"directory": (directory.done, STAGE)})
+    archives = Step(
+        "dump", stage=Stage.DATA, out=recipe.dumpdir / name, inputs={"directory": (directory.done, Stage.DATA)}
+    )
     return directory, archives
 
 
@@ -82,9 +83,9 @@ def combined_step(recipe: Recipe, name: str) -> Step:
     parts: list[str] = recipe.preset[name]
     return Step(
         "dump",
-        stage=STAGE,
+        stage=Stage.DATA,
         out=recipe.dumpdir / name,
-        inputs={part: (recipe.dump_done(part), STAGE) for part in parts},
+        inputs={part: (recipe.dump_done(part), Stage.DATA) for part in parts},
         settings={"parts": parts, "limits": recipe.preset.get("limits", {})},
     )
 
@@ -113,9 +114,9 @@ def tokens_step(recipe: Recipe) -> Step:
     """The step that leaves `<dump>/tokens`."""
     return Step(
         "tokens",
-        stage=STAGE,
+        stage=Stage.DATA,
         out=recipe.dumpdir / "tokens",
-        inputs={"train": (recipe.dump_done("train"), STAGE)},
+        inputs={"train": (recipe.dump_done("train"), Stage.DATA)},
         settings={"vocabulary": recipe.preset["vocabulary"]},
     )
 

@@ -11,11 +11,11 @@ from local.common import kaldi_dir
 from local.common.kaldi_dir import Utterance
 from local.common.recipe import Recipe
 from local.common.sets import COMBINED
+from local.common.stages import Stage
 from local.common.steps import RecipeError, Step, atomic_path, log
 from local.corpora.synthetic.voices import espeak_library
 from local.stages.tokens import SPECIAL
 
-STAGE = 2
 LEXICON_ADDRESS = "https://www.openslr.org/resources/11/librispeech-lexicon.txt"
 _STRESS = ("'", ",")
 _CHARS_UTF8 = 1
@@ -111,13 +111,13 @@ def pronounced(
 def phones_step(recipe: Recipe) -> Step:
     """The step that leaves `<dump>/phones`: a data directory for train, dev and every test set, lexicon, tokens."""
     names = [*COMBINED, *recipe.preset["test"]]
-    inputs = {name: (recipe.dump_done(name), STAGE) for name in names}
+    inputs = {name: (recipe.dump_done(name), Stage.DATA) for name in names}
     lexicon = _lexicon_file(recipe)
     if lexicon is not None:
-        inputs["lexicon"] = (lexicon, 1)
+        inputs["lexicon"] = (lexicon, Stage.CORPORA)
     return Step(
         "phones",
-        stage=STAGE,
+        stage=Stage.DATA,
         out=recipe.dumpdir / "phones",
         inputs=inputs,
         settings={"lexicon": recipe.preset["lexicon"]},
