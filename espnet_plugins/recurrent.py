@@ -1,7 +1,7 @@
 """ESPnet's recurrent encoders without dropout where there is none to be, and for utterances in any order.
 
-ESPnet 202511 drops activations between the layers of an encoder with projections (`RNNP`) in evaluation mode, too:
-its `F.dropout` is not told the mode. Recognition would be at random, and worse. And its encoders want the longest
+ESPnet (202511, 202611) drops activations between the layers of an encoder with projections (`RNNP`) in evaluation mode,
+too: its `F.dropout` is not told the mode. Recognition would be at random, and worse. And its encoders want the longest
 utterance first, which those of several speakers, one speaker after the other, are not.
 """
 
@@ -11,10 +11,10 @@ from functools import partial
 from typing import TypeVar
 
 import torch
-from espnet.nets.pytorch_backend.rnn.encoders import RNNP
 from espnet2.asr.encoder.rnn_encoder import RNNEncoder
 from espnet2.asr.encoder.vgg_rnn_encoder import VGGRNNEncoder
 
+from espnet_plugins.compat import RNNP
 from espnet_plugins.recast import extend, recast
 
 Model = TypeVar("Model", bound=torch.nn.Module)

@@ -9,6 +9,8 @@ from places import ROOT
 from slurm_testbed import start_testbed
 from tiny_architectures import TINY
 
+import espnet_plugins  # noqa: F401  (before a test imports ESPnet, which would fetch data)
+
 
 def fast_tier():
     """Beginnings of the ids of tests in the fast tier."""

@@ -5,15 +5,25 @@
 MODEL is a model file or the directory of a training. Any format that libsndfile reads, any rate, any number of
 channels, any length. Each input gives DIR/NAME.wav (32-bit float) of its own rate, channels and length, or
 DIR/NAME_spk1.wav, ... with a model of several speakers; folders keep their structure. A second call does what the
-first one left.
+first one left, and refuses what was made of another input, with another model or other options. Files that cannot be
+used are named and cost exit code 1; the others are done.
+
+FLAC (--format flac) holds nothing above full scale. Results that lie there are made softer as a whole, all speakers of
+a file by one factor, which is written to DIR/NAME.gain: divide by it to have the model's level back.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 
+import numpy as np
+
+import espnet_plugins.bin.quiet  # noqa: F401  (before what warns is imported)
+from espnet_plugins.atomic import write_text
 from espnet_plugins.inference import Enhancer, command_line
-from espnet_plugins.inference.audio import FORMATS, read, write
+from espnet_plugins.inference.audio import FORMATS, full_scale_gain, read, write
+from espnet_plugins.inference.experiment import find_experiment
 from espnet_plugins.inference.files import Job, find_jobs, run_jobs
 
 
@@ -31,15 +41,16 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def enhance_file(enhancer: Enhancer, job: Job) -> None:
-    """Enhance one file; the job's target appears last, so that it stands for all speakers."""
+    """Enhance one file; what its format cannot hold is made softer, the factor written beside it."""
     waveform, rate = read(job.source)
     enhanced = enhancer(waveform, rate)
-    if enhancer.n_speakers == 1:
-        write(job.target, enhanced, rate)
-        return
-    first = job.target.stem.removesuffix("_spk1")
-    for speaker in range(enhancer.n_speakers, 0, -1):
-        write(job.target.with_name(f"{first}_spk{speaker}{job.target.suffix}"), enhanced[speaker - 1], rate)
+    speakers = enhanced[None] if enhancer.n_speakers == 1 else enhanced
+    gain = full_scale_gain(speakers, job.targets[0].suffix.removeprefix("."))
+    if gain < 1:
+        write_text(job.gain_file, f"{gain:.9g}\n")
+        speakers = speakers * np.float32(gain)
+    for target, speaker in zip(job.targets, speakers, strict=True):
+        write(target, speaker, rate)
 
 
 def main(cmd: list[str] | None = None) -> None:
@@ -48,13 +59,21 @@ def main(cmd: list[str] | None = None) -> None:
     args = parser.parse_args(cmd)
     try:
         options = {"rate": args.rate, "window": args.window, "overlap": args.overlap}
-        enhancer = Enhancer.from_checkpoint(args.model, config=args.config, device=args.device, **options)
-        suffix = f".{args.format}" if enhancer.n_speakers == 1 else f"_spk1.{args.format}"
-        jobs = find_jobs(args.inputs, args.out, suffix)
-        command_line.claim_folder(args, {**options, "format": args.format})
-        failures = run_jobs(jobs, lambda job: enhance_file(enhancer, job), overwrite=args.overwrite)
+        files = {"config": args.config, "moved": dict(args.moved)}
+        enhancer = Enhancer.from_checkpoint(args.model, **files, device=args.device, **options)
+        speakers = [""] if enhancer.n_speakers == 1 else [f"_spk{k + 1}" for k in range(enhancer.n_speakers)]
+        jobs = find_jobs(args.inputs, args.out, [f"{speaker}.{args.format}" for speaker in speakers])
+        experiment = find_experiment(args.model, **files)
+        ledger = command_line.open_ledger(args, experiment, {**options, "format": args.format})
+        failures = run_jobs(jobs, lambda job: enhance_file(enhancer, job), ledger, overwrite=args.overwrite)
     except (ValueError, OSError) as error:
         parser.exit(1, f"{parser.prog}: error: {error}\n")
+    if softer := sum(job.gain_file.is_file() for job in jobs if job not in failures):
+        print(
+            f"{parser.prog}: warning: {softer} of {len(jobs)} results lay above full scale, which {args.format} does "
+            f"not hold, and were made softer: factors in {args.out}/*.gain (--format wav keeps the level)",
+            file=sys.stderr,
+        )
     command_line.report(parser, failures, total=len(jobs), where=args.out)
 
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import espnet_plugins.bin.quiet  # noqa: F401  (before what warns is imported)
+from espnet_plugins.inference.command_line import add_moved
 from espnet_plugins.inference.export import export_model
 
 
@@ -26,9 +28,10 @@ def main(cmd: list[str] | None = None) -> None:
     parser.add_argument("model", metavar="MODEL", help="model file, or directory of a training")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the result goes")
     parser.add_argument("--config", type=Path, help="config.yaml of the training, where it is not beside the model")
+    add_moved(parser)
     args = parser.parse_args(cmd)
     try:
-        exported = export_model(args.model, args.out, config=args.config)
+        exported = export_model(args.model, args.out, config=args.config, moved=dict(args.moved))
     except (ValueError, OSError) as error:
         parser.exit(1, f"{parser.prog}: error: {error}\n")
     for folder in exported.folders:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import espnet_plugins.bin.quiet  # noqa: F401  (before what warns is imported)
 from espnet_plugins.inference.published import PUBLISHED, import_enhancer
 
 

@@ -4,7 +4,9 @@
 
 MODEL is a model file or the directory of a training. Any format that libsndfile reads, any rate, any number of
 channels (averaged), any length (cut at pauses). Each input gives DIR/NAME.txt, a line for each speaker of the model;
-DIR/text holds all of them, a line per file. A second call does what the first one left.
+DIR/text holds all that lie there, a line per file. A second call does what the first one left, and refuses what was
+made of another input, with another model or other options. Files that cannot be used are named and cost exit code 1;
+the others are done.
 """
 
 from __future__ import annotations
@@ -12,10 +14,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import espnet_plugins.bin.quiet  # noqa: F401  (before what warns is imported)
 from espnet_plugins.atomic import write_text
 from espnet_plugins.inference import Recognizer, command_line
 from espnet_plugins.inference.audio import read
+from espnet_plugins.inference.experiment import find_experiment
 from espnet_plugins.inference.files import Job, find_jobs, run_jobs
+from espnet_plugins.inference.provenance import Ledger, Stamp
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -33,17 +38,16 @@ def get_parser() -> argparse.ArgumentParser:
 def recognize_file(recognizer: Recognizer, job: Job) -> None:
     """Recognise one file."""
     words = recognizer(*read(job.source))
-    write_text(job.target, "".join(f"{line}\n" for line in ([words] if isinstance(words, str) else words)))
+    write_text(job.targets[0], "".join(f"{line}\n" for line in ([words] if isinstance(words, str) else words)))
 
 
-def write_table(jobs: list[Job], out: Path) -> None:
+def write_table(ledger: Ledger) -> None:
     """Write DIR/text: the name of each file below DIR and its words."""
     lines = []
-    for job in jobs:
-        if job.target.is_file():
-            words = " ".join(job.target.read_text(encoding="utf-8").split("\n")).strip()
-            lines.append(f"{job.target.relative_to(out).with_suffix('')} {words}".strip())
-    write_text(out / "text", "".join(f"{line}\n" for line in sorted(lines)))
+    for result in ledger.results():
+        words = " ".join(result.read_text(encoding="utf-8").split("\n")).strip()
+        lines.append(f"{result.relative_to(ledger.out).with_suffix('')} {words}".strip())
+    write_text(ledger.out / "text", "".join(f"{line}\n" for line in sorted(lines)))
 
 
 def main(cmd: list[str] | None = None) -> None:
@@ -51,14 +55,17 @@ def main(cmd: list[str] | None = None) -> None:
     parser = get_parser()
     args = parser.parse_args(cmd)
     try:
-        jobs = find_jobs(args.inputs, args.out, ".txt")
+        jobs = find_jobs(args.inputs, args.out, [".txt"])
         options = {name: getattr(args, name) for name in ("rate", "longest", "beam_size", "ctc_weight")}
+        files = {"config": args.config, "moved": dict(args.moved)}
         recognizer = Recognizer.from_checkpoint(
-            args.model, config=args.config, bpemodel=args.bpemodel, device=args.device, **options
+            args.model, **files, bpemodel=args.bpemodel, device=args.device, **options
         )
-        command_line.claim_folder(args, options)
-        failures = run_jobs(jobs, lambda job: recognize_file(recognizer, job), overwrite=args.overwrite)
-        write_table(jobs, args.out)
+        experiment = find_experiment(args.model, **files)
+        bpemodel = {} if args.bpemodel is None else {"bpemodel": Stamp.of(args.bpemodel)}
+        ledger = command_line.open_ledger(args, experiment, {**options, **bpemodel})
+        failures = run_jobs(jobs, lambda job: recognize_file(recognizer, job), ledger, overwrite=args.overwrite)
+        write_table(ledger)
     except (ValueError, OSError) as error:
         parser.exit(1, f"{parser.prog}: error: {error}\n")
     command_line.report(parser, failures, total=len(jobs), where=args.out / "text")

@@ -9,8 +9,20 @@ import soundfile
 import soxr
 
 from espnet_plugins.atomic import atomic_path
+from espnet_plugins.inference.truncation import missing_part
 
 FORMATS = {"wav": "FLOAT", "flac": "PCM_24"}
+# The greatest value that each format holds; float holds any.
+_FULL_SCALE = {"FLOAT": np.inf, "PCM_24": 1 - 2.0**-23}
+# Endings that libsndfile's formats have in practice, and those of audio that it does not read: named, not passed over.
+_ENDINGS = frozenset(
+    {f".{name.lower()}" for name in soundfile.available_formats()}
+    | {".aif", ".aifc", ".oga", ".opus", ".snd", ".sph", ".sf", ".iff", ".fap"}
+    | {".m4a", ".mp4", ".aac", ".wma", ".amr", ".webm", ".mka", ".ape", ".wv", ".ac3", ".dsf", ".spx", ".pcm"}
+)
+_HEADERLESS = {".raw", ".pcm"}
+_UNREADABLE = (soundfile.SoundFileError, OSError, TypeError, ValueError, MemoryError)
+_LFS_POINTER = b"version https://git-lfs"
 
 
 class AudioError(ValueError):
@@ -35,7 +47,9 @@ def as_channels(waveform: np.ndarray, *, where: str = "waveform") -> np.ndarray:
         [[0.5], [-1.0]]
     """
     waveform = np.asarray(waveform)
-    if waveform.ndim not in (1, 2) or 0 in waveform.shape:
+    if waveform.size == 0 and waveform.ndim in (1, 2):
+        raise AudioError(f"{where}: holds no samples")
+    if waveform.ndim not in (1, 2):
         raise AudioError(f"{where}: needs (samples,) or (samples, channels), not {list(waveform.shape)}")
     scale = 1.0
     if np.issubdtype(waveform.dtype, np.integer):
@@ -65,11 +79,21 @@ def resample(waveform: np.ndarray, rate: int, target: int, *, samples: int | Non
     return np.pad(waveform[:samples], ((0, max(samples - len(waveform), 0)), (0, 0)))
 
 
+def is_audio_name(name: str) -> bool:
+    """Whether a file in a folder is taken for audio, by its ending; hidden ones are not.
+
+    Example:
+        >>> is_audio_name("a.WAV"), is_audio_name("a.m4a"), is_audio_name("a.txt"), is_audio_name("._a.wav")
+        (True, True, False, False)
+    """
+    return Path(name).suffix.lower() in _ENDINGS and not name.startswith(".")
+
+
 def duration(path: Path) -> float:
     """Seconds of a file, by its header; 0 where it cannot be read."""
     try:
         info = soundfile.info(str(path))
-    except (soundfile.LibsndfileError, OSError):
+    except _UNREADABLE:
         return 0.0
     return info.frames / info.samplerate
 
@@ -84,17 +108,64 @@ def read(path: Path) -> tuple[np.ndarray, int]:
         (T, C) in float32, and the rate in Hz.
 
     Raises:
-        AudioError: When it is no audio, damaged, or empty.
+        AudioError: When it is no audio, damaged, cut off, empty, or holds values that are not finite.
     """
+    if path.suffix.lower() in _HEADERLESS:
+        raise AudioError(f"{path}: has no header that tells its rate and format; write it as WAV")
     try:
-        waveform, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(f"{path}: cannot be read as audio: {error}") from error
+        with soundfile.SoundFile(str(path)) as file:
+            waveform, rate = file.read(dtype="float32", always_2d=True), file.samplerate
+            missing = missing_part(path, file, samples=len(waveform))
+    except _UNREADABLE as error:
+        raise AudioError(f"{path}: cannot be read as audio: {_why_unreadable(path, error)}") from error
+    if missing:
+        raise AudioError(f"{path}: is not whole: {missing}; copy it again, or write what there is as a new WAV")
     return as_channels(waveform, where=str(path)), rate
 
 
+def _why_unreadable(path: Path, error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "its header promises more samples than memory holds"
+    if path.is_file() and not path.stat().st_size:
+        return "it is empty (0 bytes)"
+    if path.is_file() and is_lfs_pointer(path):
+        return "it is a git-LFS pointer, not the file itself: run `git lfs pull`"
+    return str(error)
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether a file is what git leaves where git-LFS did not fetch the content."""
+    with path.open("rb") as stream:
+        return stream.read(len(_LFS_POINTER)) == _LFS_POINTER
+
+
+def full_scale_gain(waveform: np.ndarray, kind: str) -> float:
+    """Factor, at most 1, at which a waveform fits into a format of FORMATS without clipping.
+
+    Example:
+        >>> full_scale_gain(np.array([0.5, -2.0]), "wav"), round(full_scale_gain(np.array([0.5, -2.0]), "flac"), 3)
+        (1.0, 0.5)
+    """
+    peak = float(np.abs(waveform).max(initial=0))
+    limit = _FULL_SCALE[FORMATS[kind]]
+    return 1.0 if peak <= limit else limit / peak
+
+
 def write(path: Path, waveform: np.ndarray, rate: int) -> None:
-    """Write a file, as a whole or not at all; its name's ending, one of FORMATS, says how."""
+    """Write a file, as a whole or not at all; its name's ending, one of FORMATS, says how.
+
+    Args:
+        path: The file.
+        waveform: (T,) or (T, C).
+        rate: In Hz.
+
+    Raises:
+        AudioError: For values that are not finite, or that the format does not hold (see full_scale_gain()).
+    """
     kind = path.suffix.removeprefix(".")
+    channels = as_channels(waveform, where=f"the result {path}")
+    # A rounding of the gain's product is no clipping.
+    if np.abs(channels).max() > _FULL_SCALE[FORMATS[kind]] + 2.0**-24:
+        raise AudioError(f"the result {path}: lies above full scale, {kind} would clip it")
     with atomic_path(path) as temporary:
         soundfile.write(str(temporary), waveform, rate, format=kind.upper(), subtype=FORMATS[kind])

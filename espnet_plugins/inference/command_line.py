@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from espnet_plugins.inference.experiment import find_experiment
-from espnet_plugins.inference.files import check_settings, forget_settings
+from espnet_plugins.inference.experiment import Experiment
+from espnet_plugins.inference.files import Job
+from espnet_plugins.inference.provenance import Ledger, Stamp
 
 DEFAULT = " (default: %(default)s)"
 
@@ -31,41 +32,67 @@ def get_parser(program: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("inputs", nargs="+", metavar="IN", help="audio files or folders")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
     parser.add_argument("--config", type=Path, help="config.yaml of the training, where it is not beside the model")
+    add_moved(parser)
     parser.add_argument("--rate", type=int, default=16000, help="that the model was trained at, in Hz" + DEFAULT)
     parser.add_argument("--device", default="cpu", help="cpu or cuda" + DEFAULT)
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     return parser
 
 
-def claim_folder(args: argparse.Namespace, options: Mapping[str, Any]) -> None:
-    """Make sure that what lies in the output folder was made with this model and these options.
+def add_moved(parser: argparse.ArgumentParser) -> None:
+    """Add the option for experiments that were moved."""
+    parser.add_argument(
+        "--moved",
+        type=_moved,
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="of paths that config.yaml names (upstream, statistics, sentencepiece model): their beginning, and what "
+        "stands there now; may be given several times",
+    )
+
+
+def _moved(text: str) -> tuple[str, str]:
+    old, equals, new = text.partition("=")
+    if not (old and equals and new):
+        raise argparse.ArgumentTypeError(f"{text!r} is not OLD=NEW")
+    return old, new
+
+
+def open_ledger(args: argparse.Namespace, experiment: Experiment, options: Mapping[str, Any]) -> Ledger:
+    """Open the ledger of the output folder, for results of this model and these options.
 
     Args:
         args: Of get_parser().
+        experiment: The model.
         options: On which results depend.
+
+    Returns:
+        The ledger.
 
     Raises:
         ValueError: When the folder holds results of another model or other options.
     """
-    weights = find_experiment(args.model, config=args.config).weights.resolve()
-    if args.overwrite:
-        forget_settings(args.out)
-    check_settings(args.out, {"model": [str(weights), weights.stat().st_mtime], **options})
+    files = {"model": Stamp.of(experiment.weights), "config": Stamp.of(experiment.config)}
+    ledger = Ledger(args.out, {**files, **options})
+    if not args.overwrite:
+        ledger.check_settings()
+    return ledger
 
 
-def report(parser: argparse.ArgumentParser, failures: Sequence[str], *, total: int, where: Path) -> None:
+def report(parser: argparse.ArgumentParser, failures: Mapping[Job, str], *, total: int, where: Path) -> None:
     """Say how many files succeeded and what went wrong with the others.
 
     Args:
         parser: For the program's name.
-        failures: A line per file that failed.
+        failures: The files that failed, and why.
         total: Files in all.
         where: The results.
 
     Raises:
         SystemExit: With code 1 when a file failed.
     """
-    for failure in failures:
+    for failure in failures.values():
         print(f"{parser.prog}: error: {failure}", file=sys.stderr)
     print(f"{total - len(failures)} of {total} files are in {where}")
     if failures:

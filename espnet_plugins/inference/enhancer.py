@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 
 import numpy as np
@@ -49,7 +50,12 @@ class Enhancer:
 
     @classmethod
     def from_checkpoint(
-        cls, model: str | PathLike[str], *, config: str | PathLike[str] | None = None, **options
+        cls,
+        model: str | PathLike[str],
+        *,
+        config: str | PathLike[str] | None = None,
+        moved: Mapping[str, str] | None = None,
+        **options,
     ) -> Enhancer:
         """Load the front-end of an enhancement or joint training.
 
@@ -57,6 +63,7 @@ class Enhancer:
             model: A model file or a training's directory; see
                 :func:`~espnet_plugins.inference.experiment.find_experiment`.
             config: Its config.yaml where it is not beside the model.
+            moved: Beginnings of paths in it, and what stands there now.
             options: As the constructor's: rate, window, overlap, device.
 
         Returns:
@@ -66,7 +73,7 @@ class Enhancer:
             FileNotFoundError: For a missing model or configuration.
             ValueError: For a recogniser, or weights that do not fit.
         """
-        return cls(load_front_end(find_experiment(model, config=config)), **options)
+        return cls(load_front_end(find_experiment(model, config=config, moved=moved)), **options)
 
     @property
     def n_speakers(self) -> int:

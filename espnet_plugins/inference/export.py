@@ -37,7 +37,11 @@ class Exported(NamedTuple):
 
 
 def export_model(
-    model: str | PathLike[str], out: str | PathLike[str], *, config: str | PathLike[str] | None = None
+    model: str | PathLike[str],
+    out: str | PathLike[str],
+    *,
+    config: str | PathLike[str] | None = None,
+    moved: Mapping[str, str] | None = None,
 ) -> Exported:
     """Write everything of a model that stock ESPnet has classes for.
 
@@ -46,6 +50,7 @@ def export_model(
             :func:`~espnet_plugins.inference.experiment.find_experiment`.
         out: Where enh/, joint/ or asr/ are written, each as a whole or not at all.
         config: config.yaml of the training, where it is not beside the model.
+        moved: Beginnings of paths in it, and what stands there now.
 
     Returns:
         What was written, and what was not.
@@ -54,7 +59,7 @@ def export_model(
         FileNotFoundError: For a missing model or configuration.
         ValueError: When nothing of the model can be exported, saying why.
     """
-    experiment, out = find_experiment(model, config=config), Path(out)
+    experiment, out = find_experiment(model, config=config, moved=moved), Path(out)
     folders, left_out = [], []
     if experiment.kind != "asr":
         settings = front_end_settings(experiment)
@@ -81,12 +86,24 @@ def export_model(
     return Exported(folders, left_out)
 
 
+# ESPnet's encoders whose layers with projections drop activations whatever the mode (espnet_plugins.recurrent).
+_ALWAYS_DROPPING = ("rnn", "vgg_rnn")
+
+
+def _without_dropout(settings: Mapping[str, Any], *, prefix: str) -> dict[str, Any]:
+    conf = settings.get(f"{prefix}encoder_conf") or {}
+    if settings.get(f"{prefix}encoder") not in _ALWAYS_DROPPING or not conf.get("use_projection", True):
+        return {}
+    return {f"{prefix}encoder_conf": {**conf, "dropout": 0.0}}
+
+
 def _write_recogniser(experiment: Experiment, out: Path) -> Path:
     settings = dict(experiment.settings)
     if experiment.kind == "joint":
         # The weights of the losses are options of this package's model; the criteria matter in training alone.
         stock_conf, _ = split_options("enh_model_conf", settings.get("enh_model_conf"))
         settings.update(enh_criterions=None, enh_model_conf=stock_conf, model_conf={"calc_enh_loss": False})
+    settings.update(_without_dropout(settings, prefix="asr_" if experiment.kind == "joint" else ""))
     tokens = settings.get("token_list")
     if isinstance(tokens, str):
         settings["token_list"] = Path(tokens).read_text(encoding="utf-8").split("\n")[:-1]
@@ -95,7 +112,9 @@ def _write_recogniser(experiment: Experiment, out: Path) -> Path:
     bpemodel = settings.get("bpemodel")
     if bpemodel is not None:
         if not Path(bpemodel).is_file():
-            raise FileNotFoundError(f"sentencepiece model {bpemodel}, named in {experiment.config}: no such file")
+            raise FileNotFoundError(
+                f"sentencepiece model {bpemodel}, named in {experiment.config}: no such file; give --moved OLD=NEW"
+            )
         settings["bpemodel"] = str((folder / "bpe.model").resolve())
         files["bpe.model"] = Path(bpemodel).read_bytes()
     weights = without_curricula(read_weights(experiment.weights), prefix=JOINT_PREFIX)

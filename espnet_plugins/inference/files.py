@@ -1,22 +1,17 @@
-"""Files and folders in, one result per file out: progress, resume, failures that stop nothing else."""
+"""Files and folders in, results out: progress, resume, failures that stop nothing else."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import soundfile
 from tqdm import tqdm
 
-from espnet_plugins.atomic import write_text
-from espnet_plugins.inference.audio import duration
-
-_STATE = ".settings.json"
+from espnet_plugins.inference.audio import AudioError, duration, is_audio_name
+from espnet_plugins.inference.provenance import Ledger
 
 
 @dataclass(frozen=True)
@@ -25,25 +20,25 @@ class Job:
 
     Args:
         source: The audio file.
-        target: Where its result goes.
+        targets: Where its results go, one for each speaker.
     """
 
     source: Path
-    target: Path
+    targets: tuple[Path, ...]
 
     @property
-    def is_done(self) -> bool:
-        """Whether the result is there and not older than the source."""
-        return self.target.is_file() and self.target.stat().st_mtime >= self.source.stat().st_mtime
+    def gain_file(self) -> Path:
+        """Where the gain of its results is written, if they had to be made softer."""
+        return self.targets[0].with_suffix(".gain")
 
 
-def find_jobs(inputs: Sequence[str | os.PathLike[str]], out: Path, suffix: str) -> list[Job]:
+def find_jobs(inputs: Sequence[str | os.PathLike[str]], out: Path, suffixes: Sequence[str]) -> list[Job]:
     """Find the audio files of files and folders.
 
     Args:
         inputs: Files, and folders that are searched for files with the endings of audio.
         out: Where results go; below it, a folder's own structure is kept.
-        suffix: Ending of the results, with its dot: ".wav", "_spk1.wav".
+        suffixes: Endings of an input's results, with their dots: [".wav"], ["_spk1.wav", "_spk2.wav"].
 
     Returns:
         A job per file.
@@ -52,15 +47,17 @@ def find_jobs(inputs: Sequence[str | os.PathLike[str]], out: Path, suffix: str) 
         FileNotFoundError: For an input that is not there, or a folder without audio.
         ValueError: When two inputs would have one result, or a result would replace its input.
     """
-    sources: dict[Path, Path] = {}
+    sources: dict[tuple[Path, ...], Path] = {}
     for source, relative in (pair for name in inputs for pair in _audio_below(Path(name), out)):
-        target = out / relative.with_name(relative.stem + suffix)
-        if target in sources and sources[target].resolve() != source.resolve():
-            raise ValueError(f"{sources[target]} and {source} would both become {target}: give one of them at a time")
-        if target.resolve() == source.resolve():
+        targets = tuple(out / relative.with_name(relative.stem + suffix) for suffix in suffixes)
+        if targets in sources and sources[targets].resolve() != source.resolve():
+            raise ValueError(
+                f"{sources[targets]} and {source} would both become {targets[0]}: give each an --out of its own"
+            )
+        if any(target.resolve() == source.resolve() for target in targets):
             raise ValueError(f"{source}: its result would replace it; give another folder as --out")
-        sources[target] = source
-    return [Job(source, target) for target, source in sources.items()]
+        sources[targets] = source
+    return [Job(source, targets) for targets, source in sources.items()]
 
 
 def find_audio(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:
@@ -79,71 +76,70 @@ def _audio_below(path: Path, out: Path | None) -> Iterator[tuple[Path, Path]]:
         return
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such file or folder")
-    endings = {f".{name.lower()}" for name in soundfile.available_formats()} | {".aif", ".oga", ".opus"}
     inside_out = None if out is None else out.resolve()
-    found = [
-        file
-        for file in sorted(path.rglob("*"))
-        if file.suffix.lower() in endings
-        and file.is_file()
-        and not file.name.startswith(".")
-        and inside_out not in file.resolve().parents
-    ]
+    found = sorted(file for file in _files_below(path) if inside_out not in file.resolve().parents)
     if not found:
         raise FileNotFoundError(f"{path}: holds no audio files")
     for file in found:
         yield file, file.relative_to(path)
 
 
-def check_settings(out: Path, settings: Mapping[str, Any]) -> None:
-    """Refuse to mix results of different settings in one folder.
+def _files_below(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise error
 
-    Args:
-        out: The folder of results; made if it is missing.
-        settings: What the results depend on.
-
-    Raises:
-        ValueError: When the folder holds results of other settings, naming what differs.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / _STATE
-    wanted = json.loads(json.dumps(settings))
-    if path.is_file():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if differs := sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key)):
-            raise ValueError(
-                f"{out} holds results made with another {', '.join(differs)}: give another --out, or --overwrite"
-            )
-    write_text(path, json.dumps(wanted, indent=1) + "\n")
+    seen = set()
+    for name, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        # A link may lead upwards.
+        if (real := os.path.realpath(name)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        for file in (Path(name, file) for file in files):
+            # A link to nothing is a file that cannot be read; what is neither (a pipe, ...) is left alone.
+            if is_audio_name(file.name) and (file.is_file() or file.is_symlink()):
+                yield file
 
 
-def forget_settings(out: Path) -> None:
-    """Let any settings follow in a folder whose results are to be overwritten."""
-    (out / _STATE).unlink(missing_ok=True)
-
-
-def run_jobs(jobs: Sequence[Job], work: Callable[[Job], None], *, overwrite: bool = False) -> list[str]:
+def run_jobs(
+    jobs: Sequence[Job], work: Callable[[Job], None], ledger: Ledger, *, overwrite: bool = False
+) -> dict[Job, str]:
     """Work on every file whose result is not there yet, the time left on display.
 
     Args:
         jobs: The files.
-        work: Writes a job's result.
+        work: Writes a job's results.
+        ledger: Knows of what the results that are there were made.
         overwrite: Work on files that have a result, too.
 
     Returns:
-        What went wrong, a line per file.
+        The files that failed, and why.
     """
-    left = [job for job in jobs if overwrite or not job.is_done]
-    if len(left) < len(jobs):
-        print(f"{len(jobs) - len(left)} of {len(jobs)} files are done already", file=sys.stderr)
+    failures: dict[Job, str] = {}
+    left = []
+    for job in jobs:
+        try:
+            if overwrite or not ledger.is_done(job.source, job.targets):
+                left.append(job)
+        except (ValueError, OSError) as error:
+            failures[job] = _reason(job, error)
+    if done := len(jobs) - len(left) - len(failures):
+        print(f"{done} of {len(jobs)} files are done already", file=sys.stderr)
     seconds = {job: duration(job.source) for job in left}
-    failures = []
     with tqdm(total=round(sum(seconds.values()), 1), unit="s of audio", disable=not left) as bar:
         for job in left:
             try:
+                ledger.begin(job.source, job.targets, also=[job.gain_file])
                 work(job)
-            except (ValueError, OSError, RuntimeError) as error:
-                reason = " ".join(str(error).split())
-                failures.append(reason if str(job.source) in reason else f"{job.source}: {reason}")
+            # Whatever a file does to a library: it is named, and the others are done.
+            except Exception as error:
+                failures[job] = _reason(job, error)
             bar.update(seconds[job])
     return failures
+
+
+def _reason(job: Job, error: Exception) -> str:
+    reason = " ".join(str(error).split())
+    if not isinstance(error, (AudioError, ValueError, OSError, RuntimeError)):
+        reason = f"{type(error).__name__}: {reason}"
+    return reason if str(job.source) in reason else f"{job.source}: {reason}"

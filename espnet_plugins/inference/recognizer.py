@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 
 from espnet_plugins.checks import check_number
 from espnet_plugins.inference.audio import as_channels, resample
-from espnet_plugins.inference.experiment import find_experiment
+from espnet_plugins.inference.experiment import check_files, config_file, find_experiment
 from espnet_plugins.inference.overlap import cut_at_pauses
 
 _FRAME_SECONDS = 0.02
@@ -50,6 +51,7 @@ class Recognizer:
         *,
         config: str | PathLike[str] | None = None,
         bpemodel: str | PathLike[str] | None = None,
+        moved: Mapping[str, str] | None = None,
         device: str = "cpu",
         beam_size: int = 10,
         ctc_weight: float | None = None,
@@ -63,6 +65,8 @@ class Recognizer:
                 :func:`~espnet_plugins.inference.experiment.find_experiment`.
             config: Its config.yaml where it is not beside the model.
             bpemodel: sentencepiece model, where it is not where the training had it.
+            moved: Beginnings of paths in the configuration (upstream, statistics, sentencepiece model), and what stands
+                there now.
             device: Where to compute.
             beam_size: Hypotheses of the beam search.
             ctc_weight: Weight of CTC in the search, 0 to 1; left out: 1 for a model of CTC alone, else 0.3.
@@ -73,33 +77,39 @@ class Recognizer:
             The recogniser.
 
         Raises:
-            FileNotFoundError: For a missing model, configuration or sentencepiece model.
+            FileNotFoundError: For a missing model or configuration, or a file that the configuration names.
             ValueError: For a front-end alone, or weights that do not fit.
         """
         from espnet_plugins.inference.stock_programs import asr_inference
 
-        experiment = find_experiment(model, config=config)
+        experiment = find_experiment(model, config=config, moved=moved)
         if experiment.kind == "enh":
             raise ValueError(f"{experiment.config} is a front-end: it recognises nothing; give a recogniser")
-        settings = experiment.settings
+        settings = dict(experiment.settings)
         joint = experiment.kind == "joint"
-        bpemodel = bpemodel or settings.get("bpemodel")
+        if bpemodel is not None:
+            settings["bpemodel"] = str(bpemodel)
+        bpemodel = settings.get("bpemodel")
         if settings.get("token_type") == "bpe" and (bpemodel is None or not Path(bpemodel).is_file()):
-            raise FileNotFoundError(f"sentencepiece model {bpemodel}: no such file; give it as `bpemodel`")
+            raise FileNotFoundError(
+                f"sentencepiece model {bpemodel}: no such file; give it as `bpemodel` (--bpemodel FILE)"
+            )
+        check_files(replace(experiment, settings=settings))
         conf = settings.get("asr_model_conf" if joint else "model_conf") or {}
         if ctc_weight is None:
             ctc_weight = 1.0 if conf.get("ctc_weight") == 1.0 else 0.3
-        decode = asr_inference.Speech2Text(
-            asr_train_config=str(experiment.config),
-            asr_model_file=str(experiment.weights),
-            bpemodel=None if bpemodel is None else str(bpemodel),
-            token_type=settings.get("token_type"),
-            device=device,
-            # ESPnet's search fails where there are fewer tokens than hypotheses.
-            beam_size=min(beam_size, _n_tokens(settings["token_list"])),
-            ctc_weight=check_number("ctc_weight", ctc_weight, low=0, high=1),
-            enh_s2t_task=joint,
-        )
+        with config_file(experiment) as config_path:
+            decode = asr_inference.Speech2Text(
+                asr_train_config=str(config_path),
+                asr_model_file=str(experiment.weights),
+                bpemodel=bpemodel,
+                token_type=settings.get("token_type"),
+                device=device,
+                # ESPnet's search fails where there are fewer tokens than hypotheses.
+                beam_size=min(beam_size, _n_tokens(settings["token_list"])),
+                ctc_weight=check_number("ctc_weight", ctc_weight, low=0, high=1),
+                enh_s2t_task=joint,
+            )
         return cls(decode, joint=joint, rate=rate, longest=longest)
 
     @property

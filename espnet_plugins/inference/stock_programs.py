@@ -2,10 +2,11 @@
 
 from espnet2.bin import asr_inference, enh_inference
 
+from espnet_plugins.compat import set_joint_task
 from espnet_plugins.tasks import EnhTask, JointTask, RecognitionTask
 
 asr_inference.ASRTask = RecognitionTask
-asr_inference.EnhS2TTask = JointTask
+set_joint_task(JointTask)
 enh_inference.EnhancementTask = EnhTask
 enh_inference.EnhS2TTask = JointTask
 

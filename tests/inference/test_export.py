@@ -14,8 +14,10 @@ from places import ROOT
 from tiny_architectures import TINY
 
 from espnet_plugins.bin import export
+from espnet_plugins.compat import get_activation
 from espnet_plugins.inference import Enhancer, Recognizer
 from espnet_plugins.register import FRONTENDS
+from espnet_plugins.tasks import JointTask
 
 # Runs ESPnet's own programs in a process where importing this package fails.
 STOCK = """
@@ -76,6 +78,26 @@ def test_stock_espnet_decodes_what_is_exported(make_upstream, tmp_path, speech, 
     assert words == Recognizer.from_checkpoint(tmp_path / "stock")(speech, 16000)
 
 
+@pytest.mark.parametrize("encoder", ["rnn", "vgg_rnn"])
+def test_stock_decoding_of_a_recurrent_encoder_repeats_itself(tmp_path, speech, encoder):
+    """Its dropout, which ESPnet applies in evaluation, too, stays here."""
+    stock_task = next(kind for kind in JointTask.__mro__ if kind.__module__ == "espnet2.tasks.enh_s2t")
+    conf = {"rnn_type": "gru", "num_layers": 2, "hidden_size": 6, "output_size": 8, "dropout": 0.5}
+    own = {**joint_settings({}, criterion="si_snr", frontend="default"), "asr_encoder": encoder}
+    save_experiment({**own, "asr_encoder_conf": conf}, tmp_path / "model")
+    export.main([str(tmp_path / "model"), "--out", str(tmp_path / "out")])
+    model, _ = stock_task.build_model_from_file(
+        tmp_path / "out" / "joint" / "config.yaml", tmp_path / "out" / "joint" / "model.pth"
+    )
+    ours, _ = JointTask.build_model_from_file(tmp_path / "model" / "config.yaml", tmp_path / "model" / "model.pth")
+    waveform, lengths = torch.from_numpy(speech)[None], torch.tensor([len(speech)])
+    with torch.no_grad():
+        first, second = (model.eval().s2t_model.encode(waveform, lengths)[0] for _ in range(2))
+        expected = ours.eval().s2t_model.encode(waveform, lengths)[0]
+    assert torch.equal(first, second)
+    torch.testing.assert_close(first, expected)
+
+
 def test_the_exported_configuration_names_nothing_of_this_package(joint_folder, tmp_path):
     export.main([str(joint_folder), "--out", str(tmp_path)])
     settings = yaml.safe_load((tmp_path / "enh" / "config.yaml").read_text())
@@ -100,7 +122,6 @@ def test_a_recogniser_over_frozen_ssl_is_refused_with_the_reason(joint_folder, t
 
 def test_espnet_still_has_no_front_end_for_it():
     """docs/objectives.md says of each of ESPnet's front-ends why it cannot stand for frozen_ssl; is that still so?"""
-    from espnet.nets.pytorch_backend.nets_utils import get_activation
     from espnet2.asr.encoder.hubert_encoder import TorchAudioHuBERTPretrainEncoder
     from espnet2.tasks.asr import frontend_choices
     from espnet2.tasks.ssl import encoder_choices

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from espnet_plugins.atomic import write_text
 from espnet_plugins.bin import enhance, recognize
 from espnet_plugins.inference import Enhancer, Recognizer
-from espnet_plugins.inference.files import find_jobs, write_text
+from espnet_plugins.inference.files import find_jobs
 from espnet_plugins.inference.stock_programs import asr_inference
 
 
@@ -43,8 +44,9 @@ def test_a_second_call_does_what_is_left(joint_folder, folder, tmp_path, capsys)
     enhance.main(command)
     times = {path: path.stat().st_mtime_ns for path in out.rglob("*.wav")}
     (out / "mono.wav").unlink()
-    later = (out / "stereo.wav").stat().st_mtime + 10
-    os.utime(folder / "stereo.flac", (later, later))
+    soundfile.write(folder / "stereo.flac", np.zeros((400, 2)), 44100)
+    # Touched, the content as before.
+    os.utime(folder / "deep er" / "loud.aiff", (1, 1))
     enhance.main(command)
     assert "2 of 4 files are done already" in capsys.readouterr().err
     changed = {path.name for path, time in times.items() if path.stat().st_mtime_ns != time}
@@ -57,7 +59,7 @@ def test_results_of_other_settings_are_not_mixed(joint_folder, two_speaker_folde
     with pytest.raises(SystemExit) as stop:
         enhance.main([str(joint_folder), str(folder / "mono.wav"), "--out", str(out), "--window", "2"])
     assert stop.value.code == 1
-    assert "made with another window: give another --out, or --overwrite" in capsys.readouterr().err
+    assert "made with another window (30.0, not 2.0): give another --out, or --overwrite" in capsys.readouterr().err
     enhance.main([str(two_speaker_folder), str(folder / "mono.wav"), "--out", str(out), "--overwrite"])
     assert {"mono_spk1.wav", "mono_spk2.wav"} <= {path.name for path in out.iterdir()}
     waveform, rate = soundfile.read(folder / "mono.wav", dtype="float32")
@@ -77,6 +79,88 @@ def test_a_damaged_file_stops_nothing_else(joint_folder, folder, tmp_path, capsy
     assert not (out / "broken.wav").exists()
 
 
+def test_every_file_that_cannot_be_used_is_named(joint_folder, folder, tmp_path, speech, capsys):
+    (folder / "headerless.raw").write_bytes(bytes(3200))
+    (folder / "empty.wav").write_bytes(b"")
+    soundfile.write(folder / "silent.wav", np.zeros(0), 16000)
+    soundfile.write(folder / "nan.wav", np.where(np.arange(800) == 7, np.nan, 0.1), 16000, subtype="FLOAT")
+    whole = (folder / "mono.wav").read_bytes()
+    (folder / "half.wav").write_bytes(whole[: len(whole) // 2])
+    (folder / "song.m4a").write_bytes(b"\0\0\0\x20ftypM4A ")
+    (folder / "pointer.flac").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    (folder / "nowhere.wav").symlink_to(tmp_path / "gone.wav")
+    (folder / "._mono.wav").write_bytes(b"a file manager's own")
+    soundfile.write(folder / "eight.wav", np.stack([speech[:800]] * 8, axis=1), 16000)
+    reasons = {
+        "headerless.raw": "has no header",
+        "empty.wav": "it is empty (0 bytes)",
+        "silent.wav": "holds no samples",
+        "nan.wav": "not finite",
+        "half.wav": "is not whole: 15978 of 32000 bytes are there",
+        "song.m4a": "cannot be read as audio",
+        "pointer.flac": "git lfs pull",
+        "nowhere.wav": "No such file",
+    }
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as stop:
+        enhance.main([str(joint_folder), str(folder), "--out", str(out)])
+    assert stop.value.code == 1
+    printed = capsys.readouterr()
+    errors = [line for line in printed.err.splitlines() if "error:" in line]
+    assert len(errors) == len(reasons)
+    for name, reason in reasons.items():
+        assert any(str(folder / name) in line and reason in line for line in errors), name
+    assert "5 of 13 files" in printed.out
+    assert soundfile.info(out / "eight.wav").channels == 8
+    assert len([*out.rglob("*.wav")]) == 5
+
+
+def test_done_is_said_of_this_input_alone(joint_folder, tmp_path, speech, capsys):
+    for day, level in (("monday", 1.0), ("tuesday", 0.5)):
+        (tmp_path / day).mkdir()
+        soundfile.write(tmp_path / day / "rec.wav", level * speech, 16000, subtype="FLOAT")
+    monday, tuesday = (str(tmp_path / day / "rec.wav") for day in ("monday", "tuesday"))
+    for program, name in ((enhance, "rec.wav"), (recognize, "rec.txt")):
+        out = tmp_path / program.__name__
+        program.main([str(joint_folder), monday, "--out", str(out)])
+        before = (out / name).read_bytes()
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            program.main([str(joint_folder), tuesday, "--out", str(out)])
+        assert stop.value.code == 1
+        printed = capsys.readouterr()
+        assert f"{out / name} was made of {monday}, not of {tuesday}: give another --out, or --overwrite" in printed.err
+        assert "0 of 1 files" in printed.out
+        assert (out / name).read_bytes() == before
+    # The same recording at another place is the same input.
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "rec.wav").write_bytes((tmp_path / "monday" / "rec.wav").read_bytes())
+    enhance.main([str(joint_folder), str(tmp_path / "copy" / "rec.wav"), "--out", str(tmp_path / enhance.__name__)])
+    assert "1 of 1 files are done already" in capsys.readouterr().err
+    enhance.main([str(joint_folder), tuesday, "--out", str(tmp_path / enhance.__name__), "--overwrite"])
+    found, _ = soundfile.read(tmp_path / enhance.__name__ / "rec.wav", dtype="float32")
+    np.testing.assert_allclose(found, Enhancer.from_checkpoint(joint_folder)(0.5 * speech, 16000), atol=1e-7)
+
+
+def test_flac_is_made_softer_rather_than_clipped(joint_folder, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Enhancer, "__call__", lambda _, waveform, rate: (5 if len(waveform) == 16000 else 1) * waveform)
+    out = tmp_path / "out"
+    command = [str(joint_folder), str(folder), "--out", str(out), "--format", "flac"]
+    for _ in range(2):  # also where all is done already
+        enhance.main(command)
+        assert "warning: 1 of 4 results lay above full scale" in capsys.readouterr().err
+    assert [path.name for path in out.rglob("*.gain")] == ["mono.gain"]
+    gain = float((out / "mono.gain").read_text())
+    found, _ = soundfile.read(out / "mono.flac")
+    original, _ = soundfile.read(folder / "mono.wav")
+    assert abs(np.abs(found).max() - 1) < 2e-7
+    np.testing.assert_allclose(found / gain, 5 * original, atol=1e-6)
+    monkeypatch.setattr(Enhancer, "__call__", lambda self, waveform, rate: waveform)
+    enhance.main([*command, "--overwrite"])
+    assert "warning" not in capsys.readouterr().err
+    assert not [*out.rglob("*.gain")]
+
+
 def test_no_file_is_left_half_written(joint_folder, folder, tmp_path, monkeypatch):
     out = tmp_path / "out"
     write = soundfile.write
@@ -88,28 +172,28 @@ def test_no_file_is_left_half_written(joint_folder, folder, tmp_path, monkeypatc
     monkeypatch.setattr(soundfile, "write", full_disk)
     with pytest.raises(SystemExit):
         enhance.main([str(joint_folder), str(folder / "mono.wav"), "--out", str(out)])
-    assert [path.name for path in out.iterdir()] == [".settings.json"]
+    assert [path.name for path in out.iterdir()] == [".results.jsonl"]
 
 
 def test_inputs_that_cannot_be_used(folder, tmp_path, speech):
     out = tmp_path / "out"
     with pytest.raises(FileNotFoundError, match="gone: no such file or folder"):
-        find_jobs([tmp_path / "gone"], out, ".wav")
+        find_jobs([tmp_path / "gone"], out, [".wav"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="holds no audio files"):
-        find_jobs([tmp_path / "empty"], out, ".wav")
+        find_jobs([tmp_path / "empty"], out, [".wav"])
     soundfile.write(folder / "mono.flac", speech, 16000)
     with pytest.raises(ValueError, match=r"mono\.flac and .*mono\.wav would both become"):
-        find_jobs([folder], out, ".wav")
+        find_jobs([folder], out, [".wav"])
     with pytest.raises(ValueError, match="would replace it"):
-        find_jobs([folder / "mono.wav"], folder, ".wav")
-    assert len(find_jobs([folder / "mono.wav", folder / "mono.wav"], out, ".wav")) == 1
+        find_jobs([folder / "mono.wav"], folder, [".wav"])
+    assert len(find_jobs([folder / "mono.wav", folder / "mono.wav"], out, [".wav"])) == 1
 
 
 def test_results_inside_the_input_folder_are_not_inputs(folder):
     out = folder / "deep er" / "out"
     write_text(out / "old.wav", "a result")
-    assert len(find_jobs([folder], out, ".wav")) == 4
+    assert len(find_jobs([folder], out, [".wav"])) == 4
 
 
 def reference(folder, waveform):

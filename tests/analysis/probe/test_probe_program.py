@@ -6,7 +6,9 @@ import soundfile
 import torch
 
 from espnet_plugins.analysis.probe import ProbeResult
+from espnet_plugins.analysis.probe.waveforms import probe_waveforms
 from espnet_plugins.bin import probe
+from espnet_plugins.objectives import SSL_CRITERIA
 
 NAMES = {"probe.json", "probe.md", "probe.png"}
 
@@ -46,6 +48,21 @@ def test_a_checkpoint_and_a_folder(make_upstream, sounds, tmp_path, capsys):
     assert result.caption() in printed
 
 
+def test_files_that_cannot_be_read_are_named_and_the_others_probed(make_upstream, sounds, tmp_path, capsys):
+    whole = (sounds / "5.wav").read_bytes()
+    (sounds / "5.wav").write_bytes(whole[: 3 * len(whole) // 4])
+    (sounds / "broken.wav").write_bytes(b"RIFF what is this")
+    out = tmp_path / "out"
+    options = ["--out", str(out), "--seconds", "0.6", "--gradient_layers", "1"]
+    with pytest.raises(SystemExit) as stop:
+        probe.main([str(make_upstream()), str(sounds), *options])
+    assert stop.value.code == 1
+    errors = capsys.readouterr().err
+    assert f"left out: {sounds / '5.wav'}: is not whole" in errors
+    assert f"left out: {sounds / 'broken.wav'}: cannot be read as audio" in errors
+    assert ProbeResult.read(out / "probe.json").utterances == 6
+
+
 def test_a_directory_of_hugging_face(sounds, tmp_path):
     transformers = pytest.importorskip("transformers")
     config = transformers.HubertConfig(
@@ -72,7 +89,7 @@ def test_a_moved_reference_brings_the_code_into_the_gradient(make_upstream):
     found = {}
     for positions in ("none", "conv_sinusoidal"):
         upstream = {"model": "local", "checkpoint": str(make_upstream(positions=positions))}
-        result = probe.probe_waveforms(upstream, utterances, seconds=1.0, gradient_layers=[-1])
+        result = probe_waveforms(upstream, utterances, SSL_CRITERIA, seconds=1.0, gradient_layers=[-1])
         found[positions] = {name: share.value for name, share in result.layers[3].gradients.items()}
     assert abs(found["none"]["ssl_mse"]) < 0.02
     assert abs(found["none"]["ssl_mse_pad"]) < 0.02
@@ -113,6 +130,7 @@ def test_too_few_utterances_and_missing_files_are_one_line(make_upstream, sounds
 
 
 def test_a_file_named_twice_counts_once(sounds, tmp_path):
-    read = probe.read_utterances([str(sounds), str(sounds / "0.wav")], rate=16000, seconds=0.5, count=99)
+    read, unreadable = probe.read_utterances([str(sounds), str(sounds / "0.wav")], rate=16000, seconds=0.5, count=99)
     assert len(read) == 7
+    assert not unreadable
     assert {len(utterance) for utterance in read} == {16000}

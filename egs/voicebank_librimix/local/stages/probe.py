@@ -37,7 +37,8 @@ def probe_development_set(recipe: Recipe, step: Step) -> None:
     import kaldiio
     import torch
 
-    from espnet_plugins.bin.probe import probe_waveforms, write_result
+    from espnet_plugins.analysis.probe.waveforms import probe_waveforms, write_result
+    from espnet_plugins.objectives import SSL_CRITERIA
 
     options = dict(step.settings)
     scp = kaldiio.load_scp(str(recipe.dumpdir / _SET / "spk1.scp"))
@@ -47,7 +48,7 @@ def probe_development_set(recipe: Recipe, step: Step) -> None:
     options["seconds"] = min(options["seconds"], len(chosen[-1]) / _RATE)
     waveforms = [torch.from_numpy(utterance) for utterance in chosen]
     upstream = upstream_options(recipe)
-    result = probe_waveforms(upstream, waveforms, **options)
+    result = probe_waveforms(upstream, waveforms, SSL_CRITERIA, **options)
     # The result is published: its own name for a model made here is a path of this machine.
     name = f"SSL model of preset {recipe.name}" if upstream["model"] == "local" else upstream["model"]
     write_result(dataclasses.replace(result, upstream=name), step.out)

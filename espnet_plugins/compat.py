@@ -1,0 +1,27 @@
+"""What differs between the releases of ESPnet that this package works with, 202511 and 202611; nothing else asks."""
+
+from __future__ import annotations
+
+try:
+    from espnet2.legacy.nets.pytorch_backend.nets_utils import get_activation
+    from espnet2.legacy.nets.pytorch_backend.rnn.encoders import RNNP
+except ModuleNotFoundError:  # up to 202511
+    from espnet.nets.pytorch_backend.nets_utils import get_activation
+    from espnet.nets.pytorch_backend.rnn.encoders import RNNP
+
+__all__ = ["RNNP", "get_activation", "set_joint_task"]
+
+
+def set_joint_task(task: type) -> None:
+    """Have ESPnet's program of recognition build joint models by another task than its own.
+
+    Args:
+        task: A subclass of ESPnet's EnhS2TTask.
+    """
+    from espnet2.bin import asr_inference
+    from espnet2.tasks import enh_s2t
+
+    if hasattr(asr_inference, "EnhS2TTask"):  # up to 202511
+        asr_inference.EnhS2TTask = task
+    else:  # the program imports it anew for every model
+        enh_s2t.EnhS2TTask = task
