@@ -5,11 +5,16 @@ from __future__ import annotations
 try:
     from espnet2.legacy.nets.pytorch_backend.nets_utils import get_activation
     from espnet2.legacy.nets.pytorch_backend.rnn.encoders import RNNP
+
+    # The front-end `huggingface` gives an utterance's frames and their number.
+    HUGGINGFACE_COUNTS_FRAMES = True
 except ModuleNotFoundError:  # up to 202511
     from espnet.nets.pytorch_backend.nets_utils import get_activation
     from espnet.nets.pytorch_backend.rnn.encoders import RNNP
 
-__all__ = ["RNNP", "get_activation", "set_joint_task"]
+    HUGGINGFACE_COUNTS_FRAMES = False
+
+__all__ = ["HUGGINGFACE_COUNTS_FRAMES", "RNNP", "get_activation", "set_joint_task"]
 
 
 def set_joint_task(task: type) -> None:

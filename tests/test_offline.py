@@ -1,5 +1,6 @@
 """Nothing reaches for the network when a program starts: here every attempt to connect or to look up a name fails."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -21,13 +22,13 @@ for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "create_connect
 for name in ("connect", "connect_ex", "sendto"):
     setattr(socket.socket, name, refuse)
 """
-# As the programs do: first the package (with its folder, a stage of the recipe), then ESPnet.
-PROGRAMS = [
-    "from espnet_plugins.bin import asr_inference, asr_train, enh_inference, enh_s2t_train, enh_train, hubert_train",
-    "from espnet_plugins.bin import enhance, export, import_enhancer, probe, recognize",
-    "import local, pkgutil, importlib; [importlib.import_module(m.name) for m in "
-    "pkgutil.walk_packages(local.__path__, 'local.') if not m.name.endswith('__main__')]; import espnet2.tasks.enh",
-]
+# As they start: each first with its own package.
+PROGRAMS = {
+    "programs": "import pkgutil, importlib, espnet_plugins.bin as p; "
+    "[importlib.import_module(f'{p.__name__}.{m.name}') for m in pkgutil.iter_modules(p.__path__)]",
+    "recipe": "import pkgutil, importlib, local; [importlib.import_module(m.name) for m in "
+    "pkgutil.walk_packages(local.__path__, 'local.')]; import espnet2.tasks.enh",
+}
 
 
 def attempts_of(folder, *command, **environment):
@@ -46,7 +47,9 @@ def attempts_of(folder, *command, **environment):
 
 @pytest.fixture(scope="module")
 def without_data(tmp_path_factory):
-    """Skips where NLTK's data lies in a place of the machine."""
+    """Skips where NLTK's data lies in a place of the machine, or ESPnet comes without g2p_en (from 202611 on)."""
+    if importlib.util.find_spec("g2p_en") is None:
+        pytest.skip("g2p_en is not installed")
     code = "import nltk; nltk.data.find('corpora/cmudict.zip')"
     if attempts_of(tmp_path_factory.mktemp("data"), "-c", code)[0].returncode == 0:
         pytest.skip("this machine has NLTK's data")
@@ -58,7 +61,7 @@ def test_the_watch_sees_what_would_be_fetched(without_data, tmp_path):
     assert attempts
 
 
-@pytest.mark.parametrize("code", PROGRAMS, ids=["trainers", "applications", "recipe"])
+@pytest.mark.parametrize("code", PROGRAMS.values(), ids=PROGRAMS.keys())
 def test_no_program_reaches_for_the_network(tmp_path, code):
     result, attempts = attempts_of(tmp_path, "-W", "ignore", "-c", code)
     assert result.returncode == 0, result.stderr[-3000:]

@@ -4,8 +4,9 @@
 
 DIR/enh holds the front-end of an enhancement or joint model, for `python -m espnet2.bin.enh_inference --train_config
 DIR/enh/config.yaml --model_file DIR/enh/model.pth`; DIR/joint a joint model, DIR/asr a recogniser, for
-espnet2.bin.asr_inference. What stock ESPnet has no classes for is named and left out: a recogniser over `frozen_ssl`
-needs this package.
+espnet2.bin.asr_inference. A recogniser over `frozen_ssl` with a Hugging Face upstream goes through ESPnet's
+`huggingface` (the last layer, from ESPnet 202611 on; exact) or `s3prl` (needs espnet-s3prl), its upstream copied beside
+it. What stock ESPnet has no classes for is named and left out.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ def main(cmd: list[str] | None = None) -> None:
         parser.exit(1, f"{parser.prog}: error: {error}\n")
     for folder in exported.folders:
         print(f"written: {folder}")
+    for note in exported.notes:
+        print(f"note: {note}")
     for reason in exported.left_out:
         print(f"left out: {reason}")
 

@@ -15,6 +15,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -99,7 +100,7 @@ def main(cmd: list[str] | None = None) -> None:
     args = parser.parse_args(cmd)
     unreadable: list[AudioError] = []
     try:
-        options = find_upstream(args.upstream)
+        options: dict[str, Any] = find_upstream(args.upstream)
         rate = get_shared_upstream(**options).sample_rate
         utterances, unreadable = read_utterances(args.inputs, rate=rate, seconds=args.seconds, count=args.utterances)
         result = probe_waveforms(

@@ -13,6 +13,7 @@ from espnet_plugins.enh.model import LengthAwareEnhancementModel
 from espnet_plugins.inference.audio import as_channels, resample
 from espnet_plugins.inference.experiment import find_experiment, load_front_end
 from espnet_plugins.inference.overlap import overlap_add
+from espnet_plugins.inference.pretrained import fetch_pretrained
 
 _SHORTEST_SECONDS = 0.1
 
@@ -74,6 +75,29 @@ class Enhancer:
             ValueError: For a recogniser, or weights that do not fit.
         """
         return cls(load_front_end(find_experiment(model, config=config, moved=moved)), **options)
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | PathLike[str], *, cache: str | PathLike[str] | None = None, **options
+    ) -> Enhancer:
+        """Load a model that was passed on.
+
+        Args:
+            source: A folder, a model file, a file of espnet2.bin.pack, or a hub's name; see
+                :func:`~espnet_plugins.inference.pretrained.fetch_pretrained`.
+            cache: Where packed files are unpacked.
+            options: As of from_checkpoint().
+
+        Returns:
+            The enhancer.
+
+        Raises:
+            FileNotFoundError: For a model that is neither here nor could be fetched.
+            ValueError: For what is no model that enhances.
+            ImportError: For a hub's name where huggingface_hub is not installed.
+        """
+        model, config = fetch_pretrained(source, cache=cache)
+        return cls.from_checkpoint(model, **{"config": config, **options})
 
     @property
     def n_speakers(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,13 +31,11 @@ class Experiment:
         config: ESPnet's config.yaml.
         weights: The model file.
         settings: What is in `config`, with the paths of today.
-        moved: As of find_experiment().
     """
 
     config: Path
     weights: Path
     settings: Mapping[str, Any]
-    moved: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -88,7 +86,7 @@ def find_experiment(
         raise ValueError(f"{found} is no configuration: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict) or not {"separator", "enh_separator", "encoder"} & settings.keys():
         raise ValueError(f"{found} is no configuration of an enhancement, recognition or joint training")
-    return Experiment(found, weights, _with_moved(settings, moved or {}), moved or {})
+    return Experiment(found, weights, _with_moved(settings, moved or {}))
 
 
 def _refuse_hugging_face(folder: Path) -> None:
@@ -151,8 +149,8 @@ def _named_files(value: Any, name: str | None = None) -> Iterator[str]:
 
 @contextmanager
 def config_file(experiment: Experiment) -> Iterator[Path]:
-    """Give a config.yaml with the paths of today, for ESPnet's programs, which read a file."""
-    if not experiment.moved:
+    """Give a config.yaml with an experiment's settings, for ESPnet's programs, which read a file."""
+    if experiment.settings == yaml.safe_load(experiment.config.read_text(encoding="utf-8")):
         yield experiment.config
         return
     with TemporaryDirectory() as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -20,6 +21,7 @@ from espnet_plugins.inference.experiment import (
     front_end_settings,
     front_end_weights,
 )
+from espnet_plugins.inference.stock_frontends import NotExportable, StockFrontend, stock_frontend
 from espnet_plugins.register import FRONTENDS, SEPARATORS
 from espnet_plugins.weights import read_weights
 
@@ -30,10 +32,12 @@ class Exported(NamedTuple):
     Args:
         folders: Directories with config.yaml and model.pth.
         left_out: What stock ESPnet cannot decode, and why.
+        notes: Where it decodes otherwise than here.
     """
 
     folders: list[Path]
     left_out: list[str]
+    notes: list[str]
 
 
 def export_model(
@@ -60,7 +64,7 @@ def export_model(
         ValueError: When nothing of the model can be exported, saying why.
     """
     experiment, out = find_experiment(model, config=config, moved=moved), Path(out)
-    folders, left_out = [], []
+    folders, left_out, notes = [], [], []
     if experiment.kind != "asr":
         settings = front_end_settings(experiment)
         if settings["separator"] in SEPARATORS:
@@ -70,22 +74,26 @@ def export_model(
             full = {**EnhancementTask.get_default_config(), **settings}
             folders.append(write_model(out / "enh", full, front_end_weights(experiment)))
     if experiment.kind != "enh":
-        frontend = experiment.settings.get("frontend")
-        if frontend in FRONTENDS:
+        try:
+            if experiment.kind == "joint" and left_out:
+                raise NotExportable("its separator is this package's")
+            folder, exact = _write_recogniser(experiment, out)
+            folders.append(folder)
+            if not exact:
+                notes.append(f"{folder}: s3prl repeats the last frame once or twice; scores of the last frames differ")
+        except NotExportable as error:
+            frontend = experiment.settings.get("frontend")
             left_out.append(
-                f"the recogniser: stock ESPnet has no class for front-end {frontend!r}, none that gives the weighted "
-                "sum of an SSL model's layers without s3prl; decode with espnet_plugins.bin.asr_inference or recognize "
-                "(class by class: docs/objectives.md)"
+                f"the recogniser (front-end {frontend!r}): {error}; decode with espnet_plugins.bin.asr_inference or "
+                "recognize (front-end by front-end: docs/objectives.md)"
             )
-        elif experiment.kind == "joint" and left_out:
-            left_out.append("the joint model, for its separator")
-        else:
-            folders.append(_write_recogniser(experiment, out))
     if not folders:
         raise ValueError(f"{experiment.config}: nothing can be exported: {'; '.join(left_out)}")
-    return Exported(folders, left_out)
+    return Exported(folders, left_out, notes)
 
 
+# Where an exported recogniser has its SSL model.
+_UPSTREAM = "upstream"
 # ESPnet's encoders whose layers with projections drop activations whatever the mode (espnet_plugins.recurrent).
 _ALWAYS_DROPPING = ("rnn", "vgg_rnn")
 
@@ -97,7 +105,20 @@ def _without_dropout(settings: Mapping[str, Any], *, prefix: str) -> dict[str, A
     return {f"{prefix}encoder_conf": {**conf, "dropout": 0.0}}
 
 
-def _write_recogniser(experiment: Experiment, out: Path) -> Path:
+def _with_stock_frontend(
+    experiment: Experiment, weights: dict[str, torch.Tensor], folder: Path
+) -> tuple[dict[str, Any], dict[str, torch.Tensor], StockFrontend | None]:
+    """Settings to change, all weights, and what stands for a front-end of this package."""
+    if experiment.settings.get("frontend") not in FRONTENDS:
+        return {}, weights, None
+    prefix = "s2t_model.frontend." if experiment.kind == "joint" else "frontend."
+    stock = stock_frontend(experiment.settings.get("frontend_conf") or {}, weights.pop(f"{prefix}layer_weights", None))
+    weights |= {f"{prefix}{name}": value for name, value in stock.weights.items()}
+    conf = stock.conf_at((folder / _UPSTREAM).resolve())
+    return {"frontend": stock.name, "frontend_conf": conf}, weights, stock
+
+
+def _write_recogniser(experiment: Experiment, out: Path) -> tuple[Path, bool]:
     settings = dict(experiment.settings)
     if experiment.kind == "joint":
         # The weights of the losses are options of this package's model; the criteria matter in training alone.
@@ -118,7 +139,10 @@ def _write_recogniser(experiment: Experiment, out: Path) -> Path:
         settings["bpemodel"] = str((folder / "bpe.model").resolve())
         files["bpe.model"] = Path(bpemodel).read_bytes()
     weights = without_curricula(read_weights(experiment.weights), prefix=JOINT_PREFIX)
-    return write_model(folder, settings, weights, files=files)
+    changed, weights, stock = _with_stock_frontend(experiment, weights, folder)
+    settings.update(changed)
+    folders = {} if stock is None else {_UPSTREAM: stock.upstream}
+    return write_model(folder, settings, weights, files=files, folders=folders), stock is None or stock.exact
 
 
 def write_model(
@@ -127,6 +151,7 @@ def write_model(
     weights: Mapping[str, torch.Tensor],
     *,
     files: Mapping[str, bytes] | None = None,
+    folders: Mapping[str, Path] | None = None,
 ) -> Path:
     """Write config.yaml and model.pth, as a whole or not at all.
 
@@ -135,6 +160,7 @@ def write_model(
         settings: ESPnet's configuration.
         weights: The model's state dict.
         files: Names and contents of files to put beside them.
+        folders: Names and places of folders to copy there.
 
     Returns:
         `folder`.
@@ -147,4 +173,6 @@ def write_model(
         torch.save(dict(weights), temporary / "model.pth")
         for name, content in (files or {}).items():
             (temporary / name).write_bytes(content)
+        for name, source in (folders or {}).items():
+            shutil.copytree(source, temporary / name)
     return folder

@@ -41,7 +41,7 @@ class Stamp:
         """
         absolute = Path(path).resolve()
         state = absolute.stat()
-        return cls(str(absolute), state.st_size, state.st_mtime_ns, _sha256(absolute))
+        return cls(str(absolute), state.st_size, state.st_mtime_ns, sha256_of(absolute))
 
     def is_of(self, path: str | PathLike[str]) -> bool:
         """Whether a file holds the same; its content is read only where place, size and time do not tell."""
@@ -50,10 +50,11 @@ class Stamp:
         if state.st_size != self.size:
             return False
         unmoved = str(absolute) == self.path and state.st_mtime_ns == self.mtime_ns
-        return unmoved or _sha256(absolute) == self.sha256
+        return unmoved or sha256_of(absolute) == self.sha256
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The checksum of a file's content."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(2**20):

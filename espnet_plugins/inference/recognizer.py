@@ -15,6 +15,7 @@ from espnet_plugins.checks import check_number
 from espnet_plugins.inference.audio import as_channels, resample
 from espnet_plugins.inference.experiment import check_files, config_file, find_experiment
 from espnet_plugins.inference.overlap import cut_at_pauses
+from espnet_plugins.inference.pretrained import fetch_pretrained
 
 _FRAME_SECONDS = 0.02
 _SHORTEST_SECONDS = 0.1
@@ -94,7 +95,12 @@ class Recognizer:
             raise FileNotFoundError(
                 f"sentencepiece model {bpemodel}: no such file; give it as `bpemodel` (--bpemodel FILE)"
             )
-        check_files(replace(experiment, settings=settings))
+        if joint:
+            # An exported model has ESPnet's option of the loss, which plays no part here.
+            own = settings.get("model_conf") or {}
+            settings["model_conf"] = {key: value for key, value in own.items() if key != "calc_enh_loss"}
+        experiment = replace(experiment, settings=settings)
+        check_files(experiment)
         conf = settings.get("asr_model_conf" if joint else "model_conf") or {}
         if ctc_weight is None:
             ctc_weight = 1.0 if conf.get("ctc_weight") == 1.0 else 0.3
@@ -111,6 +117,14 @@ class Recognizer:
                 enh_s2t_task=joint,
             )
         return cls(decode, joint=joint, rate=rate, longest=longest)
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | PathLike[str], *, cache: str | PathLike[str] | None = None, **options
+    ) -> Recognizer:
+        """Load a model that was passed on; as :meth:`Enhancer.from_pretrained`, with from_checkpoint()'s options."""
+        model, config = fetch_pretrained(source, cache=cache)
+        return cls.from_checkpoint(model, **{"config": config, **options})
 
     @property
     def n_speakers(self) -> int:

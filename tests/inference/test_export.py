@@ -14,7 +14,7 @@ from places import ROOT
 from tiny_architectures import TINY
 
 from espnet_plugins.bin import export
-from espnet_plugins.compat import get_activation
+from espnet_plugins.compat import HUGGINGFACE_COUNTS_FRAMES, get_activation
 from espnet_plugins.inference import Enhancer, Recognizer
 from espnet_plugins.register import FRONTENDS
 from espnet_plugins.tasks import JointTask
@@ -61,7 +61,9 @@ def test_stock_espnet_decodes_what_is_exported(make_upstream, tmp_path, speech, 
         assert "enh_model.curricula.0.done" in weights
     export.main([str(tmp_path / "ssl"), "--out", str(tmp_path / "exported")])
     printed = capsys.readouterr().out
-    assert "left out: the recogniser: stock ESPnet has no class for front-end 'frozen_ssl'" in printed
+    assert (
+        "left out: the recogniser (front-end 'frozen_ssl'): stock ESPnet reads SSL models from Hugging Face" in printed
+    )
     export.main([str(tmp_path / "stock"), "--out", str(tmp_path / "whole")])
     assert "left out" not in capsys.readouterr().out
     soundfile.write(tmp_path / "utt.wav", speech, 16000, subtype="FLOAT")
@@ -118,6 +120,83 @@ def test_a_recogniser_over_frozen_ssl_is_refused_with_the_reason(joint_folder, t
     assert "nothing can be exported" in message
     assert "frozen_ssl" in message
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def hub_model(tmp_path_factory):
+    """A tiny HuBERT as a hub has it."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.HubertConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        conv_dim=(8,) * 7,
+        num_conv_pos_embeddings=8,
+        num_conv_pos_embedding_groups=2,
+    )
+    folder = tmp_path_factory.mktemp("hub") / "model"
+    torch.manual_seed(0)
+    transformers.HubertModel(config).save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(folder)
+    return folder
+
+
+# Gives log-probabilities and words of a joint model by ESPnet alone, where importing this package fails.
+SCORES = (
+    STOCK.partition("from espnet2.bin")[0]
+    + """
+import numpy, torch
+from espnet2.bin.asr_inference import Speech2Text
+folder, waveform, out = sys.argv[1:]
+speech = numpy.load(waveform)
+decode = Speech2Text(folder + "/config.yaml", folder + "/model.pth", enh_s2t_task=True, beam_size=5, ctc_weight=1.0)
+words = [decode(speech)[0][0][0] for _ in range(2)]
+assert words[0] == words[1]
+model = decode.asr_model
+with torch.no_grad():
+    wave, lengths = torch.from_numpy(speech)[None], torch.tensor([len(speech)])
+    enhanced = model.enh_model.forward_enhance(wave, lengths, {"num_spk": 1})[0][0]
+    scores = [model.s2t_model.ctc.log_softmax(model.s2t_model.encode(enhanced, lengths)[0]) for _ in range(2)]
+assert torch.equal(*scores)
+numpy.savez(out, scores=scores[0][0].numpy(), words=words[0])
+"""
+)
+
+
+@pytest.mark.parametrize("layer", ["weighted_sum", 1, -1])
+def test_a_recogniser_over_a_hubs_model_is_decoded_by_stock_espnet(hub_model, tmp_path, speech, layer):
+    exact = layer == -1 and HUGGINGFACE_COUNTS_FRAMES
+    if not exact:
+        pytest.importorskip("s3prl", reason="needs espnet-s3prl")
+    settings = joint_settings({"model": "huggingface", "checkpoint": str(hub_model)})
+    settings["frontend_conf"]["layer"] = layer
+    # Statistics over an utterance would carry the frames that s3prl repeats into all the others.
+    settings["normalize"] = None
+    settings["asr_encoder"] = "rnn"
+    settings["asr_encoder_conf"] = {"num_layers": 2, "hidden_size": 8, "output_size": 8, "dropout": 0.5}
+    settings["asr_encoder_conf"] |= {"bidirectional": False, "subsample": [1, 1]}
+    ours = save_experiment(settings, tmp_path / "model")
+    if layer == "weighted_sum":
+        ours.s2t_model.frontend.layer_weights.data = torch.tensor([0.5, -1.0, 2.0])
+        torch.save(ours.state_dict(), tmp_path / "model" / "model.pth")
+    export.main([str(tmp_path / "model"), "--out", str(tmp_path / "out")])
+    joint = tmp_path / "out" / "joint"
+    np.save(tmp_path / "speech.npy", speech)
+    command = [sys.executable, "-W", "ignore", "-c", SCORES, str(joint), str(tmp_path / "speech.npy")]
+    result = subprocess.run(
+        [*command, str(tmp_path / "found.npz")], capture_output=True, text=True, timeout=600, cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    found = np.load(tmp_path / "found.npz")
+    with torch.no_grad():
+        waveform, lengths = torch.from_numpy(speech)[None], torch.tensor([len(speech)])
+        enhanced = ours.enh_model.forward_enhance(waveform, lengths, {"num_spk": 1})[0][0]
+        expected = ours.s2t_model.ctc.log_softmax(ours.s2t_model.encode(enhanced, lengths)[0])[0].numpy()
+    assert len(found["scores"]) - len(expected) in ([0] if exact else [1, 2])
+    np.testing.assert_allclose(found["scores"][: len(expected)], expected, atol=1e-4)
+    if exact:
+        assert str(found["words"]) == Recognizer.from_checkpoint(tmp_path / "model")(speech, 16000)
 
 
 def test_espnet_still_has_no_front_end_for_it():

@@ -26,7 +26,7 @@ class Criterion(Protocol):
     def reference_frames(self, reference, lengths) -> tuple[torch.Tensor, torch.Tensor]:
         """Frames of the reference, (B, N, D), and their number."""
 
-    def distance(self, estimate, target, lengths, target_lengths) -> torch.Tensor:
+    def distance(self, estimate, reference, estimate_lengths, reference_lengths) -> torch.Tensor:
         """(B,) distances of frames."""
 
 
