@@ -129,7 +129,7 @@ def test_archives_that_hold_no_model(tmp_path, meta):
 
 def test_a_hubs_name(stock_folder, tmp_path, speech, monkeypatch):
     """From the hub's own cache, without a network; what is not there is an error that says what to do."""
-    constants = pytest.importorskip("huggingface_hub").constants
+    constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     with pytest.raises(FileNotFoundError, match=r"could not be fetched from the hub .*hf download someone/joint"):
