@@ -10,6 +10,8 @@ import torch
 
 # Names of a kind in a message.
 _SHOWN = 8
+# Classes that fairseq's checkpoints hold beside tensors.
+_OF_FAIRSEQ = ("fairseq", "omegaconf", "argparse.Namespace")
 
 
 def read_weights(path: str | PathLike[str]) -> dict[str, torch.Tensor]:
@@ -31,12 +33,39 @@ def read_weights(path: str | PathLike[str]) -> dict[str, torch.Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ValueError(f"{path} cannot be read as weights: {error}") from error
+        raise ValueError(why_unreadable(path, error)) from error
     if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
         content = content["model"]
     if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise ValueError(f"{path} holds no state dict; give a file of weights")
     return dict(content)
+
+
+def why_unreadable(path: str | PathLike[str], error: Exception) -> str:
+    """Say what a file is that torch could not read as weights, and what to do.
+
+    Args:
+        path: The file.
+        error: Of torch.
+
+    Returns:
+        A sentence that begins with the path.
+    """
+    with Path(path).open("rb") as file:
+        start = file.read(256).lstrip()
+    if not start:
+        return f"{path} is empty: fetch it again"
+    if start.startswith(b"version https://git-lfs"):
+        return f"{path} is a pointer of Git LFS, not the file itself: run `git lfs pull` where it lies, or download it"
+    if start.startswith(b"<"):
+        return f"{path} is a web page, not weights: its download failed; fetch it again"
+    if any(name in str(error) for name in _OF_FAIRSEQ):
+        return (
+            f"{path} holds objects of fairseq, which cannot be read without running code: take the same model as a "
+            "torchaudio bundle (`model: hubert_base`, ...) or as a Hugging Face directory, into which transformers "
+            "converts checkpoints of fairseq"
+        )
+    return f"{path} cannot be read as weights (damaged, cut off, or of another program): {error}"
 
 
 def load_weights(
@@ -87,16 +116,17 @@ def weight_faults(expected: Mapping[str, torch.Tensor], weights: Mapping[str, to
         "missing": [name for name in expected if name not in weights],
         "unexpected": [name for name in weights if name not in expected],
         "misshapen": [f"{name} ({list(weights[name].shape)} for {list(expected[name].shape)})" for name in misshapen],
-        "not finite": [name for name in common if not _finite(weights[name])],
+        "not finite": [name for name in common if not weights_are_finite(weights[name])],
     }
-    return [f"{kind} {_shortened(names)}" for kind, names in faults.items() if names]
+    return [f"{kind} {named(names)}" for kind, names in faults.items() if names]
 
 
-def _finite(value: torch.Tensor) -> bool:
+def weights_are_finite(value: torch.Tensor) -> bool:
+    """Whether a tensor holds neither NaN nor infinity."""
     return not value.is_floating_point() or bool(value.isfinite().all())
 
 
-def _shortened(names: list[str]) -> str:
+def named(names: list[str]) -> str:
     """The first names, and how many more there are."""
     shown = names[:_SHOWN]
     return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")

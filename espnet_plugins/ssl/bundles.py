@@ -11,6 +11,7 @@ import torch
 
 from espnet_plugins.ssl.checkpoint import instantiate
 from espnet_plugins.ssl.downloads import Source, fetch, verify
+from espnet_plugins.weights import why_unreadable
 
 if TYPE_CHECKING:
     from torchaudio.pipelines import Wav2Vec2Bundle
@@ -80,5 +81,5 @@ def load_bundle(bundle: Wav2Vec2Bundle, path: Path) -> torch.nn.Module:
     try:
         weights: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ValueError(f"{path} cannot be read as a torchaudio checkpoint: {error}") from error
+        raise ValueError(why_unreadable(path, error)) from error
     return instantiate(bundle._params, weights, where=str(path))

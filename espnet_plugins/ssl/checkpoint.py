@@ -11,6 +11,7 @@ import torch
 
 from espnet_plugins.atomic import atomic_path
 from espnet_plugins.ssl.positions import OPTIONS, set_positions
+from espnet_plugins.weights import load_weights, read_weights, why_unreadable
 
 FORMAT = "espnet_plugins.upstream/1"
 _KEYS = ("format", "architecture", "state_dict", "normalize_waveform", "sample_rate")
@@ -92,7 +93,7 @@ def read_upstream(path: str | PathLike[str]) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
-        raise ValueError(f"{path} cannot be read as an upstream checkpoint: {error}") from error
+        raise ValueError(why_unreadable(path, error)) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(
             f"{path} is not of format {FORMAT!r}: write it with espnet_plugins.ssl.save_upstream, or from an "
@@ -128,9 +129,9 @@ def instantiate(architecture: Mapping[str, Any], weights: Mapping[str, torch.Ten
         options = {name: value for name, value in architecture.items() if name not in OPTIONS}
         model = factory(architecture)(**options)
         set_positions(model, **{name: architecture[name] for name in OPTIONS if name in architecture})
-        model.load_state_dict(weights)
     except (TypeError, RuntimeError) as error:
         raise ValueError(f"{where}: weights and architecture do not fit: {error}") from error
+    load_weights(model, weights, where=where, fits="its architecture")
     return model
 
 
@@ -157,7 +158,7 @@ def export_espnet_hubert(config: str | PathLike[str], model: str | PathLike[str]
         if settings.get(key) not in accepted:
             names = " and ".join(map(repr, accepted))
             raise ValueError(f"{config}: {key} is {settings.get(key)!r}, but only {names} can be exported")
-    weights = torch.load(model, map_location="cpu", weights_only=True)
+    weights = read_weights(model)
     weights = {
         name.removeprefix(_HUBERT_PREFIX): value for name, value in weights.items() if name.startswith(_HUBERT_PREFIX)
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from espnet_plugins.ssl.spec import UpstreamSpec
 from espnet_plugins.ssl.torchaudio_model import TorchaudioModel
 from espnet_plugins.ssl.whisper import describe_whisper, looks_like_whisper
+from espnet_plugins.weights import named, weights_are_finite
 
 _TYPES = ("hubert", "wav2vec2", "wavlm")
 # What torchaudio's modules have built in, for options that models of these types seldom change.
@@ -80,8 +82,33 @@ def _load(directory: Path, config: Any) -> torch.nn.Module:
     from torchaudio.models.wav2vec2.utils import import_huggingface_model
     from transformers import AutoModel
 
-    model = AutoModel.from_pretrained(directory, config=config, local_files_only=True, dtype=torch.float32)
+    model, info = AutoModel.from_pretrained(
+        directory, config=config, local_files_only=True, dtype=torch.float32, output_loading_info=True
+    )
+    _check_loaded(directory, model, info)
     return TorchaudioModel(import_huggingface_model(model))
+
+
+def _check_loaded(directory: Path, model: torch.nn.Module, info: Mapping[str, Any]) -> None:
+    """Refuse weights of which transformers left some out or filled some in; heads behind the model are no part of it.
+
+    Raises:
+        ValueError: naming the tensors.
+    """
+    parts = {name for name, _ in model.named_children()}
+    own = model.state_dict()
+    faults = {
+        "missing": set(info["missing_keys"]) - {"masked_spec_embed"},
+        "unexpected": {
+            name
+            for name in info["unexpected_keys"]
+            if parts & set(name.removeprefix(f"{model.base_model_prefix}.").split(".")[:1])
+        },
+        "not finite": {name for name in own if not weights_are_finite(own[name])},
+    }
+    found = [f"{kind} {named(sorted(names))}" for kind, names in faults.items() if names]
+    if found:
+        raise ValueError(f"{directory} does not fit its config.json: {'; '.join(found)}")
 
 
 def _sample_rate(directory: Path) -> int:

@@ -102,7 +102,7 @@ def test_no_network(tmp_path, tiny_bundle, monkeypatch):
 
 def test_weights_of_another_model(tmp_path, tiny_bundle):
     torch.save({"a": torch.zeros(1)}, tmp_path / "tiny.pth")
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="does not fit"):
         load_bundle(tiny_bundle, tmp_path / "tiny.pth")
 
 

@@ -34,7 +34,9 @@ def save(tmp_path):
 
 def hidden_states(model, waveform):
     with torch.no_grad():
-        return torch.stack(model(waveform, output_hidden_states=True).hidden_states)
+        output = model(waveform, output_hidden_states=True)
+    # Some versions of transformers list the last state without the final norm of the Large models.
+    return torch.stack([*output.hidden_states[:-1], output.last_hidden_state])
 
 
 @pytest.mark.parametrize("family", ["Hubert", "WavLM", "Wav2Vec2"])
@@ -72,3 +74,22 @@ def test_other_models_are_refused(save, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(ValueError, match="'bert'; accepted are hubert, wav2vec2, wavlm"):
         build_upstream("huggingface", checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda weights: weights.pop("encoder.layers.1.attention.k_proj.weight"), r"missing .*layers\.1\.attention"),
+        (lambda weights: weights.update({"encoder.layers.9.x": torch.zeros(1)}), r"unexpected encoder\.layers\.9\.x"),
+        (lambda weights: weights["encoder.layer_norm.bias"].fill_(torch.nan), r"not finite encoder\.layer_norm\.bias"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named(save, tmp_path, edit, message):
+    from safetensors.torch import load_file, save_file
+
+    save("Hubert", **SMALL)
+    weights = load_file(tmp_path / "model.safetensors")
+    edit(weights)
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=rf"does not fit its config\.json: {message}"):
+        build_upstream("huggingface", checkpoint=tmp_path)(torch.zeros(1, 800))

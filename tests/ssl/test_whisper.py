@@ -259,7 +259,7 @@ def cut(path):
 
 
 def test_files_cut_off(tmp_path, weights):
-    with pytest.raises(ValueError, match=r"a b\.pt cannot be read \(damaged, cut off"):
+    with pytest.raises(ValueError, match=r"a b\.pt cannot be read as weights \(damaged, cut off"):
         build_upstream("whisper", checkpoint=cut(write_openai(tmp_path / "a b.pt", weights)))
     with pytest.raises(ValueError, match=r"model\.bin is cut off: tensor encoder/\S+ ends at byte \d+ of \d+"):
         build_upstream("whisper", checkpoint=cut(write_ctranslate2(tmp_path / "model.bin", weights)))

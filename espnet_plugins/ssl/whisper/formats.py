@@ -13,6 +13,7 @@ import torch
 
 from espnet_plugins.ssl.whisper.catalogue import Dimensions
 from espnet_plugins.ssl.whisper.ctranslate2 import ModelFile
+from espnet_plugins.weights import why_unreadable
 
 _ZIP = b"PK\x03\x04"
 _CTRANSLATE2 = b"\x06\0\0\0"
@@ -105,6 +106,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
         return _open_openai(path)
     if start[1:] == b"\0\0\0":
         return _open_ctranslate2(path)
+    if start in (b"", b"vers") or start[:1] == b"<":
+        raise ValueError(why_unreadable(path, ValueError("no weights")))
     raise ValueError(
         f"{path} is no weight file of Whisper: neither OpenAI's .pt nor CTranslate2's model.bin starts with "
         f"{start!r}; it may be damaged, or of another program"
@@ -115,7 +118,7 @@ def _open_openai(path: Path) -> Checkpoint:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
-        raise ValueError(f"{path} cannot be read (damaged, cut off, or no file of torch): {error}") from error
+        raise ValueError(why_unreadable(path, error)) from error
     sizes = content.get("dims") if isinstance(content, Mapping) else None
     weights = content.get("model_state_dict") if isinstance(content, Mapping) else None
     if not isinstance(sizes, Mapping) or not isinstance(weights, Mapping):
@@ -156,7 +159,7 @@ def _read_huggingface(path: Path) -> dict[str, torch.Tensor]:
         except ImportError as error:
             raise ImportError(f"{file} needs safetensors: pip install safetensors") from error
         except Exception as error:
-            raise ValueError(f"{file} cannot be read (damaged or cut off): {error}") from error
+            raise ValueError(why_unreadable(file, error)) from error
         for name, value in content.items():
             name = name.removeprefix("model.")
             if name.startswith("encoder."):
