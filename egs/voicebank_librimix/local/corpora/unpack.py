@@ -27,6 +27,7 @@ class ArchiveError(RecipeError):
 
 
 # What the libraries raise for a damaged archive.
+_DAMAGE: tuple[type[Exception], ...]
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError, ValueError)
 # And for one that asks for what it does not know, a password for one.
 _DAMAGE += (NotImplementedError, RuntimeError, IndexError, KeyError, struct.error)
