@@ -52,8 +52,8 @@ def normalise(text: str) -> str:
         True
     """
     text = unicodedata.normalize("NFC", text).translate(_APOSTROPHES)
-    for symbol, words in _SYMBOLS.items():
-        text = text.replace(symbol, words)
+    for symbol, spelled in _SYMBOLS.items():
+        text = text.replace(symbol, spelled)
     # Capitals of some letters are several, not composed yet.
     text = unicodedata.normalize("NFC", text.upper()).translate(_APOSTROPHES)
     kept = []
