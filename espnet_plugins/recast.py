@@ -47,7 +47,6 @@ def recast(module: torch.nn.Module, kind: type[Kind], **attributes: Any) -> Kind
     return result
 
 
-@cache
 def extend(kind: type[torch.nn.Module], mixin: type) -> type[torch.nn.Module]:
     """A class that puts another one's methods before those of a module's class, under the latter's name.
 
@@ -58,4 +57,10 @@ def extend(kind: type[torch.nn.Module], mixin: type) -> type[torch.nn.Module]:
     Returns:
         The class; the same one for the same arguments.
     """
+    # A class is hashable; to mypy, a module's is not.
+    return _extended(cast(type, kind), mixin)
+
+
+@cache
+def _extended(kind: type, mixin: type) -> type[torch.nn.Module]:
     return cast("type[torch.nn.Module]", type(kind.__name__, (mixin, kind), {}))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -58,8 +59,8 @@ def band_filters() -> torch.Tensor:
     Source:
         Rong et al., ICASSP 2024, section 2.1; the scale: 21.4 log10(1 + 0.00437 f), f in Hz.
     """
-    edges = np.array([N_LOW * SAMPLE_RATE / N_FFT, SAMPLE_RATE / 2])
-    peaks = np.linspace(*(21.4 * np.log10(1 + 0.00437 * edges)), N_BANDS)
+    lowest, highest = 21.4 * np.log10(1 + 0.00437 * np.array([N_LOW * SAMPLE_RATE / N_FFT, SAMPLE_RATE / 2]))
+    peaks = np.linspace(lowest, highest, N_BANDS)
     peaks = np.round((10 ** (peaks / 21.4) - 1) / 0.00437 / SAMPLE_RATE * N_FFT)
     bins = np.arange(N_LOW, N_BINS)
     filters = [np.interp(bins, peaks, one) for one in np.eye(N_BANDS)]
@@ -164,8 +165,8 @@ class DualPath(nn.Module):
         )
         self.over_time = nn.ModuleList(nn.GRU(half, half, batch_first=True) for _ in range(2))
         self.mix_frequency, self.mix_time = nn.Linear(CHANNELS, CHANNELS), nn.Linear(CHANNELS, CHANNELS)
-        self.norm_frequency = nn.LayerNorm((WIDTH, CHANNELS), eps=1e-8)
-        self.norm_time = nn.LayerNorm((WIDTH, CHANNELS), eps=1e-8)
+        self.norm_frequency = nn.LayerNorm([WIDTH, CHANNELS], eps=1e-8)
+        self.norm_time = nn.LayerNorm([WIDTH, CHANNELS], eps=1e-8)
 
     def start(self, like: torch.Tensor) -> list[torch.Tensor]:
         """The state before the first frame of `like` (B, C, N, F)."""
@@ -204,11 +205,13 @@ class MaskNetwork(nn.Module):
         def norm(channels: int) -> FrameNorm:
             return FrameNorm(channels, frozen=frozen)
 
-        half = {"kernel_size": (1, 5), "stride": (1, 2), "padding": (0, 2)}
+        # Half the width on the way down, twice on the way up.
+        halve = partial(nn.Conv2d, kernel_size=(1, 5), stride=(1, 2), padding=(0, 2))
+        double = partial(nn.ConvTranspose2d, kernel_size=(1, 5), stride=(1, 2), padding=(0, 2))
         self.down = nn.ModuleList(
             [
-                _Convolution(nn.Conv2d(9, CHANNELS, **half), norm(CHANNELS), nn.PReLU()),
-                _Convolution(nn.Conv2d(CHANNELS, CHANNELS, groups=2, **half), norm(CHANNELS), nn.PReLU()),
+                _Convolution(halve(9, CHANNELS), norm(CHANNELS), nn.PReLU()),
+                _Convolution(halve(CHANNELS, CHANNELS, groups=2), norm(CHANNELS), nn.PReLU()),
             ]
         )
         self.encoder = nn.ModuleList(TemporalBlock(dilation, frozen=frozen) for dilation in _DILATIONS)
@@ -216,16 +219,16 @@ class MaskNetwork(nn.Module):
         self.decoder = nn.ModuleList(TemporalBlock(dilation, frozen=frozen) for dilation in reversed(_DILATIONS))
         self.up = nn.ModuleList(
             [
-                _Convolution(nn.ConvTranspose2d(CHANNELS, CHANNELS, groups=2, **half), norm(CHANNELS), nn.PReLU()),
-                _Convolution(nn.ConvTranspose2d(CHANNELS, 2, **half), norm(2), nn.Tanh()),
+                _Convolution(double(CHANNELS, CHANNELS, groups=2), norm(CHANNELS), nn.PReLU()),
+                _Convolution(double(CHANNELS, 2), norm(2), nn.Tanh()),
             ]
         )
 
     def start(self, batch: int) -> State:
         """The state before the first frame."""
         like = self.bands.new_zeros(batch, CHANNELS, 1, WIDTH)
-        blocks = [block.start(like) for block in (*self.encoder, *self.decoder)]
-        return State(blocks, [dual.start(like) for dual in self.recurrences])
+        blocks = [cast("TemporalBlock", block).start(like) for block in (*self.encoder, *self.decoder)]
+        return State(blocks, [cast("DualPath", dual).start(like) for dual in self.recurrences])
 
     def forward(
         self, spectra: torch.Tensor, valid: torch.Tensor | None = None, state: State | None = None

@@ -159,15 +159,14 @@ class LengthAwareEnhancementModel(ESPnetEnhancementModel):
         silent = self._silent(speech_lengths, speech_ref, noise_ref, dereverb_speech_ref)
         heard = (~silent).nonzero().flatten().tolist()
         n_rows = len(silent)
-        parts = (speech_pre, speech_lengths, feature_mix, feature_pre, others, speech_ref, noise_ref)
-        parts = (*parts, dereverb_speech_ref, list(args), kwargs)
+        parts: tuple[Any, ...] = (speech_pre, speech_lengths, feature_mix, feature_pre, others)
+        parts = (*parts, speech_ref, noise_ref, dereverb_speech_ref, list(args), kwargs)
         if not heard:
             logging.warning(f"All {n_rows} references of a batch are silent: nothing is learnt from it")
             parts = self._all_silent(*parts)
         elif len(heard) < n_rows:
             parts = tuple(take_rows(part, heard, n_rows) for part in parts)
-        *parts, args, kwargs = parts
-        loss, stats, weight, perm = self._compare(*parts, *args, **kwargs)
+        loss, stats, weight, perm = self._compare(*parts[:-2], *parts[-2], **parts[-1])
         stats["silent_references"] = torch.full_like(loss.detach(), (n_rows - len(heard)) / max(len(heard), 1))
         if not heard:
             loss, weight = 0.0 * loss, 0 * weight

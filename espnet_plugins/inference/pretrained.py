@@ -123,15 +123,15 @@ def _unpack(path: Path, folder: Path) -> None:
             shutil.copyfileobj(stream, file)
 
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
+        with zipfile.ZipFile(path) as zipped:
+            for info in zipped.infolist():
                 if not info.is_dir():
-                    with archive.open(info) as stream:
+                    with zipped.open(info) as stream:
                         write(info.filename, stream)
     else:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                if member.isfile() and (content := archive.extractfile(member)) is not None:
+        with tarfile.open(path) as tarred:
+            for member in tarred:
+                if member.isfile() and (content := tarred.extractfile(member)) is not None:
                     write(member.name, content)
 
 
