@@ -55,6 +55,19 @@ def hang_at_seven(number):
     return number
 
 
+class SlowToArrive:
+    """A function that a process takes long to load, and has at once."""
+
+    def __setstate__(self, state):
+        time.sleep(2)
+
+    def __getstate__(self):
+        return {"any": True}
+
+    def __call__(self, number):
+        return number
+
+
 def crash_once(mark):
     if not mark.exists():
         mark.touch()
@@ -133,6 +146,10 @@ def test_one_task_that_hangs_costs_that_task_alone():
     assert results == ["7: took more than 3 s" if i == 7 else i for i in range(20)]
     with pytest.raises(RecipeError, match="took more than 1 s; it worked on 7"):
         list(parallel_map(hang_at_seven, [7], nj=1, seconds=1))
+
+
+def test_the_start_of_a_process_is_no_time_of_its_task():
+    assert list(parallel_map(SlowToArrive(), range(3), nj=1, seconds=1)) == [0, 1, 2]
 
 
 def test_a_process_killed_by_chance_is_no_loss(tmp_path):

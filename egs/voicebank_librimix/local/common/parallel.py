@@ -23,6 +23,10 @@ from local.common.steps import RecipeError
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 _NAME_LENGTH = 200
+# Seconds that a process may take to start, on a busy machine and with all that its function's module imports.
+_START = 60.0
+# What a process sends first.
+_READY = "ready"
 
 
 class _RemoteTraceback(Exception):
@@ -61,6 +65,10 @@ def _serve(connection: Connection, function: Callable[[Any], Any]) -> None:
         except (EOFError, OSError):
             tasks.put(None)
 
+    try:
+        connection.send(_READY)
+    except (BrokenPipeError, ConnectionResetError):
+        return
     threading.Thread(target=receive, daemon=True).start()
     while (task := tasks.get()) is not None:
         try:
@@ -87,11 +95,12 @@ class _Worker:
         self.process.start()
         theirs.close()
         self.waiting: deque[int] = deque()
-        self.since = time.monotonic()
+        # When it began its first task: the start of the process is not counted as the task's time.
+        self.ready, self.since = False, time.monotonic() + _START
 
     def give(self, index: int, task: Any) -> None:
         """Hand over a task; a process that died meanwhile is found out later."""
-        if not self.waiting:
+        if self.ready and not self.waiting:
             self.since = time.monotonic()
         self.waiting.append(index)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -103,6 +112,9 @@ class _Worker:
             while self.waiting and self.connection.poll():
                 answer = self.connection.recv()
                 self.since = time.monotonic()
+                if not self.ready:
+                    self.ready = True
+                    continue
                 yield self.waiting.popleft(), answer
         except (EOFError, OSError):
             return
@@ -154,7 +166,7 @@ def parallel_map(
         name: What messages call a task.
         lost: Gives, of a task and a reason, what stands for the result where the process ended on it twice or
             took longer than `seconds`; the others go on. By default that is an error.
-        seconds: How long a task may take.
+        seconds: How long a task may take, the start of its process not counted.
 
     Yields:
         The results, in the order of the tasks.
