@@ -9,6 +9,7 @@ ROOMS = yaml.safe_load((ROOT / "docs" / "pictures" / "rooms.yaml").read_text("ut
 # Rooms without a folder of tests of their own: what is on them.
 INSIDE = {"atomic": "train", "checks": "objectives", "weights": "ssl", "curriculum": "train", "pretrain": "ssl"}
 INSIDE |= {"extensions": "objectives", "register": "inference", "tasks": "inference", "bin": "inference"}
+INSIDE |= {"recast": "recurrent", "compat": "recurrent"}
 
 
 def folder_of(building, room):
