@@ -57,7 +57,7 @@ setup(
         "multispeaker": ["meeteval"],
         # Another network that scores without a reference; `score` has DNSMOS.
         "distillmos": ["distillmos"],
-        "bench": ["numba", "pysdtw", "tslearn"],
+        "bench": ["ddtw[numba]", "numba", "pysdtw", "tslearn"],
         "dev": [
             "pytest",
             "pytest-timeout",

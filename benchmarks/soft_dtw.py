@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Soft-DTW from features to gradient: this package, pysdtw, tslearn and the matrix products alone, in one run.
+"""Soft-DTW from features to gradient: this package, pysdtw, tslearn, ddtw and the products alone, in one run.
 
 Each round times every system once, in turn, so that what else the machine does meets all of them; a system that
 has used up --seconds at a shape drops out of later rounds. The first call of each at a shape warms up and does not
@@ -17,7 +17,8 @@ memory     resident memory at the worst moment of one call, above what was held 
            less the gradients it returns, in floats for each cell of the padded (B, N, M) cost.
 
 x needs a gradient, y needs none (--gradients both: both). "mixed" shapes hold lengths from a fifth of N to N: pysdtw
-gets packed sequences, tslearn, which knows no lengths, pair by pair. Every value is compared with this package's.
+gets packed sequences, ddtw the lengths, tslearn, which knows none, pair by pair. Every value is compared with this
+package's, of ddtw, which returns their mean alone, the sum.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ SHAPES = {
     "cuda": ["32x512x64", "8x300x768", FULL, "4x1500x768", "32x250x256", "1x3000x768", MIXED],
 }
 OURS, FLOOR, RECURSION, UNIFORM = "this package", "floor", "recursion", "uniform"
-PEERS = ("pysdtw", "tslearn")
+PEERS = ("pysdtw", "tslearn", "ddtw")
 
 
 def measure(problem: Problem, args: argparse.Namespace) -> dict:
@@ -57,7 +58,8 @@ def measure(problem: Problem, args: argparse.Namespace) -> dict:
     for name, step in systems.items():
         values = step()
         if values is not None:
-            agreement[name] = ((values - expected).abs() / expected.abs().clamp(min=1.0)).max().item()
+            right = expected if values.ndim else expected.sum()
+            agreement[name] = ((values - right).abs() / right.abs().clamp(min=1.0)).max().item()
     steps = {**systems, RECURSION: make_recursion(problem)}
     if problem.lengths:
         steps |= {f"{UNIFORM} {pair}": step for pair, step in enumerate(make_uniform(problem))}

@@ -1,4 +1,4 @@
-"""Values of the packages people use today, where those are right (float32, no band, equal lengths)."""
+"""Values of the packages people use today, where both define them: float32, no band."""
 
 import pytest
 import torch
@@ -31,5 +31,20 @@ def test_pysdtw(backend, pair, gamma):
     (their_grad,) = torch.autograd.grad(theirs.sum(), x)
     ours = soft_dtw(x, y, gamma=gamma, backend=backend)
     (our_grad,) = torch.autograd.grad(ours.sum(), x)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(our_grad, their_grad, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("gamma", [0.1, 1.0])
+@pytest.mark.parametrize("lengths", [(None, None), ([30, 12], [9, 37])], ids=["full", "mixed"])
+def test_ddtw(backend, pair, gamma, lengths):
+    ddtw = pytest.importorskip("ddtw", reason="a peer of the extra 'bench'")
+    x, y = pair
+    n, m = lengths
+    # It returns the mean over the batch.
+    theirs = 2 * ddtw.SDTW(gamma=gamma, normalization="none", backend="torch")(x, y, list_N=n, list_M=m)
+    (their_grad,) = torch.autograd.grad(theirs, x)
+    ours = soft_dtw(x, y, n, m, gamma=gamma, backend=backend).sum()
+    (our_grad,) = torch.autograd.grad(ours, x)
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(our_grad, their_grad, rtol=1e-3, atol=1e-3)
