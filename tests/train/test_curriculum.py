@@ -41,7 +41,7 @@ def train(config, data, out, *, stop_after=None):
             os.kill(process.pid, signal.SIGTERM)
             break
         time.sleep(0.002)
-    process.join(600)
+    process.join(tiny_training.LIMIT)
     assert process.exitcode == (0 if stop_after is None else REQUEUE), (out / "train.log").read_text()[-3000:]
 
 

@@ -18,7 +18,7 @@ def data(tmp_path_factory):
 
 def train(config, data, out):
     process = tiny_training.start(tiny_training.command(config, data, out), out)
-    process.join(600)
+    process.join(tiny_training.LIMIT)
     log = (out / "train.log").read_text()
     assert process.exitcode == 0, log[-3000:]
     return log

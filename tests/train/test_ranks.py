@@ -47,7 +47,7 @@ def train(config, data, out, *, ranks, max_epoch):
         each = [[*common.split(), "--dist_rank", str(k), "--local_rank", str(k)] for k in range(ranks)]
     processes = [tiny_training.start([*arguments, *more], out) for more in each]
     for process in processes:
-        process.join(240)
+        process.join(tiny_training.LIMIT)
         assert process.exitcode == 0, (out / "train.log").read_text()[-3000:]
 
 
@@ -78,11 +78,13 @@ def test_registration_survives_spawn(config, data, tmp_path):
     resolve_distributed_mode(args)
     worker = multiprocessing.get_context("spawn").Process(target=JointTask.main_worker, args=(args,), daemon=False)
     worker.start()
-    worker.join(240)
+    worker.join(tiny_training.LIMIT)
     assert worker.exitcode == 0
 
 
 def test_ranks_draw_their_own_perturbations_and_repeat_them(make_upstream, tmp_path):
+    tiny_training.get_ready()
+
     def drawn():
         port = free_port()
         queue = tiny_training._context.Queue()
@@ -92,9 +94,9 @@ def test_ranks_draw_their_own_perturbations_and_repeat_them(make_upstream, tmp_p
         ]
         for rank in ranks:
             rank.start()
-        result = dict(queue.get(timeout=120) for _ in ranks)
+        result = dict(queue.get(timeout=tiny_training.LIMIT) for _ in ranks)
         for rank in ranks:
-            rank.join(60)
+            rank.join(tiny_training.LIMIT)
         return result[0], result[1]
 
     first, second = drawn()

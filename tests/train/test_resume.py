@@ -21,8 +21,8 @@ def data(tmp_path_factory):
     return folder
 
 
-def finish(process, timeout=120):
-    process.join(timeout)
+def finish(process):
+    process.join(tiny_training.LIMIT)
     assert not process.is_alive()
     return process.exitcode
 
@@ -32,6 +32,7 @@ class Reference:
 
     def __init__(self, config, data, out):
         self.config, self.data, self.out = config, data, out
+        tiny_training.get_ready()
         start = time.monotonic()
         assert finish(self.start(out)) == 0, (out / "train.log").read_text()[-2000:]
         self.seconds = time.monotonic() - start
@@ -64,8 +65,8 @@ def reference(request, data, tmp_path_factory, make_upstream):
     return Reference(config, data, tmp_path_factory.mktemp("reference") / request.param)
 
 
-def wait_for(condition, process, seconds=60):
-    deadline = time.monotonic() + seconds
+def wait_for(condition, process):
+    deadline = time.monotonic() + tiny_training.LIMIT
     while not condition():
         assert process.is_alive(), "ended too early"
         assert time.monotonic() < deadline

@@ -49,7 +49,7 @@ def assert_refused(config, message, tmp_path):
     data, out = tmp_path / "data", tmp_path / "out"
     tiny_training.write_data(data, utterances=4)
     process = tiny_training.start(tiny_training.command(config, data, out), out)
-    process.join(120)
+    process.join(tiny_training.LIMIT)
     assert process.exitcode == 1
     assert message in (out / "train.log").read_text()
     assert not list(out.glob("*.pth"))
