@@ -11,7 +11,7 @@ frames of all sentences:
   error    frames between the centre of that row and where the frame really went
 
 Features are log-mel energies and, with --upstream (a file of espnet_plugins.ssl.save_upstream, such as the recipe's
-exp/mini/ssl/model.pt), SSL frames, each raw and divided by their length. "median cost" is the median squared
+exp/mini/ssl/model.pt), SSL frames, each raw and L2-normalized. "median cost" is the median squared
 distance between frames of the two versions: what gamma should be compared with. --figure draws the first sentence.
 """
 

@@ -53,7 +53,7 @@ class Problem:
 
 
 def make_problem(name: str, *, gamma: float, both: bool, device: torch.device) -> Problem:
-    """Make frames as SSL models give them: of length 1, each near the one before, y a noisy x.
+    """Make frames as objectives see them: L2-normalized, each near the one before, y a noisy x.
 
     Args:
         name: BxNxD, with ":mixed" for lengths from a fifth of N to N, those of y in another order.

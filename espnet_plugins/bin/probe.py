@@ -48,7 +48,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--gradient_layers", type=int, nargs="+", metavar="N", help="layers to probe gradients at (default: all)"
     )
-    parser.add_argument("--raw_frames", action="store_true", help="do not divide frames by their length")
+    parser.add_argument("--raw_frames", action="store_true", help="do not L2-normalize frames")
     parser.add_argument(
         "--remove_position",
         metavar="SPEECH",

@@ -28,7 +28,7 @@ class FrameOptions:
 
     Args:
         name: Key in ESPnet's log; unique among the criteria of one model. None for the criterion's own.
-        normalize_frames: L2-normalise each frame.
+        normalize_frames: L2-normalize each frame.
         temporal: Options of :class:`~espnet_plugins.objectives.temporal.TemporalRegulariser`, added for the
             estimate's frames; None for none.
         only_for_test: Compute in validation only.

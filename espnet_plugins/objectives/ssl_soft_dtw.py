@@ -37,7 +37,7 @@ class SSLSoftDTWOptions(SSLOptions):
         bandwidth: how far an alignment may leave the line that the factor implies, in frames of the shorter
             sequence; None for no limit.
         per_frame: divide by the longer frame count; False for the raw value.
-        normalize_frames: L2-normalise each frame; gamma is chosen for that.
+        normalize_frames: L2-normalize each frame; gamma is chosen for that.
         backend: of :func:`~espnet_plugins.soft_dtw.soft_dtw`.
     """
 

@@ -23,7 +23,7 @@ class TemporalRegulariser:
 
     Args:
         weight: factor in the objective (alpha).
-        margin: distance from which frames count as apart, for frames of unit length.
+        margin: distance from which frames count as apart, for L2-normalized frames.
         sigma: frames at most so far from each other are pulled together instead.
 
     Example:

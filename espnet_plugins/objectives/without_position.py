@@ -113,7 +113,7 @@ def without_position(owner: str, upstream: Upstream, option: Any, *, unit_length
         option: False, True, or a mapping: `speech`, a wav.scp or folder of clean speech (the training set's where left
             out), `utterances` and `turns`, on which the estimate is made: what remains is about one part in
             utterances * turns of the variance.
-        unit_length: whether the criterion divides frames by their length.
+        unit_length: whether the criterion L2-normalizes frames.
 
     Returns:
         The upstream itself, or one without position.

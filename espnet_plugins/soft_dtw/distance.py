@@ -64,7 +64,7 @@ def pairwise_cost(
 class PairwiseCost(torch.autograd.Function):
     """weight * |a - b|^2 between frames, as weight * (|a|^2 + |b|^2 - 2ab), in the buffer of the product itself.
 
-    Between L2-normalised frames half of it is 1 - cos(a, b). A frame of zeros, which has no direction, lies at 1 from
+    Between L2-normalized frames half of it is 1 - cos(a, b). A frame of zeros, which has no direction, lies at 1 from
     every frame: `zeros` says which they are, (B, N) and (B, M).
     """
 

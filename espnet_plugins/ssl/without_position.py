@@ -19,7 +19,7 @@ _ITERATIONS = 50
 _CHUNK = 25
 # Numbers held at once.
 _MEMORY = 2**28
-# Mean square that is left of the common part of frames of unit length.
+# Mean square that is left of the common part of L2-normalized frames.
 _ENOUGH = 1e-6
 
 _KEPT: WeakKeyDictionary[Backbone, dict[Hashable, torch.Tensor]] = WeakKeyDictionary()
@@ -38,7 +38,7 @@ class UpstreamWithoutPosition(Upstream):
         upstream: the upstream.
         speech: gives the utterances (T,) to estimate with; called when they are first needed.
         key: what tells this speech from another.
-        unit_length: frames are divided by their length afterwards: choose the common part so that it is gone then.
+        unit_length: frames are L2-normalized afterwards: choose the common part so that it is gone then.
             Else the mean at each index, less the mean of all.
         turns: places at which each utterance is opened.
         seed: of the places.
@@ -139,7 +139,7 @@ def _held(part: torch.Tensor, count: int) -> torch.Tensor:
 def _common_part(frames: torch.Tensor, *, unit_length: bool) -> torch.Tensor:
     """What frames (V, N, D) have in common at an index beyond what all have: (N, D), of zero mean.
 
-    For frames that are to be divided by their length: c with the same mean over V of (x - c) / |x - c| at every index,
+    For frames that are to be L2-normalized: c with the same mean over V of (x - c) / |x - c| at every index,
     by Weiszfeld's iteration. The plain mean would be ruled by the few frames that are many times longer than others.
     """
     mean = frames.mean(0)

@@ -57,7 +57,7 @@ class ProbeResult:
         seconds: The same in seconds.
         turns: Versions of each piece.
         snr: Of the estimates behind the gradients, in dB.
-        unit_length: Whether frames were divided by their length.
+        unit_length: Whether frames were L2-normalized.
         seed: Of all draws.
         layers: Hidden state -> shares; 0 is the input of the first block.
     """
@@ -87,7 +87,7 @@ class ProbeResult:
 
     def caption(self) -> str:
         """How to read the table and the figure."""
-        shape = ", divided by their length" if self.unit_length else ""
+        shape = ", L2-normalized" if self.unit_length else ""
         text = (
             "Share of the variance between frames of different utterances that the frame index explains (index), "
             "and that changes when the same content stands at another index (moved), in per cent with 95 % "

@@ -63,7 +63,7 @@ def probe_waveforms(
             constants.
         seconds: Length of the pieces.
         gradient_layers: Layers at which gradients are probed; all where left out.
-        unit_length: Divide frames by their length.
+        unit_length: L2-normalize frames.
         turns: Versions of each piece.
         snr: Of the estimates, in dB.
         seed: Of all draws.

@@ -27,7 +27,7 @@ def speed_alignment(
         gamma: Smoothing of soft-DTW.
 
     Returns:
-        Expected alignment, shape (frames of the estimate, frames of the reference), frames divided by their length.
+        Expected alignment, shape (frames of the estimate, frames of the reference), frames L2-normalized.
     """
     import torch
     from torch.nn.functional import normalize
