@@ -20,9 +20,10 @@ from local.common.recipe import (
     resume_from_args,
     runs_from_args,
 )
+from local.common.sets import sets_in_use
 from local.common.stages import Stage
 from local.common.steps import OptionError
-from local.corpora.corpus import variables
+from local.corpora.corpus import Published, corpus_class, corpus_names, variables
 
 # What a job has to know to do the same as run.sh here; the rest says how and where.
 _OF_A_JOB = (
@@ -90,6 +91,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _check_site(recipe: Recipe, variable: str, path: Path) -> None:
+    """See that a corpus named on the command line is there, and that the preset has a use for it."""
+    option = f"--{variable.lower()}"
+    owners = [made for made in map(corpus_class, corpus_names()) if variable in made.variables]
+    used = {spec["corpus"] for spec in sets_in_use(recipe.preset).values()}
+    # A published corpus may be material for others; the rest is read by sets of its own alone.
+    if not any(made.name in used or issubclass(made, Published) for made in owners):
+        names = ", ".join(made.name for made in owners)
+        raise OptionError(f"{option} is for sets of {names}; preset {recipe.name} has none of them")
+    if not path.exists():
+        raise OptionError(f"{option} {path}: no such file or folder")
+
+
 def parse(words: Sequence[str]) -> Invocation:
     """Read and check every option.
 
@@ -107,10 +121,11 @@ def parse(words: Sequence[str]) -> Invocation:
         [3, 4, 5]
     """
     args = _parser().parse_args(words)
+    for name in ("stage", "stop_stage"):
+        if not min(Stage) <= getattr(args, name) <= max(Stage):
+            raise OptionError(f"--{name} {getattr(args, name)}: stages run from {min(Stage)} to {max(Stage)}")
     if args.stage > args.stop_stage:
         raise OptionError(f"--stage {args.stage} is behind --stop_stage {args.stop_stage}: nothing to do")
-    if args.stage < min(Stage) or args.stop_stage > max(Stage):
-        raise OptionError(f"stages run from {min(Stage)} to {max(Stage)}")
     if args.detach and args.cmd_backend != "slurm":
         raise OptionError("--detach needs --cmd_backend slurm")
     if args.corpus:
@@ -118,11 +133,12 @@ def parse(words: Sequence[str]) -> Invocation:
         if not found.is_file():
             raise OptionError(f"preset {args.preset} has no --corpus {args.corpus}")
         args.preset = found.stem
-    for variable in variables():
-        if given := getattr(args, variable.lower()):
-            os.environ[variable] = str(Path(given).absolute())
+    sites = {variable: Path(given).absolute() for variable in variables() if (given := getattr(args, variable.lower()))}
+    os.environ.update({variable: str(path) for variable, path in sites.items()})
     if args.local_scratch:
         os.environ["LOCAL_SCRATCH"] = args.local_scratch
     recipe = Recipe.from_args(args)
+    for variable, path in sites.items():
+        _check_site(recipe, variable, path)
     stages = [stage for stage in Stage if args.stage <= stage <= args.stop_stage]
     return Invocation(args, recipe, runs_from_args(recipe, args), stages, resume_from_args(args))
