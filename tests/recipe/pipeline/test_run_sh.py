@@ -7,6 +7,9 @@ import subprocess
 import pytest
 from places import RECIPE, ROOT
 
+from local.common.steps import OptionError
+from local.pipeline.options import parse
+
 
 def run(*options, cwd=RECIPE, script=RECIPE / "run.sh"):
     return subprocess.run([script, *map(str, options)], cwd=cwd, capture_output=True, text=True, timeout=300)
@@ -24,27 +27,16 @@ def folders(tmp_path):
     [
         (["--stages", "1"], "unknown option --stages"),
         (["--stage"], "option --stage needs a value"),
-        (["--stage", "one"], "--stage must be a whole number, not 'one'"),
-        (["--stage", "2.5"], "--stage must be a whole number, not '2.5'"),
-        (["--stage", "-1"], "--stage must be a whole number"),
-        (["--stage", "9"], "--stage 9: stages run from 1 to 8"),
-        (["--stop_stage", "9"], "--stop_stage 9: stages run from 1 to 8"),
         (["--noise", "/nowhere"], "--noise is for sets of noisy_speech; preset mini has none"),
         (["--preset", "noisy_speech", "--noise", "/no where"], "--noise /no where: no such file or folder"),
         (["--preset", "digits", "--fsdd", "/nowhere"], "--fsdd /nowhere: no such file or folder"),
-        (["--stage", "0"], "stages run from 1 to 8"),
-        (["--stage", "3", "--stop_stage", "2"], "nothing to do"),
         (["--stage=3"], "write '--stage 3'"),
         (["3"], "unexpected argument '3'"),
-        (["--nj", "two"], "--nj must be a whole number"),
-        (["--nj", "0"], "--nj must be at least 1"),
+        (["--stage", "-1"], "--stage must be a whole number"),
+        (["--stage", "9"], "--stage 9: stages run from 1 to 8"),
+        (["--stage", "3", "--stop_stage", "2"], "nothing to do"),
         (["--cmd_backend", "pbs"], "unknown --cmd_backend 'pbs'"),
-        (["--preset", "huge"], "unknown preset 'huge': choose from .*mini.*smoke"),
         (["--objectives", "ssl_mse mse"], "unknown objective 'mse': choose from .*si_snr"),
-        (["--finetune", "everything"], "unknown --finetune 'everything'"),
-        (["--seeds", "a"], "--seeds takes whole numbers"),
-        (["--resume", "maybe"], "--resume is true or false"),
-        (["--preset", "no_such_file.yaml"], "unknown preset"),
         (["--expdir", "$(touch evaluated)", "--stage", "x"], "--stage must be"),
     ],
 )
@@ -55,6 +47,29 @@ def test_a_wrong_option_is_one_clear_line(options, message, tmp_path):
     assert len(errors) == 1
     assert re.search(message, errors[0])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("--stage=one", "--stage must be a whole number, not 'one'"),
+        ("--stage=2.5", "--stage must be a whole number, not '2.5'"),
+        ("--stage=0", "stages run from 1 to 8"),
+        ("--stop_stage=0", "stages run from 1 to 8"),
+        ("--stop_stage=9", "--stop_stage 9: stages run from 1 to 8"),
+        ("--nj=two", "--nj must be a whole number"),
+        ("--nj=0", "--nj must be at least 1"),
+        ("--preset=huge", "unknown preset 'huge': choose from .*mini.*smoke"),
+        ("--preset=no_such_file.yaml", "unknown preset"),
+        ("--finetune=everything", "unknown --finetune 'everything'"),
+        ("--seeds=a", "--seeds takes whole numbers"),
+        ("--resume=maybe", "--resume is true or false"),
+    ],
+)
+def test_what_run_sh_hands_over_is_checked(word, message):
+    """The same check as run.sh makes, without a process for each word."""
+    with pytest.raises(OptionError, match=message):
+        parse([word])
 
 
 def test_help_shows_the_defaults_and_what_was_given():
