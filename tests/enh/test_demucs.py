@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from demucs_cases import CONFIGURATIONS, build, noise, published_shapes
+from enhancer_checks import check_batch_as_if_alone
 
 from espnet_plugins.enh.demucs import Demucs
 from espnet_plugins.enh.sinc import double_rate, half_sample_kernel, halve_rate
@@ -71,24 +72,9 @@ def test_resampling_follows_a_tone():
 def test_each_utterance_of_a_batch_as_if_alone(options):
     model, waveform = build(options, dtype=torch.float64), noise(4, 1700, dtype=torch.float64)
     lengths = torch.tensor([1700, 1, 900, 1699])
-    poisoned = torch.where(torch.arange(1700) < lengths[:, None], waveform, torch.nan)
-    waveform.requires_grad_()
-    together = model(poisoned.requires_grad_(), lengths)
-    assert together.shape == poisoned.shape
-    weights = noise(*together.shape, seed=2, dtype=torch.float64)
-    (together * weights).sum().backward()
-    of_batch = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
-    model.zero_grad()
-    for k, n in enumerate(lengths.tolist()):
-        alone = model(waveform[k : k + 1, :n])
-        torch.testing.assert_close(together[k, :n], alone[0], atol=1e-12, rtol=1e-9)
-        assert together[k, n:].eq(0).all()
-        (alone * weights[k, :n]).sum().backward()
-    for k, n in enumerate(lengths.tolist()):
-        torch.testing.assert_close(poisoned.grad[k, :n], waveform.grad[k, :n], atol=1e-10, rtol=1e-8)
-        assert poisoned.grad[k, n:].eq(0).all()
-    for name, parameter in model.named_parameters():
-        torch.testing.assert_close(of_batch[name], parameter.grad, atol=1e-10, rtol=1e-8, msg=lambda m, n=name: n + m)
+    check_batch_as_if_alone(
+        model, waveform, lengths, values={"atol": 1e-12, "rtol": 1e-9}, gradients={"atol": 1e-10, "rtol": 1e-8}
+    )
 
 
 @pytest.mark.parametrize("causal", [True, False])

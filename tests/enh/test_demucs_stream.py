@@ -3,18 +3,11 @@
 import pytest
 import torch
 from demucs_cases import CONFIGURATIONS, build, noise
+from enhancer_checks import in_pieces
 
 from espnet_plugins.enh.demucs_stream import DemucsStream
 
 STREAMED = ("causal", "no resampling", "ReLU", "as loud as it comes")
-
-
-def in_pieces(stream, waveform, sizes):
-    pieces, start, k = [], 0, 0
-    while start < len(waveform):
-        pieces.append(stream.feed(waveform[start : start + sizes[k % len(sizes)]]))
-        start, k = start + sizes[k % len(sizes)], k + 1
-    return torch.cat([*pieces, stream.finish()])
 
 
 @pytest.mark.parametrize("name", STREAMED)

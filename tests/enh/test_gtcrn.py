@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from enhancer_checks import check_batch_as_if_alone, in_pieces
 from espnet2.enh.decoder.null_decoder import NullDecoder
 from espnet2.enh.encoder.null_encoder import NullEncoder
 from espnet2.enh.espnet_model import ESPnetEnhancementModel
@@ -95,23 +96,9 @@ LENGTHS = torch.tensor([1700, 1, 900, 1699, 256])
 
 def test_each_utterance_of_a_batch_as_if_alone():
     model, waveform = build(torch.float64), noise(5, 1700, dtype=torch.float64)
-    poisoned = torch.where(torch.arange(1700) < LENGTHS[:, None], waveform, torch.nan).requires_grad_()
-    waveform.requires_grad_()
-    together = model(poisoned, LENGTHS)
-    weights = noise(*together.shape, seed=2, dtype=torch.float64)
-    (together * weights).sum().backward()
-    of_batch = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
-    model.zero_grad()
-    for k, n in enumerate(LENGTHS.tolist()):
-        alone = model(waveform[k : k + 1, :n])
-        torch.testing.assert_close(together[k, :n], alone[0], atol=1e-10, rtol=1e-8)
-        assert together[k, n:].eq(0).all()
-        (alone * weights[k, :n]).sum().backward()
-    for k, n in enumerate(LENGTHS.tolist()):
-        torch.testing.assert_close(poisoned.grad[k, :n], waveform.grad[k, :n], atol=1e-8, rtol=1e-6)
-        assert poisoned.grad[k, n:].eq(0).all()
-    for name, parameter in model.named_parameters():
-        torch.testing.assert_close(of_batch[name], parameter.grad, atol=1e-8, rtol=1e-6, msg=lambda m, n=name: n + m)
+    check_batch_as_if_alone(
+        model, waveform, LENGTHS, values={"atol": 1e-10, "rtol": 1e-8}, gradients={"atol": 1e-8, "rtol": 1e-6}
+    )
 
 
 def test_lengths_below_the_width_of_the_batch():
@@ -162,14 +149,6 @@ def test_frozen_norms_keep_their_statistics_and_every_parameter_moves():
     thawed = build().train()
     thawed(waveform, lengths)
     assert not torch.equal(thawed.network.down[0].norm.running_mean, evaluated.network.down[0].norm.running_mean)
-
-
-def in_pieces(stream, waveform, sizes):
-    pieces, start, k = [], 0, 0
-    while start < len(waveform):
-        pieces.append(stream.feed(waveform[start : start + sizes[k % len(sizes)]]))
-        start, k = start + sizes[k % len(sizes)], k + 1
-    return torch.cat([*pieces, stream.finish()])
 
 
 @pytest.mark.parametrize("sizes", [(1, 300, 77), (256,), (5000, 2000), (10_000,)])
