@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -224,3 +226,23 @@ class PretrainTask(HubertTask):
     """Pre-training of a small HuBERT."""
 
     trainer = ResumableTrainer
+
+
+def default_config(task: type[AbsTask]) -> dict[str, Any]:
+    """A task's configuration where nothing is chosen.
+
+    ESPnet's own get_default_config() reads the command line of whatever program calls it: options of that program
+    that happen to be called as ESPnet's would be in the result, or end the program.
+
+    Args:
+        task: One of ESPnet's tasks.
+
+    Returns:
+        Option -> value, with those of the default classes.
+    """
+    given = sys.argv
+    sys.argv = given[:1]
+    try:
+        return task.get_default_config()
+    finally:
+        sys.argv = given

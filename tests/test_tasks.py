@@ -351,3 +351,11 @@ def test_weights_that_are_missing_or_of_another_shape_are_named(upstream, tmp_pa
     torch.save({"weight": print}, path)
     with pytest.raises(ValueError, match="cannot be read as weights"):
         JointTask.build_model_from_file(None, path)
+
+
+def test_the_command_line_of_a_program_does_not_reach_a_default_configuration(monkeypatch):
+    from espnet_plugins.tasks import EnhTask, default_config
+
+    plain = default_config(EnhTask)
+    monkeypatch.setattr("sys.argv", ["program", "--seed", "7", "--noise=folder", "--max_epoch", "3"])
+    assert default_config(EnhTask) == plain

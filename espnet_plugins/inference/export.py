@@ -23,6 +23,7 @@ from espnet_plugins.inference.experiment import (
 )
 from espnet_plugins.inference.stock_frontends import NotExportable, StockFrontend, stock_frontend
 from espnet_plugins.register import FRONTENDS, SEPARATORS
+from espnet_plugins.tasks import default_config
 from espnet_plugins.weights import read_weights
 
 
@@ -71,7 +72,7 @@ def export_model(
             left_out.append(f"the front-end: separator {settings['separator']!r} is this package's")
         else:
             settings["model_conf"], _ = split_options("model_conf", settings["model_conf"])
-            full = {**EnhancementTask.get_default_config(), **settings}
+            full = {**default_config(EnhancementTask), **settings}
             folders.append(write_model(out / "enh", full, front_end_weights(experiment)))
     if experiment.kind != "enh":
         try:

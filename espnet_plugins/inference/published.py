@@ -16,7 +16,7 @@ from espnet_plugins.enh.gtcrn import GTCRN
 from espnet_plugins.inference.export import write_model
 from espnet_plugins.inference.foreign import explain_denoiser_checkpoint
 from espnet_plugins.inference.gtcrn_layout import from_published
-from espnet_plugins.tasks import EnhTask
+from espnet_plugins.tasks import EnhTask, default_config
 from espnet_plugins.weights import read_weights
 
 
@@ -229,7 +229,7 @@ def import_enhancer(path: str | PathLike[str], out: str | PathLike[str], *, layo
     with torch.device("meta"):
         network = model.family.network(**model.options)
     check_layout(weights, network, where=where)
-    settings = {**EnhTask.get_default_config(), **front_end_of(model), "criterions": None, "init": None}
+    settings = {**default_config(EnhTask), **front_end_of(model), "criterions": None, "init": None}
     renamed = {
         f"separator.{model.family.separator}.{key}": (
             value.float() if value.is_floating_point() else value

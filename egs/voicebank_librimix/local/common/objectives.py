@@ -23,11 +23,38 @@ class Objective:
         shown: How tables show it.
         needs: Criterion -> the option that the recipe gives it: "upstream", the SSL model of stage 2, or
             "recogniser", that of stage 4.
+        file: Its configuration, objectives/FILE.yaml.
+        layer: Of the SSL model, where its name says one.
     """
 
     name: str
     shown: ObjectiveName
     needs: Mapping[str, str]
+    file: str = ""
+    layer: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "file", self.file or self.name)
+
+    @property
+    def hears_upstream(self) -> bool:
+        """Whether one of its criteria compares frames of the SSL model."""
+        return "upstream" in self.needs.values()
+
+    def at_layer(self, layer: int) -> Objective:
+        """The same objective on another layer: NAME_layerN."""
+        shown = dataclasses.replace(self.shown, label=f"{self.shown.label}, layer {layer}")
+        return dataclasses.replace(self, name=f"{self.name}_layer{layer}", shown=shown, layer=layer)
+
+    def applied(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """A configuration with this objective's layer in the options of its criteria that compare frames."""
+        if self.layer is None:
+            return dict(config)
+        criteria = [
+            {**entry, "conf": {**entry["conf"], "layer": self.layer}} if entry["name"] in self.needs else entry
+            for entry in config["enh_criterions"]
+        ]
+        return {**config, "enh_criterions": criteria}
 
     @classmethod
     def from_config(cls, path: Path, config: Mapping[str, Any]) -> Objective:

@@ -161,9 +161,7 @@ class Recipe:
         front_ends = front_end_names(conf_folders(preset))
         if (front_end := preset.get("front_end")) not in front_ends:
             raise OptionError(f"unknown front-end '{front_end}': choose from {', '.join(front_ends)}")
-        heads = preset.get("heads", [])
-        if "asr" not in heads or not {*heads} <= {*HEADS}:
-            raise OptionError(f"preset '{name}': heads: {heads!r} is not accepted; give [asr] or [asr, pr]")
+        _check_recognizers(name, preset)
         if args.nj < 1:
             raise OptionError(f"--nj must be at least 1, not {args.nj}")
         paths = {
@@ -171,6 +169,21 @@ class Recipe:
             for field in ("downloads", "datadir", "dumpdir", "expdir")
         }
         return cls(preset=preset, name=name, nj=args.nj, ngpu=args.ngpu, **paths)
+
+    @property
+    def heads(self) -> list[str]:
+        """The recognizers that stage 4 trains."""
+        return self.preset["heads"]
+
+    @property
+    def judges(self) -> dict[str, dict[str, Any]]:
+        """Recognizers that nobody here trained: name -> options (local.stages.judges)."""
+        return self.preset.get("judges") or {}
+
+    @property
+    def recognizers(self) -> list[str]:
+        """All that stage 6 recognizes with; the first gives the main tables."""
+        return [*self.heads, *self.judges]
 
     @cached_property
     def objectives(self) -> dict[str, Objective]:
@@ -182,9 +195,9 @@ class Recipe:
         names = {path.stem for folder in conf_folders(self.preset) for path in (folder / "objectives").glob("*.yaml")}
         files = [self.conf(f"objectives/{name}.yaml") for name in sorted(names)]
         over = self.preset.get("config", {})
-        return in_order(
-            Objective.from_config(path, deep_merge(read_yaml(path), over.get(path.stem, {}))) for path in files
-        )
+        found = [Objective.from_config(path, deep_merge(read_yaml(path), over.get(path.stem, {}))) for path in files]
+        layers = self.preset.get("layers") or []
+        return in_order([*found, *(one.at_layer(layer) for one in found if one.hears_upstream for layer in layers)])
 
     def conf(self, name: str) -> Path:
         """The path of a configuration: in one of the preset's folders, else below the recipe's conf/."""
@@ -194,6 +207,25 @@ class Recipe:
     def dump_done(self, name: str) -> Path:
         """The `.done` of a dumped set, the input of whatever reads the set."""
         return self.dumpdir / name / ".dump.done"
+
+
+def _check_recognizers(name: str, preset: Mapping[str, Any]) -> None:
+    """Refuse a choice of heads and judges that no stage can honor.
+
+    Raises:
+        OptionError: Naming the preset and the key.
+    """
+    heads, judges = preset.get("heads", []), preset.get("judges") or {}
+    if not isinstance(heads, list) or not {*heads} <= {*HEADS} or (heads and "asr" not in heads):
+        raise OptionError(
+            f"preset '{name}': heads: {heads!r} is not accepted; give [asr], [asr, pr] or, with judges, []"
+        )
+    if not isinstance(judges, dict) or not all(isinstance(options, dict) for options in judges.values()):
+        raise OptionError(f"preset '{name}': judges: {judges!r} is not accepted; give NAME: {{model: ...}}")
+    if not heads and not judges:
+        raise OptionError(f"preset '{name}' names no recognizer: list some under heads or judges")
+    if taken := sorted({*judges} & {*HEADS}):
+        raise OptionError(f"preset '{name}': judges: '{taken[0]}' is the name of a head; choose another")
 
 
 def conf_folders(preset: Mapping[str, Any]) -> list[Path]:
@@ -282,6 +314,11 @@ def runs_from_args(recipe: Recipe, args: argparse.Namespace) -> list[Run]:
     alone = [objective for objective in objectives if recipe.objectives[objective].shown.alone]
     if alone and finetune != "joint":
         raise OptionError(f"'{alone[0]}' is the recognition loss alone, which --finetune joint has")
+    if not recipe.heads:
+        if finetune != "se":
+            raise OptionError(f"preset '{recipe.name}' trains no recognizer (heads: []): --finetune must be se")
+        if lacking := [name for name in objectives if "recogniser" in recipe.objectives[name].needs.values()]:
+            raise OptionError(f"'{lacking[0]}' needs a recognizer, and preset '{recipe.name}' trains none (heads: [])")
     for seed in seeds:
         if not seed.isdecimal():
             raise OptionError(f"--seeds takes whole numbers, not '{seed}'")

@@ -137,10 +137,10 @@ def work_ahead(corpora: Catalogue, experiment: Experiment) -> str:
         training(step, head)
     for step in experiment.fine_tunings.values():
         training(step, "joint")
-    compared, heads = experiment.systems, recipe.preset["heads"]
+    compared, heads = experiment.systems, recipe.recognizers
     decodings = len(compared) * len(recipe.preset["test"]) * len(heads)
     audio = len(compared) * len(heads) * test
-    line(f"stage 6: {decodings} decodings ({len(compared)} systems, heads {' '.join(heads)})", "decode", audio)
+    line(f"stage 6: {decodings} decodings ({len(compared)} systems, recognizers {' '.join(heads)})", "decode", audio)
     if total:
         lines.append(f"  together: about {total:.0f} GPU hours, from assumed speeds (`estimate` in the preset)")
     return "\n".join(lines)

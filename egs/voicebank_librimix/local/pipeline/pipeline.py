@@ -136,7 +136,8 @@ class Pipeline:
         def work() -> None:
             for name in COMBINED:
                 combine_sets(self.recipe, name)
-            prepare_tokens(self.recipe)
+            if self.recipe.heads:
+                prepare_tokens(self.recipe)
             if "pr" in self.recipe.preset["heads"]:
                 prepare_phones(self.recipe)
 
@@ -169,7 +170,7 @@ class Pipeline:
 
     def decode_jobs(self) -> list[Job]:
         """Stage 6: a job per shard of what is decoded."""
-        experiment, heads = self.experiment, self.recipe.preset["heads"]
+        experiment, heads = self.experiment, self.recipe.recognizers
 
         def job(number: int) -> Job:
             pairs = shard(experiment, number, self.shards)

@@ -147,4 +147,5 @@ def prepare_tokens(recipe: Recipe) -> None:
 def final_steps(recipe: Recipe) -> list[Step]:
     """What follows the sets themselves."""
     phones = [phones_step(recipe)] if "pr" in recipe.preset["heads"] else []
-    return [*(combined_step(recipe, name) for name in COMBINED), tokens_step(recipe), *phones]
+    tokens = [tokens_step(recipe)] if recipe.heads else []
+    return [*(combined_step(recipe, name) for name in COMBINED), *tokens, *phones]

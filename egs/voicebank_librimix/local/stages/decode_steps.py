@@ -38,7 +38,7 @@ def enhance_step(recipe: Recipe, system: System, name: str, *, onednn: bool) -> 
         name: The test set.
         onednn: Whether oneDNN computes.
     """
-    everything = system.front_end == "separate" or len(recipe.preset["heads"]) > 1
+    everything = system.front_end == "separate" or len(recipe.recognizers) > 1
     settings = {"utterances": 0 if everything else recipe.preset["quality_utterances"], "onednn": onednn}
     folder = recipe.expdir / "enhanced" / system.name / name
     return _step(recipe, system.trained[:1], "enhance", folder, name, settings=settings, outputs=("spk1.scp", "wavs"))
@@ -60,7 +60,7 @@ def recognise_step(
         recipe: The invocation.
         system: What recognises.
         name: The test set.
-        head: "asr" or "pr".
+        head: "asr", "pr" or the name of a judge.
         decoding: The options of the beam search.
         trained: The steps that made its models.
         others: Further inputs: the data of phones, enhanced audio, the same audio in another set.

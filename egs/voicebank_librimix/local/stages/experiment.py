@@ -14,11 +14,12 @@ from local.common.steps import MissingInput, Step
 from local.stages.data import tokens_step
 from local.stages.decode_steps import enhance_step, is_one_model, recognise_step
 from local.stages.espnet_commands import merged_config
+from local.stages.judges import judge_settings
 from local.stages.phones import phones_step
 from local.stages.ssl_model import upstream_step
 from local.stages.systems import System, systems_of
 from local.stages.train_config import head_config, joint_modules, se_config
-from local.stages.train_steps import head_step, joint_step, se_step
+from local.stages.train_steps import head_step, joint_step, se_step, tune_step
 
 # A system on a test set, by their names.
 Pair = tuple[str, str]
@@ -58,14 +59,16 @@ class Experiment:
     @cached_property
     def heads(self) -> dict[str, Step]:
         """Leave the recognisers that the preset names."""
+        if not self.recipe.heads:
+            return {}
         data = {"asr": tokens_step(self.recipe), "pr": self.phones}
-        return {
-            head: head_step(self.recipe, head, ssl=self.ssl, data=data[head]) for head in self.recipe.preset["heads"]
-        }
+        return {head: head_step(self.recipe, head, ssl=self.ssl, data=data[head]) for head in self.recipe.heads}
 
     @cached_property
     def fine_tunings(self) -> dict[Run, Step]:
-        """Leave the joint models."""
+        """Leave the joint models; where no recogniser is trained, front-ends."""
+        if not self.recipe.heads:
+            return {run: tune_step(self.recipe, run, se=self.se, ssl=self.ssl) for run in self.runs}
         modules = joint_modules(se_config(self.recipe), head_config(self.recipe, "asr"))
         return {
             run: joint_step(self.recipe, run, modules=modules, se=self.se, asr=self.heads["asr"]) for run in self.runs
@@ -74,7 +77,7 @@ class Experiment:
     @cached_property
     def systems(self) -> dict[str, System]:
         """What is compared, by name: the references first, then one per run."""
-        compared = systems_of(self.se, self.heads["asr"], self.fine_tunings.items())
+        compared = systems_of(self.se, self.heads.get("asr"), self.fine_tunings.items())
         return {system.name: system for system in compared}
 
     @property
@@ -90,11 +93,12 @@ class Experiment:
 
     def data_of(self, head: str) -> Path:
         """Where the data directories of a head are, with its transcripts."""
-        return self.recipe.dumpdir if head == "asr" else self.phones.out
+        return self.phones.out if head == "pr" else self.recipe.dumpdir
 
     @cached_property
     def _decodings(self) -> dict[str, dict[str, Any]]:
-        return {head: merged_config(self.recipe, [f"decode_{head}.yaml"]) for head in self.recipe.preset["heads"]}
+        own = {head: merged_config(self.recipe, [f"decode_{head}.yaml"]) for head in self.recipe.heads}
+        return own | {name: judge_settings(name, options) for name, options in self.recipe.judges.items()}
 
     @cached_property
     def duplicates(self) -> dict[Pair, Pair]:
@@ -120,16 +124,17 @@ class Experiment:
         """Leaves the enhanced audio of a system with a front-end on a test set."""
         pair = (system.name, name)
         if pair not in self._enhancements:
-            onednn = self._decodings["asr"]["onednn"]
+            onednn = merged_config(self.recipe, ["decode_asr.yaml"])["onednn"]
             self._enhancements[pair] = enhance_step(self.recipe, system, name, onednn=onednn)
         return self._enhancements[pair]
 
-    def recognise(self, system: System, name: str, head: str = "asr") -> Step:
-        """Leaves the transcripts of a system on a test set, of words or of phones."""
+    def recognise(self, system: System, name: str, head: str = "") -> Step:
+        """Leaves the transcripts of a system on a test set; of the first recogniser where none is named."""
+        head = head or self.recipe.recognizers[0]
         pair = (system.name, name)
         if (pair, head) not in self._recognitions:
             others: dict[str, Step] = {}
-            if head != "asr":
+            if head == "pr":
                 others["data"] = self.phones
             if system.front_end != "none" and not is_one_model(system, head):
                 others["enhanced"] = self.enhance(system, name)
@@ -142,10 +147,16 @@ class Experiment:
                 name,
                 head,
                 decoding=self._decodings[head],
-                trained=system.trained if head == "asr" else (self.heads[head],),
+                trained=self._models(system, head),
                 others=others,
             )
         return self._recognitions[pair, head]
+
+    def _models(self, system: System, head: str) -> tuple[Step, ...]:
+        """The steps that made what recognises; of a judge none."""
+        if head in self.recipe.judges:
+            return ()
+        return system.trained if head == "asr" else (self.heads[head],)
 
     def is_decoded(self, system: System, name: str) -> bool:
         """Whether nothing is left to do for a pair.
@@ -160,4 +171,4 @@ class Experiment:
             if not path.exists():
                 raise MissingInput(path, stage)
         enhanced = system.front_end == "none" or self.enhance(system, name).is_done()
-        return enhanced and all(self.recognise(system, name, head).is_done() for head in self.recipe.preset["heads"])
+        return enhanced and all(self.recognise(system, name, head).is_done() for head in self.recipe.recognizers)

@@ -25,13 +25,14 @@ from espnet_plugins.analysis.scoring.names import label, split_seed
 from espnet_plugins.analysis.scoring.scores import ScoreError, Scores, group_seeds, read_scores
 from local.common.kaldi_dir import read_table
 from local.common.recipe import Recipe, Run
+from local.common.signals import load_audio
 from local.common.stages import Stage
 from local.common.steps import RecipeError, Step, atomic_path
 from local.stages.cost import delay_step, measure_cost, measure_delay
 from local.stages.decode_steps import head_folder
 from local.stages.experiment import Experiment
 from local.stages.probe import probe_step, run_probe
-from local.stages.score import SetScoring, load_audio
+from local.stages.score import SetScoring
 from local.stages.ssl_model import upstream_options
 from local.stages.systems import CLEAN, NOISY
 
@@ -50,7 +51,7 @@ def report_step(experiment: Experiment, scorings: Sequence[SetScoring]) -> Step:
     inputs |= {f"curve.{run.name}": training for run, training in experiment.fine_tunings.items()}
     measured = (probe_step(experiment), delay_step(experiment))
     inputs |= {step.name: step for step in measured if step.done.exists()}
-    outputs = OUTPUTS if len(experiment.heads) == 1 else (*OUTPUTS, PAPER_TABLE)
+    outputs = OUTPUTS if len(experiment.recipe.recognizers) == 1 else (*OUTPUTS, PAPER_TABLE)
     return Step("report", stage=Stage.REPORT, out=experiment.recipe.expdir, inputs=inputs, outputs=outputs)
 
 
@@ -110,8 +111,8 @@ def write_report(
     curves, measure = merge_curves(tables)
     measured = Content(
         title=f"Results of preset {recipe.name}",
-        scores=by_head["asr"],
-        heads={head: scores for head, scores in by_head.items() if head != "asr"},
+        scores=by_head[recipe.recognizers[0]],
+        heads={head: scores for head, scores in by_head.items() if head != recipe.recognizers[0]},
         environment=describe_environment(command, date=time.strftime("%F %T %Z")),
         curves=curves,
         measure=measure,
@@ -161,12 +162,12 @@ def report(experiment: Experiment, scorings: Sequence[SetScoring], *, command: s
         raise RecipeError(str(error)) from error
     if len(by_head) > 1:
         print("\nWord and phone error rates (%), mean and standard deviation over seeds\n" + table.plain())
-    print("\nWord error rate (%)\n" + word_error_summary(by_head["asr"]).plain())
+    print("\nWord error rate (%)\n" + word_error_summary(by_head[recipe.recognizers[0]]).plain())
     print(f"\nTables: {recipe.expdir / 'RESULTS.md'}\nReport: {recipe.expdir / 'report.html'}")
 
 
 def _read_scores(recipe: Recipe, systems: Sequence[str]) -> dict[str, Scores]:
     return {
         head: read_scores(recipe.expdir / head_folder("score", head), systems=systems, datasets=recipe.preset["test"])
-        for head in recipe.preset["heads"]
+        for head in recipe.recognizers
     }

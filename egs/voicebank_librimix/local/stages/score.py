@@ -9,17 +9,15 @@ from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from espnet_plugins.analysis.scoring.errors import score_transcripts
 from espnet_plugins.analysis.scoring.listeners import LEVEL_DB, missing_for_distillmos, missing_for_dnsmos
 from espnet_plugins.analysis.scoring.listing import errors_text, result_text
 from espnet_plugins.analysis.scoring.quality import METRICS, MOST_DECIBEL, measure_quality, spread
 from espnet_plugins.analysis.scoring.scores import SetScore
-from local.common import audio
 from local.common.kaldi_dir import read_table
 from local.common.parallel import parallel_map
 from local.common.recipe import Recipe
+from local.common.signals import load_audio
 from local.common.stages import Stage
 from local.common.steps import OptionError, RecipeError, Step, atomic_path, log
 from local.stages.decode_steps import head_folder
@@ -61,29 +59,6 @@ def read_hypotheses(path: Path) -> dict[str, str]:
         return read_2columns_text(path)
     except (RuntimeError, ValueError) as error:
         raise RecipeError(f"{path}: {error}; delete it and run stage {Stage.DECODING} again") from error
-
-
-def load_audio(location: str) -> tuple[np.ndarray, int]:
-    """Read a signal.
-
-    Args:
-        location: An audio file, or `archive:offset` as kaldiio writes it.
-
-    Returns:
-        Samples in [-1, 1), shape (T,), and the rate in Hz.
-
-    Raises:
-        RecipeError: When it cannot be read.
-    """
-    if Path(location).is_file():
-        return audio.read(location)
-    import kaldiio
-
-    try:
-        rate, samples = kaldiio.load_mat(location)
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
-        raise RecipeError(f"{location}: cannot be read as audio ({error})") from error
-    return samples, rate
 
 
 def measure_pair(pair: Pair, *, dnsmos: Path | None = None) -> Measurement:
@@ -142,15 +117,15 @@ class SetScoring:
         head: Which recogniser; signals are measured with the words.
     """
 
-    def __init__(self, experiment: Experiment, system: System, dataset: str, head: str = "asr"):
+    def __init__(self, experiment: Experiment, system: System, dataset: str, head: str):
         self.recipe, self.system, self.dataset, self.head = experiment.recipe, system, dataset, head
         self.data = experiment.data_of(head) / dataset
         self.recognised = experiment.recognise(system, dataset, head)
         self.enhanced = None if system.front_end == "none" else experiment.enhance(system, dataset)
         # Clean speech is the reference, and noisy speech is measured once: there is nothing else to measure.
         noisy = system.input != CLEAN and not system.is_joint
-        self.measured = head == "asr" and (noisy or self.enhanced is not None)
-        self.step = self._step((self.recipe.dump_done(dataset), Stage.DATA) if head == "asr" else experiment.phones)
+        self.measured = head == self.recipe.recognizers[0] and (noisy or self.enhanced is not None)
+        self.step = self._step(experiment.phones if head == "pr" else (self.recipe.dump_done(dataset), Stage.DATA))
 
     def _step(self, data: Step | tuple[Path, int]) -> Step:
         """The step that writes `<expdir>/score/<system>/<dataset>.json` (score_pr/ for phones)."""
@@ -245,7 +220,7 @@ def scorings_of(experiment: Experiment) -> list[SetScoring]:
         raise OptionError(f"preset '{experiment.recipe.name}' names no test sets: list them under `test`")
     return [
         SetScoring(experiment, system, name, head)
-        for head in experiment.recipe.preset["heads"]
+        for head in experiment.recipe.recognizers
         for system in experiment.systems.values()
         for name in experiment.test_sets
     ]

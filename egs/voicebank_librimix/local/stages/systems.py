@@ -19,7 +19,7 @@ class System:
 
     Args:
         name: Its name in directories and tables.
-        trained: The steps that made its models; the last holds the recogniser.
+        trained: The steps that made its models; the last holds the recogniser where one is trained.
         input: Its input, a file of a test set: CLEAN or NOISY.
         front_end: "none", "separate" (enhanced audio, then the recogniser) or "joint" (one model).
     """
@@ -32,23 +32,27 @@ class System:
     @property
     def is_joint(self) -> bool:
         """Whether its recogniser comes from a joint training."""
-        return self.trained[-1].stage == Stage.FINETUNING
+        return bool(self.trained) and self.trained[-1].stage == Stage.FINETUNING
 
 
-def systems_of(se: Step, asr: Step, fine_tunings: Iterable[tuple[Run, Step]]) -> list[System]:
+def systems_of(se: Step, asr: Step | None, fine_tunings: Iterable[tuple[Run, Step]]) -> list[System]:
     """The systems of a comparison: the references first, then one per run.
 
     Args:
         se: Leaves the front-end.
-        asr: Leaves the recogniser.
+        asr: Leaves the recogniser; None where none is trained.
         fine_tunings: The runs of stage 5, each with its step.
     """
+    recognizer = (asr,) if asr else ()
+
+    def tuned(step: Step) -> str:
+        if asr is None:
+            return "separate"
+        return "joint" if has_front_end(step.settings["config"]) else "none"
+
     return [
-        System("clean", (asr,), CLEAN, "none"),
-        System("noisy", (asr,), NOISY, "none"),
-        System("se", (se, asr), NOISY, "separate"),
-        *(
-            System(run.name, (step,), NOISY, "joint" if has_front_end(step.settings["config"]) else "none")
-            for run, step in fine_tunings
-        ),
+        System("clean", recognizer, CLEAN, "none"),
+        System("noisy", recognizer, NOISY, "none"),
+        System("se", (se, *recognizer), NOISY, "separate"),
+        *(System(run.name, (step,), NOISY, tuned(step)) for run, step in fine_tunings),
     ]

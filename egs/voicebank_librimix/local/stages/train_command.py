@@ -45,6 +45,9 @@ def _data_of(recipe: Recipe, step: Step) -> dict[str, Path]:
     folder = _folder_of(recipe, step)
     places = {"train": folder / "train", "valid": folder / "dev"}
     parts = [] if step.stage == Stage.ENHANCEMENT else ["train", "valid"]
+    if "criterions" in step.settings["config"]:
+        # No recognizer takes part.
+        parts = []
     if step.stage == Stage.FINETUNING and step.settings["config"].get("model_conf", {}).get("asr_weight") == 0:
         # The objective alone needs none; validation reports the recognition loss in every case.
         parts = ["valid"]
@@ -70,6 +73,9 @@ def _recognition(recipe: Recipe, step: Step) -> tuple[str, dict[str, Any]]:
 
 
 def _finetuning(recipe: Recipe, step: Step) -> tuple[str, dict[str, Any]]:
+    if "criterions" in step.settings["config"]:
+        name, options = _enhancement(recipe, step)
+        return name, {**options, "extra": ["--init_param", str(recipe.expdir / "se" / MODEL)]}
     extra = [*_word_tokens(recipe), "--text_name", "text_spk1"]
     extra += ["--init_param", f"{recipe.expdir / 'asr' / MODEL}::s2t_model"]
     if has_front_end(step.settings["config"]):
@@ -91,15 +97,16 @@ def config_with_paths(recipe: Recipe, step: Step) -> dict[str, Any]:
     recogniser = recipe.expdir / "asr"
     files = {"weights": str(recogniser / MODEL), "config": str(recogniser / "espnet" / "config.yaml")}
     given: dict[str, Any] = {"upstream": upstream, "recogniser": files}
-    if "enh_criterions" in config:
+    key = "criterions" if step.stage == Stage.FINETUNING and "criterions" in config else "enh_criterions"
+    if key in config:
         needs = recipe.objectives[Run.from_name(step.out.name).objective].needs
 
         def with_models(criterion: Mapping[str, Any]) -> dict[str, Any]:
             need = needs.get(criterion["name"])
             return {**criterion, "conf": {**({need: given[need]} if need else {}), **criterion["conf"]}}
 
-        config["enh_criterions"] = [with_models(criterion) for criterion in config["enh_criterions"]]
-    for key in ("frontend_conf", "asr_frontend_conf"):
-        if key in config:
-            config[key] = {"upstream": upstream, **config[key]}
+        config[key] = [with_models(criterion) for criterion in config[key]]
+    for options in ("frontend_conf", "asr_frontend_conf"):
+        if options in config:
+            config[options] = {"upstream": upstream, **config[options]}
     return config

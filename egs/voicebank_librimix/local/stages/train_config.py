@@ -45,8 +45,10 @@ def joint_config(recipe: Recipe, run: Run, modules: Mapping[str, Any]) -> dict[s
         run: The objective, the mode, the seed.
         modules: What joint_modules() gives of front-end and recogniser.
     """
-    names = ["train_joint.yaml", f"finetune/{run.finetune}.yaml", f"objectives/{run.objective}.yaml"]
-    return selected_by_decoder(with_own_modules(modules, merged_config(recipe, names, {"seed": run.seed})), recipe)
+    objective = recipe.objectives[run.objective]
+    names = ["train_joint.yaml", f"finetune/{run.finetune}.yaml", f"objectives/{objective.file}.yaml"]
+    own = objective.applied(merged_config(recipe, names, {"seed": run.seed}))
+    return selected_by_decoder(with_own_modules(modules, own), recipe)
 
 
 def selected_by_decoder(config: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
@@ -64,6 +66,29 @@ def selected_by_decoder(config: Mapping[str, Any], recipe: Recipe) -> dict[str, 
         return dict(config)
     chosen = ["valid", "loss_transducer", "min"] if decoder == "transducer" else ["valid", "acc", "max"]
     return {**config, "best_model_criterion": [chosen]}
+
+
+def tune_config(recipe: Recipe, run: Run) -> dict[str, Any]:
+    """The fine-tuning of the front-end alone, where no recognizer is trained.
+
+    Args:
+        recipe: The invocation.
+        run: The objective and the seed.
+
+    Raises:
+        OptionError: When the objective asks for more than criteria.
+    """
+    objective = recipe.objectives[run.objective]
+    own = objective.applied(merged_config(recipe, [f"objectives/{objective.file}.yaml"]))
+    criteria = own.pop("enh_criterions")
+    if own:
+        raise OptionError(
+            f"objective '{run.objective}' sets {', '.join(sorted(own))}, which needs a recognizer: "
+            f"preset '{recipe.name}' trains none (heads: [])"
+        )
+    se = se_config(recipe)
+    modules = {name: se[name] for name in _with_options(*_SE_MODULES, "model") if name in se}
+    return {**modules, **merged_config(recipe, ["train_tune.yaml"], {"seed": run.seed}), "criterions": criteria}
 
 
 def joint_modules(se: Mapping[str, Any], asr: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,7 +134,7 @@ def has_front_end(config: Mapping[str, Any]) -> bool:
         >>> has_front_end({"enh_separator": "tcn"}), has_front_end({"enh_separator": "identity"})
         (True, False)
     """
-    return config["enh_separator"] != "identity"
+    return config.get("enh_separator") != "identity"
 
 
 def _with_options(*modules: str) -> list[str]:

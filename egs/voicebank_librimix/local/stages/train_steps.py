@@ -9,7 +9,7 @@ from typing import Any
 from local.common.recipe import Recipe, Run
 from local.common.stages import Stage
 from local.common.steps import Step
-from local.stages.train_config import has_front_end, head_config, joint_config, se_config
+from local.stages.train_config import has_front_end, head_config, joint_config, se_config, tune_config
 
 # What a training leaves, for the stages behind it.
 MODEL = "model.pth"
@@ -58,6 +58,20 @@ def joint_step(recipe: Recipe, run: Run, *, modules: Mapping[str, Any], se: Step
     inputs: dict[str, Step | tuple[Path, int]] = {**asr.inputs, "asr": asr}
     if has_front_end(config):
         inputs["se"] = se
+    return _training_step(recipe, f"runs/{run.name}", stage=Stage.FINETUNING, inputs=inputs, config=config)
+
+
+def tune_step(recipe: Recipe, run: Run, *, se: Step, ssl: Step) -> Step:
+    """Stage 5 where no recognizer is trained: the front-end of stage 3 with one objective and seed.
+
+    Args:
+        recipe: The invocation.
+        run: Which.
+        se: Leaves the front-end.
+        ssl: Leaves the SSL model.
+    """
+    inputs: dict[str, Step | tuple[Path, int]] = {**_data_inputs(recipe), "se": se, "ssl": ssl}
+    config = tune_config(recipe, run)
     return _training_step(recipe, f"runs/{run.name}", stage=Stage.FINETUNING, inputs=inputs, config=config)
 
 
