@@ -1,0 +1,99 @@
+"""The preset whisper_small from real folders to its table, with a Whisper that guides and one that judges, both tiny."""
+
+import subprocess
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from places import RECIPE
+from slurm_testbed import folders
+from tiny_judge import write_tiny_judge
+from tiny_whisper import tiny_encoder, write_ctranslate2
+
+pytest.importorskip("faster_whisper", reason="the judge needs the extra `whisper`")
+pytestmark = pytest.mark.recipe
+RATE = 16000
+OBJECTIVES = "ssl_mse_layer1 ssl_soft_dtw_layer2 ssl_mse_no_position_layer1"
+
+
+def write_site(root):
+    """Speech as LibriSpeech keeps it, partly without transcripts; noise of three kinds."""
+    rng = np.random.default_rng(0)
+    for part, speakers in (("train-clean-100", (11, 12, 13)), ("test-other", (21, 22, 23))):
+        for speaker in speakers:
+            folder = root / "speech" / part / str(speaker) / "7"
+            folder.mkdir(parents=True)
+            names = [f"{speaker}-7-{i:04d}" for i in range(4)]
+            for name in names:
+                envelope = np.repeat(rng.uniform(0.3, 1, 14), RATE // 10)
+                soundfile.write(folder / f"{name}.flac", 0.05 * envelope * rng.standard_normal(len(envelope)), RATE)
+            if speaker != 12:
+                (folder / f"{speaker}-7.trans.txt").write_text("".join(f"{name} WELL SAID\n" for name in names))
+    (root / "noise").mkdir()
+    for kind in ("rain", "hum", "bell"):
+        soundfile.write(root / "noise" / f"{kind}.ogg", 0.1 * rng.standard_normal(44100 * 6), 44100)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    root = tmp_path_factory.mktemp("a site")
+    write_site(root)
+    write_ctranslate2(root / "model.bin", tiny_encoder().state_dict())
+    write_tiny_judge(root / "judge")
+    preset = {
+        "extends": "whisper_small",
+        "corpora": {"noisy_speech": {"unseen": ["hum"], "speakers": {"dev": 0.3}}},
+        "ssl": {"model": "whisper", "checkpoint": str(root / "model.bin")},
+        "layers": [1, 2],
+        "front_end_weights": None,
+        "judges": {
+            "whisper_tiny_en": {"model": str(root / "judge"), "compute_type": "float32"},
+            "whisper_base": {"model": str(root / "judge"), "compute_type": "float32", "beam_size": 2},
+        },
+        "quality_utterances": 2,
+        "config": {
+            "train_se": {"num_iters_per_epoch": 2, "max_epoch": 1, "batch_size": 2},
+            "train_tune": {"num_iters_per_epoch": 2, "max_epoch": 2, "batch_size": 2, "chunk_length": 16000},
+        },
+    }
+    (root / "tiny.yaml").write_text(yaml.safe_dump(preset))
+    return root
+
+
+def run(site, root, *more, check=True, objectives=OBJECTIVES):
+    command = [RECIPE / "run.sh", "--preset", site / "tiny.yaml", "--objectives", objectives, *folders(root)]
+    command += ["--librispeech", site / "speech", "--noise", site / "noise", *more]
+    result = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=3000)
+    assert not check or result.returncode == 0, result.stdout[-2000:] + result.stderr[-3000:]
+    return result
+
+
+@pytest.fixture(scope="module")
+def finished(site, tmp_path_factory):
+    root = tmp_path_factory.mktemp("whisper run")
+    return root, run(site, root).stdout
+
+
+def test_a_table_for_each_judge(finished):
+    root, stdout = finished
+    rows = ("clean speech", "noisy", "SE front-end", "SSL-MSE, layer 1", "SSL-SoftDTW, layer 2", "position removed")
+    table = stdout[stdout.index("Word error rate (%)") :]
+    assert [row for row in rows if row not in table] == []
+    for judge in ("whisper_tiny_en", "whisper_base"):
+        for name in ("clean", "noisy", "se", "ssl_mse_layer1_se_seed0"):
+            assert (root / "expdir" / f"score_{judge}" / name / "test_unseen.json").is_file(), (judge, name)
+
+
+def test_again_there_is_nothing_to_do(finished, site):
+    root, _ = finished
+    stdout = run(site, root).stdout
+    assert "done in" not in stdout
+
+
+def test_what_needs_a_recognizer_is_refused_before_any_work(site, tmp_path):
+    for objectives, message in (("mimic", "needs a recognizer"), ("multi_condition", "recognition loss alone")):
+        result = run(site, tmp_path, check=False, objectives=objectives)
+        assert result.returncode == 2
+        assert message in result.stderr
+        assert "Traceback" not in result.stderr
