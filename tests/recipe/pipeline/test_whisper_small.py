@@ -1,4 +1,4 @@
-"""The preset whisper_small from real folders to its table, with a Whisper that guides and one that judges, both tiny."""
+"""The preset whisper_small from folders to its table, with a Whisper that guides and one that judges, both tiny."""
 
 import subprocess
 
