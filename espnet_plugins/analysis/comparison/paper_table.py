@@ -12,11 +12,15 @@ from espnet_plugins.analysis.scoring.scores import ScoreError, Scores, group_see
 RATES = {"asr": "WER", "pr": "PER"}
 
 
+def _rate(head: str) -> str:
+    return RATES.get(head, f"WER by {head}")
+
+
 def paper_table(scores: Mapping[str, Scores]) -> Table:
     """Put the error rates of several recognisers side by side, in per cent.
 
     Args:
-        scores: Head (a key of RATES) -> scores, of the same systems and test sets.
+        scores: Head (a key of RATES, or a judge) -> scores, of the same systems and test sets.
 
     Returns:
         One row per configuration; for every test set a column per head: mean and standard deviation over the seeds.
@@ -28,7 +32,7 @@ def paper_table(scores: Mapping[str, Scores]) -> Table:
     for head, by_system in scores.items():
         if list(by_system) != list(first) or datasets(by_system) != datasets(first):
             raise ScoreError(f"the scores of '{head}' are of other systems or test sets: run stage 7 again")
-    header = ["system", *(f"{name} {RATES[head]}" for name in datasets(first) for head in scores)]
+    header = ["system", *(f"{name} {RATES.get(head, f'WER by {head}')}" for name in datasets(first) for head in scores)]
     rows = []
     for configuration, seeds in group_seeds(first).items():
         cells = [

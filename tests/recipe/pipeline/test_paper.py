@@ -57,7 +57,7 @@ def test_every_step_and_the_table_of_the_paper(tmp_path):
     for row in rows:
         assert len(re.findall(r"\|\d+\.\d", row)) == 6
     assert rows[-1].count("±") == 6
-    assert "Word and phone error rates (%)" in result.stdout
+    assert "Error rates (%) by recognizer" in result.stdout
     again = run(tmp_path, "--preset", preset)
     steps = [line for line in again.stdout.splitlines() if "[stage" in line]
     assert all("nothing to do" in line for line in steps)

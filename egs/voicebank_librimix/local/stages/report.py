@@ -161,7 +161,7 @@ def report(experiment: Experiment, scorings: Sequence[SetScoring], *, command: s
     except ScoreError as error:
         raise RecipeError(str(error)) from error
     if len(by_head) > 1:
-        print("\nWord and phone error rates (%), mean and standard deviation over seeds\n" + table.plain())
+        print("\nError rates (%) by recognizer, mean and standard deviation over seeds\n" + table.plain())
     print("\nWord error rate (%)\n" + word_error_summary(by_head[recipe.recognizers[0]]).plain())
     print(f"\nTables: {recipe.expdir / 'RESULTS.md'}\nReport: {recipe.expdir / 'report.html'}")
 
