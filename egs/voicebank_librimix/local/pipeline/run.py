@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -83,8 +84,18 @@ def run(invocation: Invocation) -> None:
         submit_all(pipeline)
 
 
+def _quiet_console() -> None:
+    """Keep off the console what other people's modules warn of, unless `-W` or PYTHONWARNINGS says otherwise.
+
+    Warnings of the recipe and of its package stay.
+    """
+    if not sys.warnoptions:
+        warnings.filterwarnings("ignore", module=r"(?!espnet_plugins\b|local\b|__main__\b)")
+
+
 def main() -> None:
     """Do what the command line asks for."""
+    _quiet_console()
     run(parse(sys.argv[1:]))
 
 
