@@ -7,15 +7,10 @@ import pytest
 import torch
 from places import ROOT
 from slurm_testbed import start_testbed
+from tiers import fast_tier
 from tiny_architectures import TINY
 
 import espnet_plugins  # noqa: F401  (before a test imports ESPnet, which would fetch data)
-
-
-def fast_tier():
-    """Beginnings of the ids of tests in the fast tier."""
-    lines = (ROOT / "tests" / "fast_tier.txt").read_text(encoding="utf-8").splitlines()
-    return tuple(line for line in lines if line and not line.startswith("#"))
 
 
 def pytest_collection_modifyitems(items):

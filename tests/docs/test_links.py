@@ -13,7 +13,12 @@ BASES = [ROOT, RECIPE, RECIPE / "local", ROOT / "espnet_plugins", ROOT / "espnet
 OURS = {"espnet_plugins", "egs", "benchmarks", "tests", "tools", "docs", "local", "conf", "results"}
 OURS |= {"common", "jobs", "corpora", "stages", "pipeline"}
 # What a reader is to write or to find elsewhere.
-ELSEWHERE = {"conf/objectives/ssl_absolute.yaml", "conf/queue.conf", "conf/slurm.conf"}
+ELSEWHERE = {
+    "egs/voicebank_librimix/dump/mini/train",
+    "conf/objectives/ssl_absolute.yaml",
+    "conf/queue.conf",
+    "conf/slurm.conf",
+}
 
 
 def anchors(page):

@@ -2,8 +2,8 @@
 
 import pytest
 import yaml
-from conftest import fast_tier
 from places import ROOT
+from tiers import fast_tier
 
 ROOMS = yaml.safe_load((ROOT / "docs" / "pictures" / "rooms.yaml").read_text("utf-8"))
 # Rooms without a folder of tests of their own: what is on them.

@@ -223,7 +223,7 @@ def _check_recognizers(name: str, preset: Mapping[str, Any]) -> None:
     if not isinstance(judges, dict) or not all(isinstance(options, dict) for options in judges.values()):
         raise OptionError(f"preset '{name}': judges: {judges!r} is not accepted; give NAME: {{model: ...}}")
     if not heads and not judges:
-        raise OptionError(f"preset '{name}' names no recognizer: list some under heads or judges")
+        raise OptionError(f"preset '{name}': heads: {heads!r} is not accepted without judges; give [asr] or [asr, pr]")
     if taken := sorted({*judges} & {*HEADS}):
         raise OptionError(f"preset '{name}': judges: '{taken[0]}' is the name of a head; choose another")
 

@@ -96,6 +96,11 @@ class Experiment:
         return self.phones.out if head == "pr" else self.recipe.dumpdir
 
     @cached_property
+    def _onednn(self) -> bool:
+        decoding = self._decodings.get("asr") or merged_config(self.recipe, ["decode_asr.yaml"])
+        return decoding["onednn"]
+
+    @cached_property
     def _decodings(self) -> dict[str, dict[str, Any]]:
         own = {head: merged_config(self.recipe, [f"decode_{head}.yaml"]) for head in self.recipe.heads}
         return own | {name: judge_settings(name, options) for name, options in self.recipe.judges.items()}
@@ -124,8 +129,7 @@ class Experiment:
         """Leaves the enhanced audio of a system with a front-end on a test set."""
         pair = (system.name, name)
         if pair not in self._enhancements:
-            onednn = merged_config(self.recipe, ["decode_asr.yaml"])["onednn"]
-            self._enhancements[pair] = enhance_step(self.recipe, system, name, onednn=onednn)
+            self._enhancements[pair] = enhance_step(self.recipe, system, name, onednn=self._onednn)
         return self._enhancements[pair]
 
     def recognise(self, system: System, name: str, head: str = "") -> Step:

@@ -117,7 +117,8 @@ class SetScoring:
         head: Which recogniser; signals are measured with the words.
     """
 
-    def __init__(self, experiment: Experiment, system: System, dataset: str, head: str):
+    def __init__(self, experiment: Experiment, system: System, dataset: str, head: str = ""):
+        head = head or experiment.recipe.recognizers[0]
         self.recipe, self.system, self.dataset, self.head = experiment.recipe, system, dataset, head
         self.data = experiment.data_of(head) / dataset
         self.recognised = experiment.recognise(system, dataset, head)
