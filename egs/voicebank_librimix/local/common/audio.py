@@ -111,10 +111,7 @@ def read(
     except soundfile.LibsndfileError:
         raise AudioError(f"{path}: cannot be decoded, it is damaged or truncated") from None
     expected = info.frames if frames < 0 else min(frames, info.frames)
-    if is_mp3(path):
-        # Its length is an estimate of libsndfile, up to a few frames of 1152 samples more than are there.
-        expected -= min(expected // 50, 8 * 1152)
-    if len(signal) < expected:
+    if len(signal) < expected - _slack(path, expected, found=len(signal)):
         raise AudioError(f"{path}: truncated, {len(signal)} samples of {expected}")
     if not np.isfinite(signal).all():
         bad = int(np.argmin(np.isfinite(signal).all(axis=1)))
@@ -122,9 +119,11 @@ def read(
     return signal[:, channel or 0], file_rate
 
 
-def is_mp3(path: str | Path) -> bool:
-    """Whether a file is MP3, whatever its name."""
-    return soundfile.info(str(path)).format == "MP3"
+def _slack(path: str | Path, expected: int, *, found: int) -> int:
+    """Samples that may be missing: of an MP3 libsndfile guesses up to a few frames of 1152 too many."""
+    if found < expected and soundfile.info(str(path)).format == "MP3":
+        return min(expected // 50, 8 * 1152)
+    return 0
 
 
 def resample(signal: np.ndarray, source: int, target: int = RATE) -> np.ndarray:

@@ -40,14 +40,17 @@ def training_program(recipe: Recipe, step: Step, *, resume: bool, threads: int) 
     return Program(step.out.name, command, out / "train.log", threads=threads)
 
 
+def trains_front_end_alone(step: Step) -> bool:
+    """Whether a training is one of ESPnet's enhancement task, without a recognizer."""
+    return "criterions" in step.settings["config"]
+
+
 def _data_of(recipe: Recipe, step: Step) -> dict[str, Path]:
     """The data directories of a training, without what has no transcript where words are needed."""
     folder = _folder_of(recipe, step)
     places = {"train": folder / "train", "valid": folder / "dev"}
-    parts = [] if step.stage == Stage.ENHANCEMENT else ["train", "valid"]
-    if "criterions" in step.settings["config"]:
-        # No recognizer takes part.
-        parts = []
+    # Without a recognizer no transcript is needed.
+    parts = [] if trains_front_end_alone(step) else ["train", "valid"]
     if step.stage == Stage.FINETUNING and step.settings["config"].get("model_conf", {}).get("asr_weight") == 0:
         # The objective alone needs none; validation reports the recognition loss in every case.
         parts = ["valid"]
@@ -73,7 +76,7 @@ def _recognition(recipe: Recipe, step: Step) -> tuple[str, dict[str, Any]]:
 
 
 def _finetuning(recipe: Recipe, step: Step) -> tuple[str, dict[str, Any]]:
-    if "criterions" in step.settings["config"]:
+    if trains_front_end_alone(step):
         name, options = _enhancement(recipe, step)
         return name, {**options, "extra": ["--init_param", str(recipe.expdir / "se" / MODEL)]}
     extra = [*_word_tokens(recipe), "--text_name", "text_spk1"]
@@ -97,8 +100,8 @@ def config_with_paths(recipe: Recipe, step: Step) -> dict[str, Any]:
     recogniser = recipe.expdir / "asr"
     files = {"weights": str(recogniser / MODEL), "config": str(recogniser / "espnet" / "config.yaml")}
     given: dict[str, Any] = {"upstream": upstream, "recogniser": files}
-    key = "criterions" if step.stage == Stage.FINETUNING and "criterions" in config else "enh_criterions"
-    if key in config:
+    key = "criterions" if trains_front_end_alone(step) else "enh_criterions"
+    if step.stage == Stage.FINETUNING:
         needs = recipe.objectives[Run.from_name(step.out.name).objective].needs
 
         def with_models(criterion: Mapping[str, Any]) -> dict[str, Any]:
