@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from espnet_plugins.contents import is_lfs_pointer
+
 # Names of a kind in a message.
 _SHOWN = 8
 # Classes that fairseq's checkpoints hold beside tensors.
@@ -55,7 +57,7 @@ def why_unreadable(path: str | PathLike[str], error: Exception) -> str:
         start = file.read(256).lstrip()
     if not start:
         return f"{path} is empty: fetch it again"
-    if start.startswith(b"version https://git-lfs"):
+    if is_lfs_pointer(path):
         return f"{path} is a pointer of Git LFS, not the file itself: run `git lfs pull` where it lies, or download it"
     if start.startswith(b"<"):
         return f"{path} is a web page, not weights: its download failed; fetch it again"

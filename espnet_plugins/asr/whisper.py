@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from espnet_plugins.checks import check_number
+from espnet_plugins.ssl.whisper.features import SAMPLE_RATE
 
-SAMPLE_RATE = 16000
 # What one pass of the model sees; shorter utterances are followed by zeros, as in its training.
 WINDOW_SECONDS = 30
 # What a folder of CTranslate2 must hold beside one of the vocabularies.

@@ -9,6 +9,7 @@ import soundfile
 import soxr
 
 from espnet_plugins.atomic import atomic_path
+from espnet_plugins.contents import is_lfs_pointer
 from espnet_plugins.inference.truncation import missing_part
 
 FORMATS = {"wav": "FLOAT", "flac": "PCM_24"}
@@ -22,7 +23,6 @@ _ENDINGS = frozenset(
 )
 _HEADERLESS = {".raw", ".pcm"}
 _UNREADABLE = (soundfile.SoundFileError, OSError, TypeError, ValueError, MemoryError)
-_LFS_POINTER = b"version https://git-lfs"
 
 
 class AudioError(ValueError):
@@ -131,12 +131,6 @@ def _why_unreadable(path: Path, error: Exception) -> str:
     if path.is_file() and is_lfs_pointer(path):
         return "it is a git-LFS pointer, not the file itself: run `git lfs pull`"
     return str(error)
-
-
-def is_lfs_pointer(path: Path) -> bool:
-    """Whether a file is what git leaves where git-LFS did not fetch the content."""
-    with path.open("rb") as stream:
-        return stream.read(len(_LFS_POINTER)) == _LFS_POINTER
 
 
 def full_scale_gain(waveform: np.ndarray, kind: str) -> float:

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 import yaml
 
+from espnet_plugins.contents import is_lfs_pointer
 from espnet_plugins.enh.model import LengthAwareEnhancementModel, without_curricula
-from espnet_plugins.inference.audio import is_lfs_pointer
 from espnet_plugins.tasks import EnhTask
 from espnet_plugins.weights import load_weights, read_weights
 

@@ -17,7 +17,7 @@ from typing import IO, Any
 import yaml
 
 from espnet_plugins.atomic import atomic_path
-from espnet_plugins.inference.provenance import sha256_of
+from espnet_plugins.contents import sha256_of
 
 _META = "meta.yaml"
 # What espnet2.bin.pack calls weights and configuration of a recogniser, a front-end and a joint model.

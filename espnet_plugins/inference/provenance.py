@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet_plugins.atomic import remove
+from espnet_plugins.contents import sha256_of
 
 _LEDGER = ".results.jsonl"
 _REMEDY = "give another --out, or --overwrite"
@@ -51,15 +51,6 @@ class Stamp:
             return False
         unmoved = str(absolute) == self.path and state.st_mtime_ns == self.mtime_ns
         return unmoved or sha256_of(absolute) == self.sha256
-
-
-def sha256_of(path: Path) -> str:
-    """The checksum of a file's content."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 class Ledger:

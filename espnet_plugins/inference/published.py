@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 
+from espnet_plugins.contents import sha256_of
 from espnet_plugins.enh.demucs import Demucs
 from espnet_plugins.enh.gtcrn import GTCRN
 from espnet_plugins.inference.export import write_model
@@ -128,11 +128,7 @@ def identify(path: str | PathLike[str]) -> str:
     if not path.is_file():
         where = ", ".join(model.address for model in PUBLISHED.values())
         raise FileNotFoundError(f"{path}: no such file; the published ones: {where}")
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(2**20):
-            digest.update(block)
-    found = digest.hexdigest()
+    found = sha256_of(path)
     for name, model in PUBLISHED.items():
         if found.startswith(model.sha256):
             return name

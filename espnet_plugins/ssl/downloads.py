@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from espnet_plugins.atomic import atomic_path, write_text
+from espnet_plugins.contents import sha256_of
 
 _BLOCK = 1 << 20
 # Of no answer; a firewall that drops packets must not hold a program for minutes.
@@ -98,15 +98,6 @@ def verify(path: Path, sha256: str | None = None) -> None:
         sha256 = _sidecar(path).read_text(encoding="utf-8").split()[0]
     if sha256 is not None and (found := sha256_of(path)) != sha256:
         raise ValueError(f"{path} is damaged: its SHA-256 is {found}, not {sha256}. Delete it to fetch it again")
-
-
-def sha256_of(path: Path) -> str:
-    """Digest of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _sidecar(path: Path) -> Path:

@@ -66,7 +66,8 @@ def atomic_path(path: Path):
         raise RecipeError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _digest(value: Any) -> str:
+def digest_of(value: Any) -> str:
+    """What identifies settings: 16 characters that are the same for equal values."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -77,7 +78,7 @@ def _fingerprint_of(path: Path) -> str:
         return record.get("content", record["fingerprint"])
     stat = path.stat()
     if path.is_dir() or stat.st_size > _HASHED_BYTES:
-        return _digest([stat.st_size, stat.st_mtime_ns])
+        return digest_of([stat.st_size, stat.st_mtime_ns])
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
@@ -186,7 +187,7 @@ class Step:
         """What identifies this run of the step."""
         inputs = self.check_inputs()
         return {
-            "fingerprint": _digest([self.name, self.settings, inputs]),
+            "fingerprint": digest_of([self.name, self.settings, inputs]),
             "inputs": inputs,
             "settings": self.settings,
         }
@@ -281,7 +282,7 @@ class Step:
             raise RecipeError(f"{self.name} ended without {self.out / missing[0]}")
         finished = {**record, "seconds": round(time.monotonic() - start, 1)}
         if self.by_content:
-            finished["content"] = _digest([_fingerprint_of(self.out / name) for name in self.outputs])
+            finished["content"] = digest_of([_fingerprint_of(self.out / name) for name in self.outputs])
         self._write(self.done, finished)
         self._started.unlink()
         log(f"[stage {self.stage}] {self.label}: done in {time.monotonic() - start:.0f} s")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from espnet_plugins.contents import sha256_of
 from local.common.audio import AudioInfo, inspect
 from local.common.csv_table import locate, read_csv
 from local.common.kaldi_dir import NO_TRANSCRIPT, DataError, Utterance
@@ -148,4 +148,4 @@ class Custom(Corpus):
 
 def content_of(path: Path) -> str | None:
     """What identifies a file by what it holds; None where it is not there."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    return sha256_of(path) if path.is_file() else None

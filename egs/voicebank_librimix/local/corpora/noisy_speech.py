@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import hashlib
-import json
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
@@ -22,7 +20,7 @@ from espnet_plugins.atomic import remove
 from local.common.audio import RATE, AudioError, inspect, read, resample, rms, to_pcm16, write
 from local.common.kaldi_dir import DataError, Utterance
 from local.common.parallel import parallel_map
-from local.common.steps import MissingInput, OptionError, Step, atomic_path, log
+from local.common.steps import MissingInput, OptionError, Step, atomic_path, digest_of, log
 from local.corpora import csv_corpus, noise_folder
 from local.corpora.clean_speech import SPLITS, Speech, deal, from_table, from_tree
 from local.corpora.corpus import (
@@ -122,10 +120,6 @@ def mix(task: Mixture) -> dict[str, Any]:
 def _seconds(speech: Speech) -> float:
     info = inspect(speech.audio)
     return info.frames / info.rate
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 @register_corpus("noisy_speech")
@@ -252,7 +246,7 @@ class NoisySpeech(Corpus):
 
     def _name(self, spec: Spec) -> str:
         asked = self._asked(spec)
-        return f"{asked['split']}_{asked['noise']}_{_digest(asked)[:6]}"
+        return f"{asked['split']}_{asked['noise']}_{digest_of(asked)[:6]}"
 
     def _speech_content(self) -> Any:
         """What identifies the speech; of a tree the names of its files."""
@@ -260,11 +254,13 @@ class NoisySpeech(Corpus):
             return csv_corpus.content_of(table)
         root = self.catalogue.corpus("librispeech").root
         folders = [root / name for name in self._read_parts] or [root]
-        return _digest([p.relative_to(root).as_posix() for f in folders for p in sorted(f.rglob("*.*")) if p.is_file()])
+        return digest_of(
+            [p.relative_to(root).as_posix() for f in folders for p in sorted(f.rglob("*.*")) if p.is_file()]
+        )
 
     def _noise_step(self) -> Step:
         try:
-            content = _digest(noise_folder.listing(noise_folder.find_recordings(self._noise)))
+            content = digest_of(noise_folder.listing(noise_folder.find_recordings(self._noise)))
         except DataError:
             # Said when the step runs; a later stage does not need the folder.
             content = None

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from local.common.audio import RATE
 from local.common.kaldi_dir import read_table, write_table
 from local.common.recipe import Recipe
 from local.common.steps import Step, atomic_path
@@ -63,7 +64,7 @@ def enhance(recipe: Recipe, system: System, name: str, step: Step) -> None:
         if wanted := step.settings["utterances"]:
             chosen = {utt: chosen[utt] for utt in spread(sorted(chosen), wanted)}
         write_table(tmp / "keys", chosen)
-        command = ["--output_dir", str(tmp / "out"), "--fs", "16000", "--num_workers", "0", "--output_format", "flac"]
+        command = ["--output_dir", str(tmp / "out"), "--fs", str(RATE), "--num_workers", "0", "--output_format", "flac"]
         command += ["--data_path_and_name_and_type", f"{scp},speech_mix,kaldi_ark", "--key_file", str(tmp / "keys")]
         command += ["--train_config", str(trained / "espnet" / "config.yaml"), "--model_file", str(trained / MODEL)]
         command += ["--enh_s2t_task", str(system.front_end == "joint").lower(), "--log_level", "WARNING"]
@@ -88,9 +89,7 @@ def recognise(experiment: Experiment, system: System, name: str, head: str) -> N
     recipe, step = experiment.recipe, experiment.recognise(system, name, head)
     trained = (system.trained[-1] if head == "asr" else experiment.heads[head]).out
     joint = is_one_model(system, head)
-    audio = recipe.dumpdir / name / system.input
-    if system.front_end != "none" and not joint:
-        audio = experiment.enhance(system, name).out / "spk1.scp"
+    audio = recipe.dumpdir / name / system.input if joint else experiment.heard(system, name)
     with atomic_path(step.out / "espnet") as tmp:
         command = ["--output_dir", str(tmp), "--num_workers", "0", "--log_level", "WARNING"]
         command += ["--data_path_and_name_and_type", f"{audio},speech,kaldi_ark"]
@@ -113,9 +112,7 @@ def recognise(experiment: Experiment, system: System, name: str, head: str) -> N
 def judge(experiment: Experiment, system: System, name: str, head: str) -> None:
     """Let a recogniser that nobody here trained write the transcripts."""
     recipe, step = experiment.recipe, experiment.recognise(system, name, head)
-    data = recipe.dumpdir / name
-    audio = data / system.input if system.front_end == "none" else experiment.enhance(system, name).out / "spk1.scp"
-    text = transcribe(recipe, head, audio)
+    text = transcribe(recipe, head, experiment.heard(system, name))
     with atomic_path(step.out / "text") as tmp:
         tmp.write_text("".join(f"{utt} {words}".strip() + "\n" for utt, words in text.items()), encoding="utf-8")
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from espnet_plugins.contents import sha256_of
 from local.common.recipe import Recipe, Run
 from local.common.stages import Stage
 from local.common.steps import MissingInput, Step
@@ -120,7 +120,7 @@ class Experiment:
                 path = self.recipe.datadir / name / system.input
                 if not path.exists():
                     continue
-                content, pair = hashlib.sha256(path.read_bytes()).hexdigest(), (system.name, name)
+                content, pair = sha256_of(path), (system.name, name)
                 if (earlier := first.setdefault(content, pair)) != pair:
                     found[pair] = earlier
         return found
@@ -131,6 +131,12 @@ class Experiment:
         if pair not in self._enhancements:
             self._enhancements[pair] = enhance_step(self.recipe, system, name, onednn=self._onednn)
         return self._enhancements[pair]
+
+    def heard(self, system: System, name: str) -> Path:
+        """The list of what a recogniser behind a system hears: its input, or what its front-end made of that."""
+        if system.front_end == "none":
+            return self.recipe.dumpdir / name / system.input
+        return self.enhance(system, name).out / "spk1.scp"
 
     def recognise(self, system: System, name: str, head: str = "") -> Step:
         """Leaves the transcripts of a system on a test set; of the first recogniser where none is named."""

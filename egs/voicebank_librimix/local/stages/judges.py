@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from espnet_plugins.asr.whisper import WhisperRecognizer
 from espnet_plugins.ssl.downloads import Archive, Source, fetch
 from espnet_plugins.ssl.whisper.catalogue import MODELS
 from local.common.kaldi_dir import read_table
@@ -115,15 +117,19 @@ def transcribe(recipe: Recipe, name: str, audio: Path) -> dict[str, str]:
     Raises:
         RecipeError: When the judge cannot be had or an utterance is not for it (more than 30 s), by name.
     """
-    from espnet_plugins.asr.whisper import WhisperRecognizer
-
     settings = judge_settings(name, recipe.judges[name])
     folder = judge_folder(recipe, settings.pop("model"))
     try:
-        recognizer = WhisperRecognizer(folder, device="cuda" if recipe.ngpu else "cpu", threads=1, **settings)
+        recognizer = _recognizer(folder, device="cuda" if recipe.ngpu else "cpu", **settings)
         return {utt: normalise(text) for utt, text in recognizer.transcribe(_waveforms(audio))}
     except (ImportError, ValueError) as error:
         raise RecipeError(f"judge {name} on {audio}: {error}") from error
+
+
+# A process judges many sets; reading the model takes as long as a few utterances.
+@functools.lru_cache(maxsize=1)
+def _recognizer(folder: Path, **options: Any) -> WhisperRecognizer:
+    return WhisperRecognizer(folder, threads=1, **options)
 
 
 def _waveforms(audio: Path) -> Iterator[tuple[str, np.ndarray]]:

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from espnet_plugins.analysis.probe import ProbeError, ProbeResult
+from local.common.audio import RATE
 from local.common.recipe import Recipe
 from local.common.stages import Stage
 from local.common.steps import RecipeError, Step, log
@@ -14,7 +15,6 @@ from local.stages.experiment import Experiment
 from local.stages.ssl_model import upstream_options
 
 _SET = "dev"
-_RATE = 16000
 _FEWEST = 4
 _SETTINGS = {"utterances": 32, "seconds": 2.0, "turns": 4, "snr": 5.0, "gradient_layers": [-1], "seed": 0}
 
@@ -45,7 +45,7 @@ def probe_development_set(recipe: Recipe, step: Step) -> None:
     utterances = [scp[utt][1].astype(np.float32) for utt in sorted(scp)]
     utterances.sort(key=len, reverse=True)
     chosen = utterances[: options.pop("utterances")]
-    options["seconds"] = min(options["seconds"], len(chosen[-1]) / _RATE)
+    options["seconds"] = min(options["seconds"], len(chosen[-1]) / RATE)
     waveforms = [torch.from_numpy(utterance) for utterance in chosen]
     upstream = upstream_options(recipe)
     result = probe_waveforms(upstream, waveforms, SSL_CRITERIA, **options)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet_plugins.atomic import remove
+from local.common.audio import RATE
 from local.common.recipe import Recipe
 from local.common.stages import Stage
 from local.common.steps import RecipeError, Step, atomic_path, log
@@ -15,7 +16,6 @@ from local.stages.espnet_commands import HUBERT_DATA, merged_config, selected_mo
 
 _RECEPTIVE_FIELD = 400
 _HOP = 320
-_SAMPLE_RATE = 16000
 
 
 def upstream_options(recipe: Recipe) -> dict[str, str]:
@@ -66,9 +66,9 @@ def frame_features(waveform: np.ndarray) -> np.ndarray:
 
     mfcc = torchaudio.compliance.kaldi.mfcc(
         torch.from_numpy(waveform)[None] * 32768.0,
-        sample_frequency=_SAMPLE_RATE,
-        frame_length=1000.0 * _RECEPTIVE_FIELD / _SAMPLE_RATE,
-        frame_shift=1000.0 * _HOP / _SAMPLE_RATE,
+        sample_frequency=RATE,
+        frame_length=1000.0 * _RECEPTIVE_FIELD / RATE,
+        frame_shift=1000.0 * _HOP / RATE,
         use_energy=False,
         dither=0.0,
     ).T

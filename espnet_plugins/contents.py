@@ -1,0 +1,37 @@
+"""What a file holds: its digest, and whether it is only a stand-in for the file itself."""
+
+from __future__ import annotations
+
+import hashlib
+from os import PathLike
+from pathlib import Path
+
+_BLOCK = 1 << 20
+_LFS_POINTER = b"version https://git-lfs"
+
+
+def sha256_of(path: str | PathLike[str]) -> str:
+    """The SHA-256 of a file's content, read in pieces.
+
+    Raises:
+        OSError: When it cannot be read.
+
+    Example:
+        >>> sha256_of("/dev/null")[:8]
+        'e3b0c442'
+    """
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def is_lfs_pointer(path: str | PathLike[str]) -> bool:
+    """Whether a file is what git leaves where git-LFS did not fetch the content.
+
+    Raises:
+        OSError: When it cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        return file.read(len(_LFS_POINTER)) == _LFS_POINTER
