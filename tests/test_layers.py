@@ -12,7 +12,18 @@ ALLOWED = {
     for building, rooms in yaml.safe_load((ROOT / "docs" / "pictures" / "rooms.yaml").read_text("utf-8")).items()
 }
 # Rooms of the library that must not know ESPnet.
-WITHOUT_ESPNET = ("contents", "soft_dtw", "ssl", "perturb", "analysis", "atomic", "checks", "weights", "curriculum", "offline")
+WITHOUT_ESPNET = (
+    "contents",
+    "soft_dtw",
+    "ssl",
+    "perturb",
+    "analysis",
+    "atomic",
+    "checks",
+    "weights",
+    "curriculum",
+    "offline",
+)
 FOLDERS = {"espnet_plugins": ROOT / "espnet_plugins", "local": RECIPE / "local"}
 MODULES = {
     ".".join((package, *path.relative_to(folder).with_suffix("").parts)): path
