@@ -62,6 +62,21 @@ def test_runs_are_objectives_times_seeds():
     assert runs[0] == Run("si_snr", "se", 0)
 
 
+def test_a_preset_may_give_single_objectives_more_seeds(tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text('extends: mini\nruns: {objectives: si_snr ssl_mse, seeds: 0, more_seeds: {ssl_mse: "1 2"}}\n')
+
+    def seeds(*options):
+        return [(run.objective, run.seed) for run in runs_of("--preset", str(own), *options)]
+
+    assert seeds() == [("si_snr", 0), ("ssl_mse", 0), ("ssl_mse", 1), ("ssl_mse", 2)]
+    assert seeds("--seeds", "3") == [("si_snr", 3), ("ssl_mse", 3)]
+    for wrong, message in (("{mse: 1}", "unknown objective 'mse'"), ("{ssl_mse: a}", "whole numbers, not 'a'")):
+        own.write_text(f"extends: mini\nruns: {{more_seeds: {wrong}}}\n")
+        with pytest.raises(OptionError, match=rf"more_seeds: .*{message}"):
+            seeds()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

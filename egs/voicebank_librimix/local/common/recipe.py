@@ -296,7 +296,8 @@ def runs_from_args(recipe: Recipe, args: argparse.Namespace) -> list[Run]:
     """The runs that the options of add_run_arguments() ask for, objective by objective in the order of tables.
 
     Args:
-        recipe: Its preset's `runs` stand for options that are not given.
+        recipe: Its preset's `runs` stand for options that are not given; `more_seeds` of these has seeds of single
+            objectives beyond `seeds`.
         args: The options.
 
     Raises:
@@ -319,13 +320,26 @@ def runs_from_args(recipe: Recipe, args: argparse.Namespace) -> list[Run]:
             raise OptionError(f"preset '{recipe.name}' trains no recognizer (heads: []): --finetune must be se")
         if lacking := [name for name in objectives if "recogniser" in recipe.objectives[name].needs.values()]:
             raise OptionError(f"'{lacking[0]}' needs a recognizer, and preset '{recipe.name}' trains none (heads: [])")
+    # Where --seeds says nothing, some objectives may have more seeds than the rest.
+    more = {} if args.seeds else _more_seeds(recipe, defaults.get("more_seeds") or {})
     for seed in seeds:
         if not seed.isdecimal():
             raise OptionError(f"--seeds takes whole numbers, not '{seed}'")
     if not objectives or not seeds:
         raise OptionError("--objectives and --seeds need at least one value each")
     ordered = sorted(objectives, key=list(recipe.objectives).index)
-    return [Run(objective, finetune, int(seed)) for objective in ordered for seed in seeds]
+    return [Run(name, finetune, seed) for name in ordered for seed in (*map(int, seeds), *more.get(name, ()))]
+
+
+def _more_seeds(recipe: Recipe, seeds: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The preset's `runs: {more_seeds: {OBJECTIVE: "1 2"}}`, read."""
+    found = {name: str(value).replace(",", " ").split() for name, value in seeds.items()}
+    for name, values in found.items():
+        if name not in recipe.objectives:
+            raise OptionError(f"preset '{recipe.name}': runs: more_seeds: unknown objective '{name}'")
+        if not all(value.isdecimal() for value in values):
+            raise OptionError(f"preset '{recipe.name}': runs: more_seeds: {name}: whole numbers, not '{seeds[name]}'")
+    return {name: tuple(map(int, values)) for name, values in found.items()}
 
 
 def add_resume_argument(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
