@@ -6,7 +6,7 @@
 Objectives are called as the recipe's conf/objectives/ and those of --conf FOLDER.. say.
 
 EXP is an experiment directory of the recipe after stage 7, e.g. egs/voicebank_librimix/exp/mini. Experiments side by
-side share their test sets, front-end and recogniser; folds (NAME_fold1, NAME_fold2, ...) are joined to one.
+side share their test sets, front-end and recognizer; folds (NAME_fold1, NAME_fold2, ...) are joined to one.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ within each round, in a changing order, and ratios are taken within a round (Ctr
 
   OBJECTIVE          the joint step as trained: enhance, objective + CTC, backward, clip, Adam
   ssl_soft_dtw=      the same with speeds whose references together last as long as ssl_mse's: what alignment costs
-  OBJECTIVE, naive   objective and recogniser each pass the enhanced signal through the upstream on their own
+  OBJECTIVE, naive   objective and recognizer each pass the enhanced signal through the upstream on their own
   OBJECTIVE, stock   the front-end as ESPnet has it, whose norms see the padding (enh_model_conf: ignore_padding: false)
 
 On a CPU, ratios are those of the process's CPU time, which a busy machine distorts less than elapsed time; both are
@@ -151,7 +151,7 @@ def draw_equal_audio(criterion: SSLSoftDTW) -> None:
 
 
 def make_variants(args: argparse.Namespace, folder: Path, batch: dict[str, torch.Tensor]) -> list[Variant]:
-    """All rows, with a model and an optimiser each; the upstream is one."""
+    """All rows, with a model and an optimizer each; the upstream is one."""
     upstream = {"model": args.upstream, "pretrained": False}
     names = list(args.objectives)
     if "ssl_soft_dtw" in names:
@@ -258,7 +258,7 @@ def ratios(variant: Variant, other: Variant) -> dict[str, float]:
     return {"median": statistics.median(each), "min": min(each), "max": max(each)}
 
 
-def summarise(variants: list[Variant]) -> dict[str, Any]:
+def summarize(variants: list[Variant]) -> dict[str, Any]:
     """Everything that was measured, with the two claims."""
     by_name = {variant.name: variant for variant in variants}
     rows = [
@@ -359,7 +359,7 @@ def main() -> None:
         variants = make_variants(args, Path(folder), make_batch(args.seconds, args.device))
     settings["rounds"] = measure_until_interrupted(variants, rounds=args.rounds, device=args.device)
     environment = describe_environment(shlex.join(sys.argv), date=time.strftime("%F %T %Z"))
-    summary = summarise(variants)
+    summary = summarize(variants)
     markdown = to_markdown(summary, settings, environment)
     print(markdown)
     if args.out:

@@ -3,7 +3,7 @@
 
     benchmarks/positions.py [--preset mini] [--seeds "0 1"] --out DIR
 
-For each variant of benchmarks/positions.yaml the recipe pre-trains an upstream and trains a recogniser over it, then
+For each variant of benchmarks/positions.yaml the recipe pre-trains an upstream and trains a recognizer over it, then
 fine-tunes one and the same front-end with each objective and seed, decodes the test sets and probes the upstream.
 Corpora, dump and front-end are shared. The script then sets the positional probe at the last layer, the one that the
 objectives compare, against the difference in word error rate between them on all test sets together. DIR gets

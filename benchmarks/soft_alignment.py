@@ -8,7 +8,7 @@ aligned for a range of gammas. The resampling tells where each frame went, so th
 frames of all sentences:
 
   width    frames of the other version that a frame is spread over: exp of the entropy of its row of the alignment
-  error    frames between the centre of that row and where the frame really went
+  error    frames between the center of that row and where the frame really went
 
 Features are log-mel energies and, with --upstream (a file of espnet_plugins.ssl.save_upstream, such as the recipe's
 exp/mini/ssl/model.pt), SSL frames, each raw and L2-normalized. "median cost" is the median squared
@@ -76,11 +76,11 @@ def align(x: torch.Tensor, y: torch.Tensor, gamma: float, factor: float) -> tupl
     rows = soft_alignment(x, y, gamma=gamma)[0].double()
     rows = rows / rows.sum(1, keepdim=True)
     width = torch.special.entr(rows).sum(1).exp()
-    centre = rows @ torch.arange(y.shape[1], dtype=torch.float64)
+    center = rows @ torch.arange(y.shape[1], dtype=torch.float64)
     # Windows begin at multiples of the hop in both versions; what counts is where their middles are.
     middle = WINDOW / 2 / HOP
     went = (torch.arange(x.shape[1]) + middle) / factor - middle
-    return width, (centre - went.clamp(max=y.shape[1] - 1)).abs()
+    return width, (center - went.clamp(max=y.shape[1] - 1)).abs()
 
 
 def measure(sentences: list[torch.Tensor], functions: dict, gammas: list[float], factor: float) -> Table:

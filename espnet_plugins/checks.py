@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
+import warnings
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -26,6 +28,47 @@ def check_keys(owner: str, given: Collection[str], accepted: Collection[str]) ->
     """
     if unknown := sorted(set(given) - set(accepted)):
         raise ValueError(f"{owner}: unknown key {', '.join(unknown)}; accepted keys are {', '.join(sorted(accepted))}")
+
+
+def renamed_keys(owner: str, options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Give options under the names of now, with one line of warning for each older one.
+
+    Args:
+        owner: What the options belong to, for the message.
+        options: As they were written.
+        names: Older name -> name of now.
+
+    Returns:
+        The options; where both names are given, the unknown key is left for check_keys().
+
+    Example:
+        >>> renamed_keys("mimic", {"recogniser": 1, "output": 2}, {"recogniser": "recognizer"})
+        {'recognizer': 1, 'output': 2}
+    """
+    given = {}
+    for key, value in options.items():
+        name = names.get(key, key)
+        if name != key and name not in options:
+            logging.warning(f"{owner}: {key} is now called {name}; the older name goes with the next release")
+            key = name
+        given[key] = value
+    return given
+
+
+def renamed_attribute(owner: object, old: str, new: str) -> Any:
+    """Give what an attribute of an older name gives, with one warning for each place that asks.
+
+    Args:
+        owner: What has the attribute.
+        old: Its older name.
+        new: Its name.
+
+    Returns:
+        The attribute.
+    """
+    text = f"{type(owner).__name__}.{old} is now called {new}; the older name goes with the next release"
+    warnings.warn(text, DeprecationWarning, stacklevel=3)
+    return getattr(owner, new)
 
 
 def check_mapping(owner: str, value: Any, accepted: Collection[str]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def zero_pad(
     before: Sequence[int],
     after: Sequence[int],
     *,
-    hop: int = 320,
+    hop_length: int = 320,
 ) -> Perturbed:
     """Put zeros before and after each utterance, in whole hops, so that its frames still pair one to one.
 
@@ -49,7 +49,7 @@ def zero_pad(
         lengths: (B,) samples, or None for T each.
         before: hops of zeros before each utterance.
         after: hops of zeros after it.
-        hop: samples from one frame to the next.
+        hop_length: samples from one frame to the next.
 
     Returns:
         The padded batch; ``offset`` is ``before``.
@@ -58,7 +58,7 @@ def zero_pad(
         ValueError: for counts that do not fit the batch or are negative.
 
     Example:
-        >>> zero_pad(torch.ones(1, 4), None, [1], [0], hop=2).waveform.tolist()
+        >>> zero_pad(torch.ones(1, 4), None, [1], [0], hop_length=2).waveform.tolist()
         [[0.0, 0.0, 1.0, 1.0, 1.0, 1.0]]
     """
     utterances = _utterances(waveform, lengths)
@@ -66,7 +66,8 @@ def zero_pad(
     if len(counts) != len(utterances) or any(count < 0 for pair in counts for count in pair):
         raise ValueError(f"before and after need {len(utterances)} counts of hops from 0 on, not {counts}")
     padded = [
-        pad(utterance, (front * hop, back * hop)) for utterance, (front, back) in zip(utterances, counts, strict=True)
+        pad(utterance, (front * hop_length, back * hop_length))
+        for utterance, (front, back) in zip(utterances, counts, strict=True)
     ]
     return _perturbed(padded, waveform.device, before, [1.0] * len(padded))
 

@@ -59,7 +59,7 @@ class _AnyOrder(torch.nn.Module):
 
 
 def accept_any_order(encoder: torch.nn.Module) -> torch.nn.Module:
-    """Let a recogniser's encoder take utterances in any order; parameters and their names stay.
+    """Let a recognizer's encoder take utterances in any order; parameters and their names stay.
 
     Args:
         encoder: Any.

@@ -39,7 +39,7 @@ class JointModel(ESPnetEnhS2TModel):
 
     Args:
         enh_model: The front-end and its criteria.
-        s2t_model: An ESPnet recogniser.
+        s2t_model: An ESPnet recognizer.
         enh_weight: Factor of the enhancement loss; 0 leaves the criteria out (recognition loss alone).
         asr_weight: Factor of the recognition loss; 0 leaves it out in training (the paper's setting: the
             objective alone). Validation reports it in every case.
@@ -91,13 +91,13 @@ class JointModel(ESPnetEnhS2TModel):
             if self.asr_weight > 0 or not self.training:
                 texts = self._pad_texts([batch[f"text_spk{k}"] for k in speakers])
                 text_lengths = [batch[f"text_spk{k}_lengths"] for k in speakers]
-                loss_asr, asr_stats = self._recognise(enhanced, speech_lengths, texts, text_lengths, perm)
+                loss_asr, asr_stats = self._recognize(enhanced, speech_lengths, texts, text_lengths, perm)
                 loss = loss + self.asr_weight * loss_asr
                 stats.update(asr_stats, loss_asr=loss_asr.detach())
         stats["loss"] = loss.detach()
         return force_gatherable((loss, stats, speech.shape[0]), loss.device)
 
-    def _recognise(self, enhanced, speech_lengths, texts, text_lengths, perm):
+    def _recognize(self, enhanced, speech_lengths, texts, text_lengths, perm):
         if len(enhanced) > 1 and perm is None:
             loss, stats, _ = self.asr_pit_loss(enhanced, speech_lengths, texts, text_lengths)
             return loss.squeeze(), {name: value for name, value in stats.items() if name != "loss"}
@@ -184,7 +184,7 @@ class EnhTask(CheckedLoading, EnhancementTask):
 
 
 class JointTask(OneDNNOption, CheckedLoading, EnhS2TTask):
-    """Joint training of front-end and recogniser."""
+    """Joint training of front-end and recognizer."""
 
     trainer = ResumableTrainer
     own_options = ("enh_weight", "asr_weight")
@@ -211,7 +211,7 @@ class JointTask(OneDNNOption, CheckedLoading, EnhS2TTask):
 
 
 class RecognitionTask(CheckedLoading, ASRTask):
-    """Training of a recogniser, with this package's front-ends known."""
+    """Training of a recognizer, with this package's front-ends known."""
 
     trainer = ResumableTrainer
 

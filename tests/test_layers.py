@@ -21,7 +21,7 @@ WITHOUT_ESPNET = (
     "atomic",
     "checks",
     "weights",
-    "curriculum",
+    "schedule",
     "offline",
 )
 FOLDERS = {"espnet_plugins": ROOT / "espnet_plugins", "local": RECIPE / "local"}

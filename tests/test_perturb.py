@@ -32,7 +32,7 @@ def test_zero_pad_moves_by_whole_hops_and_keeps_every_sample(batch):
 
 
 def test_hop_is_an_option():
-    assert zero_pad(torch.ones(1, 4), None, [1], [2], hop=3).lengths.tolist() == [13]
+    assert zero_pad(torch.ones(1, 4), None, [1], [2], hop_length=3).lengths.tolist() == [13]
 
 
 @pytest.mark.parametrize("counts", [([1], [1]), ([1, -1], [0, 0]), ([1, 1], [0])])
@@ -99,8 +99,8 @@ def test_slope_says_where_a_sound_went(stretch, factor):
     waveform[0, 11200:11360] = tone(2000)[0, :160]
     moved = stretch(waveform, None, [factor])
     energy = moved.waveform[0].square()
-    centre = (energy * torch.arange(len(energy))).sum() / energy.sum()
-    assert abs(centre / 320 - (moved.offset[0] + moved.slope[0] * 11280 / 320)) < 1
+    center = (energy * torch.arange(len(energy))).sum() / energy.sum()
+    assert abs(center / 320 - (moved.offset[0] + moved.slope[0] * 11280 / 320)) < 1
 
 
 def test_kernels_are_made_once(batch):

@@ -77,7 +77,7 @@ def test_weights_scale_the_parts(build, data):
     assert stats["wer_ctc"] >= 0
 
 
-def test_objective_alone_leaves_the_recogniser_out_of_training(build, data):
+def test_objective_alone_leaves_the_recognizer_out_of_training(build, data):
     model = build(asr_weight=0.0).train()
     loss, stats, _ = model(**data)
     loss.backward()
@@ -149,7 +149,7 @@ def made(monkeypatch):
 
 @pytest.mark.parametrize(("criterion", "expected"), [("ssl_mse", 2), ("ssl_soft_dtw", 2), ("si_snr", 1)])
 def test_the_upstream_runs_once_over_the_enhanced_signal(build, data, made, criterion, expected):
-    """One pass over the enhanced signal serves objective and recogniser; one goes over the reference."""
+    """One pass over the enhanced signal serves objective and recognizer; one goes over the reference."""
     build(criterion=criterion).train()(**data)
     assert made == [3] * expected
 
@@ -163,13 +163,13 @@ def two_speakers(data):
 
 
 @pytest.mark.parametrize("mode", ["train", "eval"])
-def test_one_batched_pass_serves_all_speakers_and_the_recogniser(build, data, made, mode):
+def test_one_batched_pass_serves_all_speakers_and_the_recognizer(build, data, made, mode):
     model = getattr(build(num_spk=2, criterion="ssl_soft_dtw"), mode)()
     model(**two_speakers(data))
     assert made == [6, 6]  # the estimates of both speakers, the references of both
 
 
-def test_the_recogniser_hears_each_speaker_with_its_own_text(build, data, monkeypatch):
+def test_the_recognizer_hears_each_speaker_with_its_own_text(build, data, monkeypatch):
     model = build(num_spk=2).train()
     batch = two_speakers(data)
     swapped = [batch["speech_ref2"], batch["speech_ref1"]]
@@ -198,7 +198,7 @@ def test_recognition_loss_alone_with_two_speakers(build, data):
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.enh_model.separator.parameters())
 
 
-def test_variance_is_normalised_over_each_utterances_own_samples(upstream, data, tmp_path):
+def test_variance_is_normalized_over_each_utterances_own_samples(upstream, data, tmp_path):
     """In training and in decoding, the front-end hears unit variance, and what comes out has the input's scale."""
     settings = joint_settings(upstream, criterion="si_snr")
     plain = build_settings(settings, tmp_path).eval()
@@ -218,7 +218,7 @@ def test_variance_is_normalised_over_each_utterances_own_samples(upstream, data,
         assert deviations == pytest.approx([1.0] * 3, rel=1e-4)
 
 
-def test_silence_does_not_break_variance_normalisation(upstream, data, tmp_path):
+def test_silence_does_not_break_variance_normalization(upstream, data, tmp_path):
     settings = {**joint_settings(upstream), "enh_model_conf": {"normalize_variance": True}}
     model = build_settings(settings, tmp_path).eval()
     (estimate,), *_ = model.enh_model.forward_enhance(torch.zeros(2, 4000), torch.tensor([4000, 3000]))

@@ -33,7 +33,7 @@ def join_rotation(contents: Mapping[str, Content], *, title: str) -> Content:
     for name in others:
         if _parts(contents[name]) != _parts(contents[first]):
             raise ScoreError(
-                f"{name} has other systems, test sets or recognisers than {first}: score the same ones in both"
+                f"{name} has other systems, test sets or recognizers than {first}: score the same ones in both"
             )
     last = list(contents.values())[-1]
     return Content(
@@ -51,7 +51,7 @@ def join_rotation(contents: Mapping[str, Content], *, title: str) -> Content:
 
 
 def _parts(content: Content) -> dict[str, dict[str, set[str]]]:
-    """Recogniser -> system -> the test sets on which it was scored."""
+    """Recognizer -> system -> the test sets on which it was scored."""
     by_head = {"": content.scores, **content.heads}
     return {head: {name: set(sets) for name, sets in scores.items()} for head, scores in by_head.items()}
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from espnet_plugins.analysis.comparison.comparisons import interval_cell
 from espnet_plugins.analysis.comparison.curves import Curve, mean_height
-from espnet_plugins.analysis.comparison.plots import COLOURS, MARKERS
+from espnet_plugins.analysis.comparison.plots import COLORS, MARKERS
 from espnet_plugins.analysis.comparison.statistics import Interval
 from espnet_plugins.analysis.comparison.tables import Table, mean_cell
 from espnet_plugins.analysis.scoring.scores import ScoreError
@@ -130,7 +130,7 @@ def plot_positions(upstreams: Mapping[str, UpstreamResult]):
             xerr=[[100 * max(share.value - share.low, 0)], [100 * max(share.high - share.value, 0)]],
             yerr=[[max(difference.value - difference.low, 0)], [max(difference.high - difference.value, 0)]],
             label=name,
-            color=COLOURS[number % len(COLOURS)],
+            color=COLORS[number % len(COLORS)],
             marker=MARKERS[number % len(MARKERS)],
             capsize=3,
         )

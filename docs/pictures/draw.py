@@ -234,7 +234,7 @@ def strips_picture(table: Mapping[str, int]) -> Figure:
         "equal numbers; other pairs fill the rest.",
         "",
         "Band (dashed): a strip begins and ends where its rows meet the band;",
-        "grey is never visited. Cells of a chunk beyond the band are masked.",
+        "gray is never visited. Cells of a chunk beyond the band are masked.",
         "In a narrow band a strip has to wait for all of the one above.",
         "",
         "The backward pass runs the same blocks from last to first, and what",

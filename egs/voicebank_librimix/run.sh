@@ -34,7 +34,7 @@ noise=                                                   # recordings of noise (
 rirs=                                                    # room impulse responses (noisy_speech)
 speech=                                                  # a table of clean speech (noisy_speech)
 accept_licenses=false                                    # true: download without asking (batch jobs)
-accept_licences=                                         # the same in British spelling
+accept_licences=                                         # its older name
 dry_run=false                                            # true: only say what would be fetched or made
 
 usage() {
@@ -85,7 +85,10 @@ known_options="${options} accept_licences"
 # shellcheck disable=SC2034
 known_flags="accept_licenses accept_licences detach dry_run status"
 . ../../tools/parse_options.sh
-accept_licenses=${accept_licences:-${accept_licenses}}
+if [ -n "${accept_licences}" ]; then
+    echo "run.sh: warning: --accept_licences is now called --accept_licenses; the older name goes with the next release" >&2
+    accept_licenses=${accept_licences}
+fi
 
 . ./cmd.sh
 # A directory given by the user counts from where the user stands.

@@ -1,4 +1,4 @@
-"""A frozen SSL model as the front-end of an ESPnet recogniser."""
+"""A frozen SSL model as the front-end of an ESPnet recognizer."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from espnet_plugins.ssl import UPSTREAM_OPTIONS, Upstream, get_shared_upstream
 class FrozenSSLFrontend(AbsFrontend):
     """Frames of a frozen upstream, one layer or a learned weighted sum of all.
 
-    The upstream itself is no submodule: it adds nothing to the state_dict, the optimiser or the checkpoint.
+    The upstream itself is no submodule: it adds nothing to the state_dict, the optimizer or the checkpoint.
     The weighted sum follows SUPERB: softmax over one weight per layer, the transformer's input included.
 
     Args:
         upstream: Arguments of espnet_plugins.ssl.build_upstream: model, checkpoint, pretrained, context; HuBERT
             Base where left out.
         layer: "weighted_sum", or the number of one layer (see build_upstream).
-        normalize: Layer-normalise every frame of every layer before the sum, so that layers of different
+        normalize: Layer-normalize every frame of every layer before the sum, so that layers of different
             scale can be weighed.
         fs: Sample rate of the input in Hz.
 
@@ -68,7 +68,7 @@ class FrozenSSLFrontend(AbsFrontend):
 
     def output_size(self) -> int:
         """Features per frame."""
-        return self.upstream.dim
+        return self.upstream.feature_dim
 
     def forward(self, input: torch.Tensor, input_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Extract features.

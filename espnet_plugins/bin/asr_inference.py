@@ -1,4 +1,4 @@
-"""Recognise speech with a recogniser or a joint model.
+"""Recognize speech with a recognizer or a joint model.
 
 Takes every option of espnet2.bin.asr_inference; joint models need --enh_s2t_task true.
 """
@@ -8,7 +8,7 @@ from espnet_plugins.train.onednn import onednn
 
 
 def main(cmd=None, *, use_onednn=True):
-    """Recognise with the arguments of the command line, or with `cmd`; without oneDNN if so wished."""
+    """Recognize with the arguments of the command line, or with `cmd`; without oneDNN if so wished."""
     with onednn(use_onednn):
         asr_inference.main(cmd=cmd)
 

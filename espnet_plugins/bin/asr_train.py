@@ -1,4 +1,4 @@
-"""Train a recogniser over the frozen SSL front-end.
+"""Train a recognizer over the frozen SSL front-end.
 
 Takes every option of espnet2.bin.asr_train.
 """

@@ -1,4 +1,4 @@
-"""Train front-end and recogniser jointly.
+"""Train front-end and recognizer jointly.
 
 Takes every option of espnet2.bin.enh_s2t_train.
 """

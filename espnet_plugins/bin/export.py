@@ -3,8 +3,8 @@
     python -m espnet_plugins.bin.export MODEL --out DIR
 
 DIR/enh holds the front-end of an enhancement or joint model, for `python -m espnet2.bin.enh_inference --train_config
-DIR/enh/config.yaml --model_file DIR/enh/model.pth`; DIR/joint a joint model, DIR/asr a recogniser, for
-espnet2.bin.asr_inference. A recogniser over `frozen_ssl` with a Hugging Face upstream goes through ESPnet's
+DIR/enh/config.yaml --model_file DIR/enh/model.pth`; DIR/joint a joint model, DIR/asr a recognizer, for
+espnet2.bin.asr_inference. A recognizer over `frozen_ssl` with a Hugging Face upstream goes through ESPnet's
 `huggingface` (the last layer, from ESPnet 202611 on; exact) or `s3prl` (needs espnet-s3prl), its upstream copied beside
 it. What stock ESPnet has no classes for is named and left out.
 """

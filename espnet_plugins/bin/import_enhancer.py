@@ -2,8 +2,8 @@
 
     python -m espnet_plugins.bin.import_enhancer FILE --out DIR
 
-FILE is one of the published models (--help names them), recognised by its checksum and read without running code;
-nothing is downloaded. DIR gets config.yaml, model.pth and LICENCE, for enhance, enh_inference and, through
+FILE is one of the published models (--help names them), recognized by its checksum and read without running code;
+nothing is downloaded. DIR gets config.yaml, model.pth and LICENSE, for enhance, enh_inference and, through
 --init_param DIR/model.pth::enh_model, joint training.
 """
 
@@ -18,7 +18,7 @@ from espnet_plugins.inference.published import PUBLISHED, import_enhancer
 
 def main(cmd: list[str] | None = None) -> None:
     """Import with the arguments of the command line, or with `cmd`."""
-    models = "\n".join(f"  {name:14}{model.family.licence_name:14}{model.address}" for name, model in PUBLISHED.items())
+    models = "\n".join(f"  {name:14}{model.family.license_name:14}{model.address}" for name, model in PUBLISHED.items())
     parser = argparse.ArgumentParser(
         prog="python -m espnet_plugins.bin.import_enhancer",
         description=__doc__,
@@ -39,7 +39,7 @@ def main(cmd: list[str] | None = None) -> None:
         parser.exit(1, f"{parser.prog}: error: {error}\n")
     print(f"{name}: written to {args.out}")
     if args.layout is None:
-        print(PUBLISHED[name].family.licence)
+        print(PUBLISHED[name].family.license)
 
 
 if __name__ == "__main__":

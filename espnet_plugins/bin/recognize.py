@@ -1,4 +1,4 @@
-"""Recognise audio files and folders with a trained recogniser, or with front-end and recogniser.
+"""Recognize audio files and folders with a trained recognizer, or with front-end and recognizer.
 
     python -m espnet_plugins.bin.recognize MODEL IN... --out DIR
 
@@ -27,7 +27,7 @@ def get_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line.get_parser("espnet_plugins.bin.recognize", __doc__)
     parser.add_argument("--bpemodel", type=Path, help="sentencepiece model, where it is not where the training had it")
-    parser.add_argument("--longest", type=float, default=30.0, help="seconds recognised at once" + command_line.DEFAULT)
+    parser.add_argument("--longest", type=float, default=30.0, help="seconds recognized at once" + command_line.DEFAULT)
     parser.add_argument("--beam_size", type=int, default=10, help="of the search" + command_line.DEFAULT)
     parser.add_argument(
         "--ctc_weight", type=float, help="in the search (default: 1 for a model of CTC alone, else 0.3)"
@@ -36,7 +36,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def recognize_file(recognizer: Recognizer, job: Job) -> None:
-    """Recognise one file."""
+    """Recognize one file."""
     words = recognizer(*read(job.source))
     write_text(job.targets[0], "".join(f"{line}\n" for line in ([words] if isinstance(words, str) else words)))
 
@@ -51,7 +51,7 @@ def write_table(ledger: Ledger) -> None:
 
 
 def main(cmd: list[str] | None = None) -> None:
-    """Recognise with the arguments of the command line, or with `cmd`."""
+    """Recognize with the arguments of the command line, or with `cmd`."""
     parser = get_parser()
     args = parser.parse_args(cmd)
     try:

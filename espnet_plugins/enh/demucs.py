@@ -238,7 +238,7 @@ class Demucs(nn.Module):
         """Interpolate and go down the U.
 
         Args:
-            x: (B, chin, T), normalised, zero behind the ends.
+            x: (B, chin, T), normalized, zero behind the ends.
             lengths: (B,) in samples, or None.
 
         Returns:

@@ -14,7 +14,7 @@ class DemucsStream:
 
     Args:
         model: A causal Demucs of one channel.
-        std: Standard deviation of the utterance, by which the model normalises. None takes that of what was heard
+        std: Standard deviation of the utterance, by which the model normalizes. None takes that of what was heard
             so far: an approximation, since the model was trained with the whole utterance's.
         chunk_frames: Frames of the bottleneck (`model.hop_length` samples) that are computed at once; more cost less
             and come later.

@@ -126,7 +126,7 @@ class TemporalBlock(nn.Module):
         super().__init__()
         half = CHANNELS // 2
         self.dilation = dilation
-        # Three neighbouring frequencies of each channel, mixed.
+        # Three neighboring frequencies of each channel, mixed.
         widen = nn.Conv2d(half, CHANNELS, (1, 3), padding=(0, 1))
         depthwise = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=(0, 1), dilation=(dilation, 1), groups=CHANNELS)
         self.widen = _Convolution(widen, FrameNorm(CHANNELS, frozen=frozen), nn.PReLU())
@@ -247,9 +247,9 @@ class MaskNetwork(nn.Module):
         magnitude = (spectra.square().sum(1, keepdim=True) + 1e-12).sqrt()
         x = torch.cat([magnitude, spectra], dim=1)
         x = torch.cat([x[..., :N_LOW], x[..., N_LOW:] @ self.bands.T], dim=-1)
-        # Each band with its neighbours.
-        neighbours = functional.pad(x, (1, 1)).unfold(3, x.shape[3], 1)
-        x = neighbours.transpose(2, 3).flatten(1, 2)
+        # Each band with its neighbors.
+        neighbors = functional.pad(x, (1, 1)).unfold(3, x.shape[3], 1)
+        x = neighbors.transpose(2, 3).flatten(1, 2)
 
         passed, after = [], []
         for layer in self.down:

@@ -10,7 +10,7 @@ from espnet2.enh.separator.abs_separator import AbsSeparator
 
 
 class Identity(AbsSeparator):
-    """Gives its input as the estimate; with ESPnet's encoder and decoder `same`, the recogniser hears the noisy speech.
+    """Gives its input as the estimate; with ESPnet's encoder and decoder `same`, the recognizer hears the noisy speech.
 
     Args:
         input_dim: Ignored; ESPnet gives it to every separator.

@@ -1,4 +1,4 @@
-"""Conv-TasNet's normalisation layers over each utterance's own frames."""
+"""Conv-TasNet's normalization layers over each utterance's own frames."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from espnet_plugins.recast import recast
 
 
 class Frames:
-    """The frames of each utterance in the batch that is passing, known to all normalisation layers of a network."""
+    """The frames of each utterance in the batch that is passing, known to all normalization layers of a network."""
 
     def __init__(self) -> None:
         self.lengths: list[int] | None = None
@@ -29,7 +29,7 @@ class Frames:
 
 
 class MaskedNorm(torch.nn.Module):
-    """A normalisation layer that sees an utterance's own frames only and gives zeros behind them.
+    """A normalization layer that sees an utterance's own frames only and gives zeros behind them.
 
     Zeros, because they are what the convolution behind it finds at the end of an utterance alone.
     """
@@ -37,7 +37,7 @@ class MaskedNorm(torch.nn.Module):
     frames: Frames
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Normalise (B, C, N)."""
+        """Normalize (B, C, N)."""
         if self.frames.lengths is None:
             return self.normalize(features)
         n_frames = features.shape[2]
@@ -45,7 +45,7 @@ class MaskedNorm(torch.nn.Module):
         return torch.cat([pad(row, (0, n_frames - row.shape[2])) for row in rows])
 
     def normalize(self, features: torch.Tensor) -> torch.Tensor:
-        """Normalise (B, C, N), all frames valid."""
+        """Normalize (B, C, N), all frames valid."""
         return super().forward(features)
 
 
@@ -56,7 +56,7 @@ class MaskedGlobalNorm(MaskedNorm, tcn.GlobalLayerNorm):
     beta: torch.nn.Parameter
 
     def normalize(self, features: torch.Tensor) -> torch.Tensor:
-        """Normalise by torch's fused function; ESPnet's makes six tensors of the input's size on the way."""
+        """Normalize by torch's fused function; ESPnet's makes six tensors of the input's size on the way."""
         with torch.autocast(features.device.type, enabled=False):
             features = features.to(torch.promote_types(features.dtype, self.gamma.dtype))
             return group_norm(features, 1, self.gamma.flatten(), self.beta.flatten(), tcn.EPS)
@@ -74,7 +74,7 @@ class MaskedBatchNorm(MaskedNorm, torch.nn.BatchNorm1d):
     """BN: over the valid frames of the whole batch in training, so that it is the one norm that mixes utterances."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Normalise (B, C, N)."""
+        """Normalize (B, C, N)."""
         if self.frames.lengths is None:
             return self.normalize(features)
         index = torch.arange(features.shape[2], device=features.device)
@@ -93,7 +93,7 @@ _MASKED: dict[type, type[MaskedNorm]] = {
 
 
 def mask_norms(network: torch.nn.Module) -> Frames:
-    """Replace the normalisation layers inside a Conv-TasNet by ones that respect lengths; parameters and names stay.
+    """Replace the normalization layers inside a Conv-TasNet by ones that respect lengths; parameters and names stay.
 
     Args:
         network: ESPnet's TCN separator.

@@ -11,17 +11,17 @@ import torch
 from espnet2.enh.espnet_model import ESPnetEnhancementModel
 
 from espnet_plugins.checks import check_choice, check_mapping
-from espnet_plugins.curriculum import curricula
 from espnet_plugins.enh.criteria import PerUtterance, PerUtteranceMask, adapt
 from espnet_plugins.enh.lengths import mask_padding, std
 from espnet_plugins.enh.silence import find_silence, stand_in, take_rows
 from espnet_plugins.enh.unpadded import ignore_padding as respect_lengths
 from espnet_plugins.enh.wrappers import InheritPermutation, SortedEstimates
 from espnet_plugins.recast import recast
+from espnet_plugins.schedule import schedules
 
 _OWN_OPTIONS = ("ignore_padding",)
-# What a training keeps in the state dict for itself: how far the curricula of its criteria are.
-_CURRICULA = "curricula"
+# What a training keeps in the state dict for itself: how far the schedules of its criteria are. Checkpoints name it so.
+_SCHEDULES = "curricula"
 
 
 def split_options(key: str, conf: Mapping[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -50,7 +50,7 @@ def split_options(key: str, conf: Mapping[str, Any] | None) -> tuple[dict[str, A
     return given, own
 
 
-def without_curricula(weights: Mapping[str, torch.Tensor], *, prefix: str = "") -> dict[str, torch.Tensor]:
+def without_schedules(weights: Mapping[str, torch.Tensor], *, prefix: str = "") -> dict[str, torch.Tensor]:
     """Leave out of a front-end's weights what its training alone needs.
 
     Args:
@@ -58,10 +58,10 @@ def without_curricula(weights: Mapping[str, torch.Tensor], *, prefix: str = "") 
         prefix: What stands before the front-end's names in it.
 
     Example:
-        >>> list(without_curricula({"encoder.weight": torch.ones(1), "curricula.0.done": torch.tensor(3)}))
+        >>> list(without_schedules({"encoder.weight": torch.ones(1), "curricula.0.done": torch.tensor(3)}))
         ['encoder.weight']
     """
-    return {name: value for name, value in weights.items() if not name.startswith(f"{prefix}{_CURRICULA}.")}
+    return {name: value for name, value in weights.items() if not name.startswith(f"{prefix}{_SCHEDULES}.")}
 
 
 class LengthAwareEnhancementModel(ESPnetEnhancementModel):
@@ -95,10 +95,10 @@ class LengthAwareEnhancementModel(ESPnetEnhancementModel):
             if not isinstance(wrapper, InheritPermutation):
                 wrapper.criterion = adapt(wrapper.criterion, model.encoder)
         # ESPnet keeps the wrappers in a plain list, whose buffers are in no state dict.
-        found = list(curricula(torch.nn.ModuleList(model.loss_wrappers or [])))
+        found = list(schedules(torch.nn.ModuleList(model.loss_wrappers or [])))
         if found:
-            model.add_module(_CURRICULA, torch.nn.ModuleList(found))
-        model.register_load_state_dict_pre_hook(_ignore_foreign_curricula)
+            model.add_module(_SCHEDULES, torch.nn.ModuleList(found))
+        model.register_load_state_dict_pre_hook(_ignore_foreign_schedules)
         return model
 
     def forward(self, speech_mix, speech_mix_lengths=None, **batch):
@@ -111,8 +111,8 @@ class LengthAwareEnhancementModel(ESPnetEnhancementModel):
     def forward_enhance(self, speech_mix, speech_lengths, additional=None, fs=None):
         """Enhance a padded batch; the estimates are zero behind each utterance's end.
 
-        `normalize_variance` is honoured here, over each utterance's own samples: ESPnet does so in the training of a
-        front-end alone, over the padding too, and neither in joint training nor in recognition. Normalising twice
+        `normalize_variance` is honored here, over each utterance's own samples: ESPnet does so in the training of a
+        front-end alone, over the padding too, and neither in joint training nor in recognition. Normalizing twice
         changes nothing.
         """
         speech_mix = mask_padding(speech_mix, speech_lengths)
@@ -162,7 +162,7 @@ class LengthAwareEnhancementModel(ESPnetEnhancementModel):
         parts: tuple[Any, ...] = (speech_pre, speech_lengths, feature_mix, feature_pre, others)
         parts = (*parts, speech_ref, noise_ref, dereverb_speech_ref, list(args), kwargs)
         if not heard:
-            logging.warning(f"All {n_rows} references of a batch are silent: nothing is learnt from it")
+            logging.warning(f"All {n_rows} references of a batch are silent: nothing is learned from it")
             parts = self._all_silent(*parts)
         elif len(heard) < n_rows:
             parts = tuple(take_rows(part, heard, n_rows) for part in parts)
@@ -214,8 +214,8 @@ class LengthAwareEnhancementModel(ESPnetEnhancementModel):
         return super().forward_loss(speech_pre, speech_lengths, feature_mix, feature_pre, others, *args, **kwargs)
 
 
-def _ignore_foreign_curricula(model, state_dict, prefix, *_) -> None:
-    """Let a model start from the weights of one whose criteria had curricula."""
+def _ignore_foreign_schedules(model, state_dict, prefix, *_) -> None:
+    """Let a model start from the weights of one whose criteria had schedules."""
     own = model.state_dict(prefix=prefix)
-    for name in state_dict.keys() - without_curricula(state_dict, prefix=prefix).keys() - own.keys():
+    for name in state_dict.keys() - without_schedules(state_dict, prefix=prefix).keys() - own.keys():
         del state_dict[name]

@@ -94,7 +94,7 @@ def ignore_padding(part: Part, *, encoder: AbsEncoder | None = None) -> Part:
     of parameters stay, and a batch without padding is passed as ESPnet passes it.
 
     Args:
-        part: An encoder, separator or decoder of the enhancement task, or a recogniser's front-end; None for one that
+        part: An encoder, separator or decoder of the enhancement task, or a recognizer's front-end; None for one that
             a model lacks.
         encoder: The encoder whose frames a decoder decodes.
 

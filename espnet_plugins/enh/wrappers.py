@@ -14,7 +14,7 @@ from espnet_plugins.checks import check_keys, check_number
 class SortedEstimates:
     """The estimates of all speakers in one batch, in the references' order; the same tensor for everybody who asks.
 
-    One tensor means one upstream pass (`espnet_plugins.ssl.share_passes`) for all criteria and the recogniser.
+    One tensor means one upstream pass (`espnet_plugins.ssl.share_passes`) for all criteria and the recognizer.
 
     Example:
         >>> estimates = [torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [4.0]])]

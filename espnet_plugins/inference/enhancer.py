@@ -72,7 +72,7 @@ class Enhancer:
 
         Raises:
             FileNotFoundError: For a missing model or configuration.
-            ValueError: For a recogniser, or weights that do not fit.
+            ValueError: For a recognizer, or weights that do not fit.
         """
         return cls(load_front_end(find_experiment(model, config=config, moved=moved)), **options)
 

@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from espnet_plugins.contents import is_lfs_pointer
-from espnet_plugins.enh.model import LengthAwareEnhancementModel, without_curricula
+from espnet_plugins.enh.model import LengthAwareEnhancementModel, without_schedules
 from espnet_plugins.tasks import EnhTask
 from espnet_plugins.weights import load_weights, read_weights
 
@@ -97,7 +97,7 @@ def _refuse_hugging_face(folder: Path) -> None:
     except (ValueError, KeyError, TypeError):
         return
     raise ValueError(
-        f"{folder} is a Hugging Face model ({kind}), which neither enhances nor recognises here: give a training of "
+        f"{folder} is a Hugging Face model ({kind}), which neither enhances nor recognizes here: give a training of "
         "this package. To train over this model, name it as upstream: {model: huggingface, checkpoint: "
         f"{folder}}}"
     )
@@ -123,7 +123,7 @@ def check_files(experiment: Experiment) -> None:
     """Check that the files which a configuration names are where it says.
 
     Args:
-        experiment: A recogniser or a joint model.
+        experiment: A recognizer or a joint model.
 
     Raises:
         FileNotFoundError: Naming those that are missing, and the remedy.
@@ -179,10 +179,10 @@ def front_end_settings(experiment: Experiment) -> dict[str, Any]:
         Arguments of ESPnet's enhancement task.
 
     Raises:
-        ValueError: For a recogniser.
+        ValueError: For a recognizer.
     """
     if experiment.kind == "asr":
-        raise ValueError(f"{experiment.config} is a recogniser: it has no front-end that enhances")
+        raise ValueError(f"{experiment.config} is a recognizer: it has no front-end that enhances")
     prefix = "enh_" if experiment.kind == "joint" else ""
 
     def setting(name: str) -> Any:
@@ -202,7 +202,7 @@ def front_end_weights(experiment: Experiment) -> dict[str, torch.Tensor]:
     if experiment.kind == "joint":
         own = [name for name in weights if name.startswith(JOINT_PREFIX)]
         weights = {name.removeprefix(JOINT_PREFIX): weights[name] for name in own}
-    return without_curricula(weights)
+    return without_schedules(weights)
 
 
 def load_front_end(experiment: Experiment) -> LengthAwareEnhancementModel:
@@ -215,7 +215,7 @@ def load_front_end(experiment: Experiment) -> LengthAwareEnhancementModel:
         The model in evaluation mode, on the CPU.
 
     Raises:
-        ValueError: For a recogniser, or weights that do not fit.
+        ValueError: For a recognizer, or weights that do not fit.
     """
     from argparse import Namespace
 

@@ -13,7 +13,7 @@ import yaml
 from espnet2.tasks.enh import EnhancementTask
 
 from espnet_plugins.atomic import atomic_path
-from espnet_plugins.enh.model import split_options, without_curricula
+from espnet_plugins.enh.model import split_options, without_schedules
 from espnet_plugins.inference.experiment import (
     JOINT_PREFIX,
     Experiment,
@@ -78,14 +78,14 @@ def export_model(
         try:
             if experiment.kind == "joint" and left_out:
                 raise NotExportable("its separator is this package's")
-            folder, exact = _write_recogniser(experiment, out)
+            folder, exact = _write_recognizer(experiment, out)
             folders.append(folder)
             if not exact:
                 notes.append(f"{folder}: s3prl repeats the last frame once or twice; scores of the last frames differ")
         except NotExportable as error:
             frontend = experiment.settings.get("frontend")
             left_out.append(
-                f"the recogniser (front-end {frontend!r}): {error}; decode with espnet_plugins.bin.asr_inference or "
+                f"the recognizer (front-end {frontend!r}): {error}; decode with espnet_plugins.bin.asr_inference or "
                 "recognize (front-end by front-end: docs/objectives.md)"
             )
     if not folders:
@@ -93,7 +93,7 @@ def export_model(
     return Exported(folders, left_out, notes)
 
 
-# Where an exported recogniser has its SSL model.
+# Where an exported recognizer has its SSL model.
 _UPSTREAM = "upstream"
 # ESPnet's encoders whose layers with projections drop activations whatever the mode (espnet_plugins.recurrent).
 _ALWAYS_DROPPING = ("rnn", "vgg_rnn")
@@ -119,7 +119,7 @@ def _with_stock_frontend(
     return {"frontend": stock.name, "frontend_conf": conf}, weights, stock
 
 
-def _write_recogniser(experiment: Experiment, out: Path) -> tuple[Path, bool]:
+def _write_recognizer(experiment: Experiment, out: Path) -> tuple[Path, bool]:
     settings = dict(experiment.settings)
     if experiment.kind == "joint":
         # The weights of the losses are options of this package's model; the criteria matter in training alone.
@@ -139,7 +139,7 @@ def _write_recogniser(experiment: Experiment, out: Path) -> tuple[Path, bool]:
             )
         settings["bpemodel"] = str((folder / "bpe.model").resolve())
         files["bpe.model"] = Path(bpemodel).read_bytes()
-    weights = without_curricula(read_weights(experiment.weights), prefix=JOINT_PREFIX)
+    weights = without_schedules(read_weights(experiment.weights), prefix=JOINT_PREFIX)
     changed, weights, stock = _with_stock_frontend(experiment, weights, folder)
     settings.update(changed)
     folders = {} if stock is None else {_UPSTREAM: stock.upstream}

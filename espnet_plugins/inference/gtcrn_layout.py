@@ -67,7 +67,7 @@ def rename(name: str) -> str:
 def _reshape(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
     transposed = name.startswith("decoder.")
     if name.endswith("point_conv1.weight"):
-        # Their three neighbours of each channel are inputs; ours are taps.
+        # Their three neighbors of each channel are inputs; ours are taps.
         return lambda weight: (weight.transpose(0, 1) if transposed else weight).reshape(16, 8, 1, 3)
     if transposed and name.endswith("depth_conv.weight"):
         return lambda weight: weight.flip(2, 3)

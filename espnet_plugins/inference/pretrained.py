@@ -20,7 +20,7 @@ from espnet_plugins.atomic import atomic_path
 from espnet_plugins.contents import sha256_of
 
 _META = "meta.yaml"
-# What espnet2.bin.pack calls weights and configuration of a recogniser, a front-end and a joint model.
+# What espnet2.bin.pack calls weights and configuration of a recognizer, a front-end and a joint model.
 _NAMES = (
     ("asr_model_file", "asr_train_config"),
     ("model_file", "train_config"),

@@ -28,16 +28,16 @@ class Family:
         separator: What ESPnet's table of separators calls it; its network stands under this name there.
         network: The class.
         source: The name of the folder below the downloads.
-        licence: What a user has to know.
-        licence_name: The same in a word.
+        license: What a user has to know.
+        license_name: The same in a word.
         convert: Turns a published state dict into one of the class.
     """
 
     separator: str
     network: Callable[..., torch.nn.Module]
     source: str
-    licence: str
-    licence_name: str
+    license: str
+    license_name: str
     convert: Callable[..., dict[str, torch.Tensor]] = lambda weights, *, where: dict(weights)
 
 
@@ -192,7 +192,7 @@ def front_end_of(model: Published) -> dict[str, Any]:
 def import_enhancer(path: str | PathLike[str], out: str | PathLike[str], *, layout: str | None = None) -> str:
     """Write a published model as a checkpoint folder of ESPnet.
 
-    The folder holds config.yaml, model.pth and LICENCE: a model for enh_inference, enhance and
+    The folder holds config.yaml, model.pth and LICENSE: a model for enh_inference, enhance and
     `Enhancer.from_checkpoint`, and `--init_param model.pth::enh_model` for joint training.
 
     Args:
@@ -232,6 +232,6 @@ def import_enhancer(path: str | PathLike[str], out: str | PathLike[str], *, layo
         ).contiguous()
         for key, value in weights.items()
     }
-    notice = model.family.licence if layout is None else f"Weights of your own in the layout of {name}."
-    write_model(out, settings, renamed, files={"LICENCE": f"{notice}\nImported from {path.name}.\n".encode()})
+    notice = model.family.license if layout is None else f"Weights of your own in the layout of {name}."
+    write_model(out, settings, renamed, files={"LICENSE": f"{notice}\nImported from {path.name}.\n".encode()})
     return name

@@ -1,4 +1,4 @@
-"""A trained recogniser, or front-end and recogniser, as one call."""
+"""A trained recognizer, or front-end and recognizer, as one call."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _n_tokens(token_list: str | Sequence[str]) -> int:
 
 
 class Recognizer:
-    """Recognises waveforms of any rate, channel count and length.
+    """Recognizes waveforms of any rate, channel count and length.
 
     Args:
         decode: ESPnet's Speech2Text.
@@ -59,7 +59,7 @@ class Recognizer:
         rate: int = 16000,
         longest: float = 30.0,
     ) -> Recognizer:
-        """Load a recogniser or a joint model.
+        """Load a recognizer or a joint model.
 
         Args:
             model: A model file or a training's directory; see
@@ -75,7 +75,7 @@ class Recognizer:
             longest: As the constructor's.
 
         Returns:
-            The recogniser.
+            The recognizer.
 
         Raises:
             FileNotFoundError: For a missing model or configuration, or a file that the configuration names.
@@ -85,7 +85,7 @@ class Recognizer:
 
         experiment = find_experiment(model, config=config, moved=moved)
         if experiment.kind == "enh":
-            raise ValueError(f"{experiment.config} is a front-end: it recognises nothing; give a recogniser")
+            raise ValueError(f"{experiment.config} is a front-end: it recognizes nothing; give a recognizer")
         settings = dict(experiment.settings)
         joint = experiment.kind == "joint"
         if bpemodel is not None:
@@ -133,7 +133,7 @@ class Recognizer:
 
     @torch.inference_mode()
     def __call__(self, waveform: np.ndarray, rate: int) -> str | list[str]:
-        """Recognise a waveform.
+        """Recognize a waveform.
 
         Args:
             waveform: (T,) or (T, C), as soundfile gives it; channels are averaged.
@@ -150,10 +150,10 @@ class Recognizer:
         pieces = cut_at_pauses(mono, longest=round(self.longest * self.rate), frame=round(_FRAME_SECONDS * self.rate))
         # The rest behind the last pause may be too short for a frame.
         pieces = [piece for piece in pieces if len(piece) >= round(_SHORTEST_SECONDS * self.rate)]
-        texts = [self._recognise(piece) for piece in pieces]
+        texts = [self._recognize(piece) for piece in pieces]
         joined = [" ".join(filter(None, words)) for words in zip(*texts, strict=True)]
         return joined[0] if self.n_speakers == 1 else joined
 
-    def _recognise(self, piece: np.ndarray) -> list[str]:
+    def _recognize(self, piece: np.ndarray) -> list[str]:
         results = self.decode(piece)
         return [(speaker[0][0] or "").strip() for speaker in (results if self.joint else [results])]

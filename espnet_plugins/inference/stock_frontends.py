@@ -1,4 +1,4 @@
-"""ESPnet's own front-ends in the place of `frozen_ssl`, for recognisers that leave this package."""
+"""ESPnet's own front-ends in the place of `frozen_ssl`, for recognizers that leave this package."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ import torch
 from espnet2.enh.loss.criterions.time_domain import TimeDomainLoss
 from torch.nn.functional import normalize
 
-from espnet_plugins.checks import check_choice, check_keys, check_mapping
-from espnet_plugins.objectives.temporal import TemporalRegulariser
+from espnet_plugins.checks import check_choice, check_keys, check_mapping, renamed_keys
+from espnet_plugins.objectives.temporal import TemporalRegularizer
 from espnet_plugins.objectives.without_position import without_position
 from espnet_plugins.ssl import UPSTREAM_OPTIONS, Upstream, get_shared_upstream
 from espnet_plugins.ssl.spec import resolve_layers
@@ -29,7 +29,7 @@ class FrameOptions:
     Args:
         name: Key in ESPnet's log; unique among the criteria of one model. None for the criterion's own.
         normalize_frames: L2-normalize each frame.
-        temporal: Options of :class:`~espnet_plugins.objectives.temporal.TemporalRegulariser`, added for the
+        temporal: Options of :class:`~espnet_plugins.objectives.temporal.TemporalRegularizer`, added for the
             estimate's frames; None for none.
         only_for_test: Compute in validation only.
     """
@@ -51,7 +51,7 @@ class SSLOptions(FrameOptions):
             the mean over its layers, and every layer meets the same perturbation.
         sample_rate: Of the waveforms; the upstream's must be the same.
         remove_position: Take off what the frames of all utterances have in common at an index, before frames are
-            normalised and compared: True, or the options of
+            normalized and compared: True, or the options of
             :func:`~espnet_plugins.objectives.without_position.without_position`.
     """
 
@@ -76,15 +76,18 @@ class FrameCriterion(TimeDomainLoss):
 
     default_name = ""
     Options: ClassVar[type[FrameOptions]] = FrameOptions
+    # Older name of an option -> its name.
+    former_keys: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, **options: Any) -> None:
+        options = renamed_keys(self.default_name, options, self.former_keys)
         check_keys(self.default_name, options, self.accepted_keys())
         given = self.Options(**options)
         super().__init__(given.name or self.default_name, only_for_test=given.only_for_test)
         key = self.default_name
         self.options: Any = given
         self.normalize_frames = check_choice(f"{key}: normalize_frames", given.normalize_frames, (True, False))
-        self.temporal = TemporalRegulariser.from_options(f"{key}: temporal", given.temporal)
+        self.temporal = TemporalRegularizer.from_options(f"{key}: temporal", given.temporal)
         # Of several layers, the rows of one stand behind those of the other.
         self.layers: tuple[int, ...] = (0,)
         self.stats: dict[str, torch.Tensor] = {}
@@ -116,9 +119,9 @@ class FrameCriterion(TimeDomainLoss):
             reference, reference_lengths = self.reference_frames(ref.detach(), lengths)
             loss = self.distance(estimate, reference, estimate_lengths, reference_lengths)
             if self.temporal is not None:
-                regulariser = self.temporal(estimate, estimate_lengths)
-                self.stats[f"{self.name}_temporal"] = regulariser.detach()
-                loss = loss + self.temporal.weight * regulariser
+                regularizer = self.temporal(estimate, estimate_lengths)
+                self.stats[f"{self.name}_temporal"] = regularizer.detach()
+                loss = loss + self.temporal.weight * regularizer
         return self._mean_over_layers(loss) if len(self.layers) > 1 else loss
 
     def frames(self, waveform: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Mimic loss: what a frozen recogniser makes of the estimate against what it makes of the reference."""
+"""Mimic loss: what a frozen recognizer makes of the estimate against what it makes of the reference."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from espnet_plugins.checks import check_choice, check_mapping
 from espnet_plugins.objectives.base import FrameCriterion, FrameOptions
-from espnet_plugins.objectives.recogniser import OUTPUTS, FrozenRecogniser
+from espnet_plugins.objectives.recognizer import OUTPUTS, FrozenRecognizer
 
 DISTANCES = ("l1", "l2")
 
@@ -20,20 +20,20 @@ class MimicOptions(FrameOptions):
     """Options of :class:`Mimic`, besides those of :class:`~espnet_plugins.objectives.base.FrameOptions`.
 
     Args:
-        recogniser: ``weights`` and ``config`` of a finished training of an ESPnet recogniser.
+        recognizer: ``weights`` and ``config`` of a finished training of an ESPnet recognizer.
         output: "encoder" or "logits".
         distance: "l1" (absolute values) or "l2" (squares).
     """
 
-    recogniser: Mapping[str, Any] | None = None
+    recognizer: Mapping[str, Any] | None = None
     output: str = "encoder"
     distance: str = "l1"
 
 
 class Mimic(FrameCriterion):
-    """Mean over frames and dimensions of |e_ik - e'_ik| (or its square), e being a recogniser's frames.
+    """Mean over frames and dimensions of |e_ik - e'_ik| (or its square), e being a recognizer's frames.
 
-    The recogniser was trained on clean speech and is frozen; it is asked for the frames of its encoder, or for its
+    The recognizer was trained on clean speech and is frozen; it is asked for the frames of its encoder, or for its
     outputs before the softmax.
 
     Source: Bagchi, Plantinga, Stiff and Fosler-Lussier, "Spectral feature mapping with mimic loss for robust speech
@@ -45,31 +45,32 @@ class Mimic(FrameCriterion):
 
     Raises:
         ValueError: for an option that is not accepted.
-        FileNotFoundError: for a file of the recogniser that is not there.
+        FileNotFoundError: for a file of the recognizer that is not there.
 
     Example:
-        >>> Mimic(recogniser={"weights": "gone.pth"})
+        >>> Mimic(recognizer={"weights": "gone.pth"})
         Traceback (most recent call last):
-        FileNotFoundError: recogniser: gone.pth: no such file; train the recogniser first
+        FileNotFoundError: recognizer: gone.pth: no such file; train the recognizer first
     """
 
     default_name = "mimic"
 
     Options: ClassVar[type[FrameOptions]] = MimicOptions
+    former_keys: ClassVar[Mapping[str, str]] = {"recogniser": "recognizer"}
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         given: MimicOptions = self.options
-        files = check_mapping(f"{self.default_name}: recogniser", given.recogniser, ("config", "weights"))
+        files = check_mapping(f"{self.default_name}: recognizer", given.recognizer, ("config", "weights"))
         if "weights" not in files:
-            raise ValueError(f"{self.default_name}: recogniser: give the file of its weights under the key weights")
-        self.recogniser = FrozenRecogniser(**files)
+            raise ValueError(f"{self.default_name}: recognizer: give the file of its weights under the key weights")
+        self.recognizer = FrozenRecognizer(**files)
         self.output = check_choice(f"{self.default_name}: output", given.output, OUTPUTS)
         self.kind = check_choice(f"{self.default_name}: distance", given.distance, DISTANCES)
 
     def model_frames(self, waveform: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """The recogniser's frames."""
-        return self.recogniser(waveform, lengths, output=self.output)
+        """The recognizer's frames."""
+        return self.recognizer(waveform, lengths, output=self.output)
 
     def distance(
         self,

@@ -58,21 +58,21 @@ class Padding:
         return cls(**given)
 
     def draw(
-        self, samples: Sequence[int], generators: Sequence[torch.Generator], *, hop: int
+        self, samples: Sequence[int], generators: Sequence[torch.Generator], *, hop_length: int
     ) -> tuple[list[int], list[int]]:
         """Draw hops of zeros.
 
         Args:
             samples: length of each utterance.
             generators: one per utterance.
-            hop: samples from one frame to the next.
+            hop_length: samples from one frame to the next.
 
         Returns:
             Hops before and hops after each utterance.
         """
         before, after = [], []
         for length, generator in zip(samples, generators, strict=True):
-            hops = round(uniform(*self.fraction, generator) * length / hop)
+            hops = round(uniform(*self.fraction, generator) * length / hop_length)
             front = {"before": hops, "after": 0}.get(self.place)
             before.append(integer(hops + 1, generator) if front is None else front)
             after.append(hops - before[-1])
@@ -100,7 +100,7 @@ def frames_between_zeros(
         with several layers, the rows of one layer behind those of the other.
     """
     upstream = criterion.upstream
-    padded = zero_pad(waveform, lengths, before, after, hop=upstream.hop)
+    padded = zero_pad(waveform, lengths, before, after, hop_length=upstream.hop_length)
     frames, padded_lengths = criterion.frames(padded.waveform, padded.lengths)
     layers = len(criterion.layers)
     count = upstream.frame_lengths(torch.tensor(sample_counts(waveform, lengths)))

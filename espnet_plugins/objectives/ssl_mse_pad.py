@@ -74,4 +74,4 @@ class SSLMSEPad(SSLCriterion):
 
     def draw(self, reference: torch.Tensor, samples: Sequence[int]) -> tuple[list[int], list[int]]:
         """Draw the hops of zeros before and after each utterance of ``samples`` samples."""
-        return self.padding.draw(samples, utterance_generators(reference, samples), hop=self.upstream.hop)
+        return self.padding.draw(samples, utterance_generators(reference, samples), hop_length=self.upstream.hop_length)

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import torch
 
 from espnet_plugins.checks import check_choice, check_mapping, check_number
-from espnet_plugins.curriculum import Curriculum
 from espnet_plugins.objectives.base import FrameOptions, SSLCriterion, SSLOptions, sample_counts
 from espnet_plugins.objectives.draws import integer, utterance_generators
 from espnet_plugins.objectives.padding import Padding, frames_between_zeros
 from espnet_plugins.perturb import speed, tempo
+from espnet_plugins.schedule import Schedule
 from espnet_plugins.soft_dtw import soft_dtw, soft_dtw_divergence
 
 PERTURBATIONS = {"speed": speed, "tempo": tempo}
@@ -29,7 +29,7 @@ class SSLSoftDTWOptions(SSLOptions):
         factors: speeds to draw from: a list, or ``{low: .., high: ..}`` for any hundredth between the two.
         perturbation: "speed" (resampling, pitch moves too) or "tempo" (pitch kept).
         gamma: smoothing, above 0, in units of the squared distance; or ``{from: .., to: .., updates: ..}``, a
-            :class:`~espnet_plugins.curriculum.Curriculum` over the updates of a training.
+            :class:`~espnet_plugins.schedule.Schedule` over the updates of a training.
         padding: ``fraction`` and ``place`` of zeros around the perturbed reference, see
             :class:`~espnet_plugins.objectives.padding.Padding`; the frames that stand for them are not aligned, so
             that content has moved to other positions and nothing else. None for no zeros.
@@ -83,7 +83,7 @@ class SSLSoftDTW(SSLCriterion):
         key, bandwidth = self.default_name, given.bandwidth
         self.factors = _factors(f"{key}: factors", given.factors)
         self.perturb = PERTURBATIONS[check_choice(f"{key}: perturbation", given.perturbation, PERTURBATIONS)]
-        self.gamma = Curriculum.from_options(f"{key}: gamma", given.gamma)
+        self.gamma = Schedule.from_options(f"{key}: gamma", given.gamma)
         self.padding = None if given.padding is None else Padding.from_options(f"{key}: padding", given.padding)
         self.divergence = check_choice(f"{key}: divergence", given.divergence, (True, False))
         self.per_frame = check_choice(f"{key}: per_frame", given.per_frame, (True, False))
@@ -115,7 +115,7 @@ class SSLSoftDTW(SSLCriterion):
     ) -> torch.Tensor:
         """Align the estimate with the reference at another speed."""
         align = soft_dtw_divergence if self.divergence else soft_dtw
-        gamma = self.gamma.value() if isinstance(self.gamma, Curriculum) else self.gamma
+        gamma = self.gamma.value() if isinstance(self.gamma, Schedule) else self.gamma
         value = align(
             estimate,
             reference,
@@ -128,7 +128,7 @@ class SSLSoftDTW(SSLCriterion):
         value_per_frame = value / torch.maximum(estimate_lengths, reference_lengths)
         self.stats[f"{self.name}_raw"] = value.detach()
         self.stats[f"{self.name}_per_frame"] = value_per_frame.detach()
-        if isinstance(self.gamma, Curriculum):
+        if isinstance(self.gamma, Schedule):
             self.stats[f"{self.name}_gamma"] = torch.full_like(value.detach(), gamma)
         return value_per_frame if self.per_frame else value
 
@@ -138,7 +138,7 @@ class SSLSoftDTW(SSLCriterion):
         factors = [self.factors[integer(len(self.factors), generator)] for generator in generators]
         if self.padding is None:
             return factors, [0] * len(samples), [0] * len(samples)
-        return factors, *self.padding.draw(samples, generators, hop=self.upstream.hop)
+        return factors, *self.padding.draw(samples, generators, hop_length=self.upstream.hop_length)
 
 
 def _factors(key: str, value: Any) -> tuple[float, ...]:

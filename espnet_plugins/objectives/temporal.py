@@ -1,4 +1,4 @@
-"""Contrastive temporal regulariser: keeps the frames of one sequence apart."""
+"""Contrastive temporal regularizer: keeps the frames of one sequence apart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from espnet_plugins.checks import check_mapping, check_number
 
 
 @dataclass(frozen=True)
-class TemporalRegulariser:
+class TemporalRegularizer:
     """Contrastive-IDM of a sequence with itself.
 
     With D_ij = |x_i - x_j|, W_ij = (i - j)^2 + 1 and n frames: the sum of W_ij max(margin - D_ij, 0) over
@@ -27,9 +27,9 @@ class TemporalRegulariser:
         sigma: frames at most so far from each other are pulled together instead.
 
     Example:
-        >>> regulariser = TemporalRegulariser(weight=1.0, margin=1.0)
+        >>> regularizer = TemporalRegularizer(weight=1.0, margin=1.0)
         >>> frames = torch.tensor([[[0.0], [0.5]]])
-        >>> regulariser(frames, torch.tensor([2])).item()  # 2 pairs * weight 2 * (1 - 0.5) / 4
+        >>> regularizer(frames, torch.tensor([2])).item()  # 2 pairs * weight 2 * (1 - 0.5) / 4
         0.5
     """
 
@@ -38,7 +38,7 @@ class TemporalRegulariser:
     sigma: float = 0.0
 
     @classmethod
-    def from_options(cls, owner: str, options: Any) -> TemporalRegulariser | None:
+    def from_options(cls, owner: str, options: Any) -> TemporalRegularizer | None:
         """Make it from a mapping out of YAML; None stays None."""
         if options is None:
             return None

@@ -10,7 +10,7 @@ _ALIGNMENT = 64
 
 
 def empty(shape: Sequence[int], like: torch.Tensor) -> torch.Tensor:
-    """Allocate an uninitialised tensor.
+    """Allocate an uninitialized tensor.
 
     On the CPU NumPy does it: it asks the system for huge pages, which torch does not, and first touching a
     large tensor page by page would cost as much as filling it. It begins where torch's own tensors do, at a multiple

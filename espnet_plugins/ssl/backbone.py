@@ -15,7 +15,7 @@ class Backbone:
     """The weights of one upstream, in evaluation mode and without parameter gradients.
 
     It is no ``nn.Module`` on purpose: whoever holds it, no parameter of it can reach a state dict, an
-    optimiser, DDP or an initialiser, and nothing can put it into training mode.
+    optimizer, DDP or an initializer, and nothing can put it into training mode.
 
     Args:
         spec: what to build.

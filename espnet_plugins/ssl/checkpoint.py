@@ -54,7 +54,7 @@ def save_upstream(
         >>> model = torchaudio.models.wav2vec2_model(**architecture)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_upstream(f"{folder}/tiny.pt", architecture=architecture, state_dict=model.state_dict())
-        ...     build_upstream("local", checkpoint=f"{folder}/tiny.pt").hop
+        ...     build_upstream("local", checkpoint=f"{folder}/tiny.pt").hop_length
         320
     """
     architecture = {**architecture, "aux_num_out": None}

@@ -16,7 +16,7 @@ from espnet_plugins.ssl.backbone import Backbone
 class HiddenStates:
     """Hidden states of one batch, computed block by block as far as they are asked for.
 
-    Each utterance goes through the waveform normalisation and the convolutions alone (utterances of equal
+    Each utterance goes through the waveform normalization and the convolutions alone (utterances of equal
     length together), because the GroupNorm of HuBERT Base averages over time and would otherwise see the
     padding. Everything runs in float32, whatever autocast says.
 

@@ -28,7 +28,7 @@ _FIXED = {
 def describe_directory(checkpoint: str | PathLike[str] | None, *, context: str | None = None) -> UpstreamSpec:
     """Describe the model of a directory that ``save_pretrained`` or a download made.
 
-    A model whose extractor normalises layers was trained on waveforms of zero mean and unit variance, one with
+    A model whose extractor normalizes layers was trained on waveforms of zero mean and unit variance, one with
     a group norm on waveforms as they are; ``do_normalize`` of the directory says otherwise for HuBERT Base and
     is not followed.
 
@@ -69,7 +69,7 @@ def describe_directory(checkpoint: str | PathLike[str] | None, *, context: str |
             raise ValueError(f"{directory}: {key} is {getattr(config, key)!r}; accepted is {accepted!r}")
     return UpstreamSpec(
         name=f"huggingface model {directory}",
-        dim=config.hidden_size,
+        feature_dim=config.hidden_size,
         n_layers=config.num_hidden_layers,
         convolutions=tuple(zip(config.conv_kernel, config.conv_stride, strict=True)),
         normalize_waveform=config.feat_extract_norm == "layer",

@@ -36,7 +36,7 @@ def share_passes() -> Iterator[None]:
         >>> from espnet_plugins.ssl import build_upstream
         >>> upstream = build_upstream("hubert_base", pretrained=False)
         >>> with share_passes():
-        ...     pass  # objective(enhanced) and recogniser(enhanced): the convolutions and blocks run once
+        ...     pass  # objective(enhanced) and recognizer(enhanced): the convolutions and blocks run once
     """
     if _OPEN.get() is not None:
         yield

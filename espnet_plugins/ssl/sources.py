@@ -138,7 +138,7 @@ def _spec(
     convolutions = architecture["extractor_conv_layer_config"]
     return UpstreamSpec(
         name=name,
-        dim=architecture["encoder_embed_dim"],
+        feature_dim=architecture["encoder_embed_dim"],
         n_layers=architecture["encoder_num_layers"],
         convolutions=tuple((kernel, stride) for _, kernel, stride in convolutions),
         normalize_waveform=normalize_waveform,

@@ -8,6 +8,8 @@ from math import prod
 
 from torch.nn import Module
 
+from espnet_plugins.checks import renamed_attribute
+
 
 @dataclass(frozen=True)
 class UpstreamSpec:
@@ -21,7 +23,7 @@ class UpstreamSpec:
 
     Args:
         name: what error messages call it.
-        dim: features per frame.
+        feature_dim: features per frame.
         n_layers: transformer blocks.
         convolutions: (kernel, stride) of each convolution of the extractor, in order.
         normalize_waveform: whether it was trained on waveforms of zero mean and unit variance.
@@ -33,12 +35,12 @@ class UpstreamSpec:
 
     Example:
         >>> spec = UpstreamSpec("tiny", 16, 2, ((10, 5), (3, 2)), False, 16000, build=lambda: None)
-        >>> spec.hop, spec.receptive_field
+        >>> spec.hop_length, spec.receptive_field
         (10, 20)
     """
 
     name: str
-    dim: int
+    feature_dim: int
     n_layers: int
     convolutions: tuple[tuple[int, int], ...]
     normalize_waveform: bool
@@ -48,9 +50,19 @@ class UpstreamSpec:
     whole_context: bool = False
 
     @property
-    def hop(self) -> int:
+    def hop_length(self) -> int:
         """Samples from one frame to the next."""
         return prod(stride for _, stride in self.convolutions)
+
+    @property
+    def hop(self) -> int:
+        """The older name of `hop_length`, kept for a release."""
+        return renamed_attribute(self, "hop", "hop_length")
+
+    @property
+    def dim(self) -> int:
+        """The older name of `feature_dim`, kept for a release."""
+        return renamed_attribute(self, "dim", "feature_dim")
 
     @property
     def receptive_field(self) -> int:

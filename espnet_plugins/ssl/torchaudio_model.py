@@ -34,7 +34,7 @@ class TorchaudioModel(torch.nn.Module):
     ) -> tuple[torch.Tensor, Any]:
         """Transformer block ``index``, its attention confined to valid frames; ``carry`` is WavLM's position bias.
 
-        Models that normalise before each block (the Large ones) normalise the output of the last block once
+        Models that normalize before each block (the Large ones) normalize the output of the last block once
         more, as in s3prl and transformers; torchaudio's ``extract_features`` leaves that out, its ``forward``
         does it.
         """

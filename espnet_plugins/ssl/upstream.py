@@ -7,6 +7,7 @@ from os import PathLike
 
 import torch
 
+from espnet_plugins.checks import renamed_attribute
 from espnet_plugins.ssl.backbone import Backbone
 from espnet_plugins.ssl.passes import hidden_states
 from espnet_plugins.ssl.sources import describe_upstream
@@ -19,7 +20,7 @@ class Upstream(torch.nn.Module):
     """Frozen SSL model behind one interface; see :func:`build_upstream`.
 
     It has no parameters, buffers or submodules of its own: registered or not, it adds nothing to a state
-    dict, an optimiser or DDP. The weights live in ``backbone`` and follow the device of the input.
+    dict, an optimizer or DDP. The weights live in ``backbone`` and follow the device of the input.
 
     Args:
         backbone: the frozen model.
@@ -36,11 +37,21 @@ class Upstream(torch.nn.Module):
         self.backbone = backbone
         self.layers = layers
         self.name = backbone.spec.name
-        self.hop = backbone.spec.hop
+        self.hop_length = backbone.spec.hop_length
         self.receptive_field = backbone.spec.receptive_field
-        self.dim = backbone.spec.dim
+        self.feature_dim = backbone.spec.feature_dim
         self.n_layers = backbone.spec.n_layers
         self.sample_rate = backbone.spec.sample_rate
+
+    @property
+    def hop(self) -> int:
+        """The older name of `hop_length`, kept for a release."""
+        return renamed_attribute(self, "hop", "hop_length")
+
+    @property
+    def dim(self) -> int:
+        """The older name of `feature_dim`, kept for a release."""
+        return renamed_attribute(self, "dim", "feature_dim")
 
     def train(self, mode: bool = True) -> Upstream:
         """Stay in evaluation mode."""
@@ -118,7 +129,7 @@ def build_upstream(
 
     Example:
         >>> upstream = build_upstream("hubert_base", pretrained=False, layers=[0, -1])
-        >>> upstream.hop, upstream.receptive_field, upstream.dim, upstream.n_layers
+        >>> upstream.hop_length, upstream.receptive_field, upstream.feature_dim, upstream.n_layers
         (320, 400, 768, 12)
     """
     spec = describe_upstream(model, checkpoint=checkpoint, pretrained=pretrained, context=context)

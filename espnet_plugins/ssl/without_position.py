@@ -101,7 +101,7 @@ class UpstreamWithoutPosition(Upstream):
         missing = [index for index in keys if keys[index] not in kept]
         if missing:
             utterances = self._utterances()
-            together = max(_MEMORY // (len(utterances) * self._turns * size * self.dim), 1)
+            together = max(_MEMORY // (len(utterances) * self._turns * size * self.feature_dim), 1)
             for start in range(0, len(missing), together):
                 group = missing[start : start + together]
                 frames = torch.cat([self._turned(waveform, size, group, device) for waveform in utterances], dim=1)
@@ -121,11 +121,11 @@ class UpstreamWithoutPosition(Upstream):
 
     def _turned(self, waveform: torch.Tensor, size: int, indices: list[int], device: torch.device) -> torch.Tensor:
         """Frames (L, turns, size, D) of a ring that is read from random places, round and round."""
-        ring = waveform[: len(waveform) // self.hop * self.hop]
+        ring = waveform[: len(waveform) // self.hop_length * self.hop_length]
         # The same places whatever was estimated before.
         generator = torch.Generator().manual_seed(hash((self._seed, size, len(ring))) % 2**31)
         starts = torch.randint(len(ring), (self._turns,), generator=generator)
-        samples = torch.arange(size * self.hop - self.hop + self.backbone.spec.receptive_field)
+        samples = torch.arange(size * self.hop_length - self.hop_length + self.backbone.spec.receptive_field)
         opened = ring[(starts[:, None] + samples) % len(ring)]
         return super().forward(opened.to(device), layers=indices)[0]
 

@@ -15,7 +15,7 @@ import torch
 from espnet2.train.trainer import Trainer, TrainerOptions
 from espnet2.utils.build_dataclass import build_dataclass
 
-from espnet_plugins.curriculum import curricula
+from espnet_plugins.schedule import schedules
 from espnet_plugins.train import checkpoint as checkpoints
 from espnet_plugins.train import position, random_state
 from espnet_plugins.train.criteria import check_first_forward, check_validation, chosen_criteria
@@ -39,7 +39,7 @@ class _Session:
         self.model, self.optimizers, self.schedulers = model, optimizers, schedulers
         self.options, self.distributed = options, distributed
         self.scaler: Any = None
-        self.curricula = list(curricula(model))
+        self.schedules = list(schedules(model))
         self.request = StopRequest()
         self.rank = torch.distributed.get_rank() if distributed else 0
         self.reporter: dict[str, Any] = {"stats": {}, "epoch": 0}
@@ -130,7 +130,7 @@ class ResumableTrainer(Trainer):
     """ESPnet's Trainer whose interrupted run ends like the uninterrupted one.
 
     ESPnet resumes at the start of an epoch. Here a training that gets SIGTERM or SIGUSR1 finishes its update,
-    saves model, optimiser, scheduler, statistics, place in the data and random states, and exits with code 75;
+    saves model, optimizer, scheduler, statistics, place in the data and random states, and exits with code 75;
     started again, it goes on with the next update. Checkpoints are written atomically, one earlier is kept, a
     corrupt one is replaced by it, and files that belong to the checkpoint's epoch but had not been written are
     restored. Gradients that wait for an update (`accum_grad`) are part of it. With `--checkpoint_minutes` the same
@@ -174,8 +174,8 @@ class ResumableTrainer(Trainer):
             distributed=distributed_option.distributed,
         )
         # Weights to start from may come with the place at which another training ended; a checkpoint is read below.
-        for curriculum in session.curricula:
-            curriculum.restart()
+        for schedule in session.schedules:
+            schedule.restart()
         with checkpoints.atomic_saves(complete=session.complete), session.request.listening():
             if trainer_options.resume and session.rank == 0:
                 checkpoints.recover(Path(trainer_options.output_dir))
@@ -230,8 +230,8 @@ class ResumableTrainer(Trainer):
         def between(updates: int) -> None:
             session.updates = updates
             if updates % options.accum_grad == 0:
-                for curriculum in session.curricula if updates > skip else ():
-                    curriculum.advance()
+                for schedule in session.schedules if updates > skip else ():
+                    schedule.advance()
                 session.pause()
 
         batches = position.Boundaries(

@@ -30,12 +30,12 @@ def test_only_the_weights_are_in_the_checkpoint(options):
     assert FrozenSSLFrontend(upstream=options, layer=-1).state_dict() == {}
 
 
-def test_one_layer_and_normalisation(options, batch):
+def test_one_layer_and_normalization(options, batch):
     layers, _ = get_shared_upstream(**options).all_layers(*batch)
     features, _ = FrozenSSLFrontend(upstream=options, layer=2)(*batch)
     torch.testing.assert_close(features, layers[2])
-    normalised, _ = FrozenSSLFrontend(upstream=options, layer=2, normalize=True)(*batch)
-    torch.testing.assert_close(normalised, torch.nn.functional.layer_norm(layers[2], layers.shape[-1:]))
+    normalized, _ = FrozenSSLFrontend(upstream=options, layer=2, normalize=True)(*batch)
+    torch.testing.assert_close(normalized, torch.nn.functional.layer_norm(layers[2], layers.shape[-1:]))
 
 
 @pytest.mark.parametrize("layer", [4, -5, "all", 1.5])

@@ -1,4 +1,4 @@
-"""The linear encoder as ESPnet's recogniser of phones."""
+"""The linear encoder as ESPnet's recognizer of phones."""
 
 import torch
 from espnet2.tasks.asr import encoder_choices

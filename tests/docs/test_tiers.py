@@ -7,7 +7,7 @@ from tiers import fast_tier
 
 ROOMS = yaml.safe_load((ROOT / "docs" / "pictures" / "rooms.yaml").read_text("utf-8"))
 # Rooms without a folder of tests of their own: what is on them.
-INSIDE = {"atomic": "train", "checks": "objectives", "weights": "ssl", "curriculum": "train", "pretrain": "ssl"}
+INSIDE = {"atomic": "train", "checks": "objectives", "weights": "ssl", "schedule": "train", "pretrain": "ssl"}
 INSIDE |= {
     "contents": "inference",
     "extensions": "objectives",

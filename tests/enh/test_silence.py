@@ -1,4 +1,4 @@
-"""A row whose reference is silent takes no part, whatever the criterion; the others are learnt from."""
+"""A row whose reference is silent takes no part, whatever the criterion; the others are learned from."""
 
 import re
 
@@ -71,7 +71,7 @@ def silence_row(reference, row, value=0.0):
 
 @every_criterion
 @pytest.mark.parametrize("value", [0.0, 0.1], ids=["zeros", "constant"])
-def test_the_others_are_learnt_from_as_if_it_were_not_there(name, value):
+def test_the_others_are_learned_from_as_if_it_were_not_there(name, value):
     model = build(FixedOrderSolver(STOCK[name]()))
     mixture, reference = signals(2)
     others = [0, 2, 3]
@@ -86,7 +86,7 @@ def test_the_others_are_learnt_from_as_if_it_were_not_there(name, value):
 
 
 @every_criterion
-def test_where_all_are_silent_nothing_is_learnt_and_the_statistics_stay(name, caplog):
+def test_where_all_are_silent_nothing_is_learned_and_the_statistics_stay(name, caplog):
     model = build(FixedOrderSolver(STOCK[name]()))
     mixture, reference = signals(2)
     _, usual, *_ = step(model, mixture, [reference])

@@ -19,7 +19,7 @@ def run(program, *arguments, folder, options=()):
 
 
 def test_a_first_run_prints_its_own_words_alone(joint_folder, tmp_path, speech):
-    """Of the program that imports most: it enhances, and recognises."""
+    """Of the program that imports most: it enhances, and recognizes."""
     soundfile.write(tmp_path / "a.wav", speech, 16000)
     result = run("recognize", joint_folder, tmp_path / "a.wav", "--out", tmp_path / "out", folder=tmp_path)
     assert result.stdout.startswith("1 of 1 files are in ")

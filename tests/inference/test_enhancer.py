@@ -108,7 +108,7 @@ def test_a_front_end_of_its_own_training(joint_folder, tmp_path, speech):
     np.testing.assert_allclose(Enhancer.from_checkpoint(tmp_path)(speech, 16000), expected)
 
 
-def test_variance_normalisation_makes_it_independent_of_scale(make_upstream, tmp_path, speech):
+def test_variance_normalization_makes_it_independent_of_scale(make_upstream, tmp_path, speech):
     upstream = {"model": "local", "checkpoint": str(make_upstream())}
     settings = {**joint_settings(upstream), "enh_model_conf": {"normalize_variance": True}}
     save_experiment(settings, tmp_path)
@@ -143,7 +143,7 @@ def test_models_that_are_not_there(joint_folder, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"needs the config\.yaml"):
         Enhancer.from_checkpoint(tmp_path)
     (tmp_path / "config.yaml").write_text("encoder: rnn\ntoken_list: [a]\n")
-    with pytest.raises(ValueError, match="is a recogniser: it has no front-end"):
+    with pytest.raises(ValueError, match="is a recognizer: it has no front-end"):
         Enhancer.from_checkpoint(tmp_path)
     (tmp_path / "config.yaml").write_text("a: 1\n")
     with pytest.raises(ValueError, match="is no configuration"):

@@ -51,10 +51,10 @@ def test_stock_espnet_decodes_what_is_exported(make_upstream, tmp_path, speech, 
     upstream = {"model": "local", "checkpoint": str(make_upstream())}
     # Options, criteria and weights of this package, which ESPnet would refuse.
     own = {"enh_model_conf": {"ignore_padding": True}}
-    curriculum = {"gamma": {"from": 1.0, "to": 0.1, "updates": 9}}
-    ours = {"criterion": "ssl_soft_dtw", "criterion_conf": curriculum}
+    schedule = {"gamma": {"from": 1.0, "to": 0.1, "updates": 9}}
+    ours = {"criterion": "ssl_soft_dtw", "criterion_conf": schedule}
     save_experiment({**joint_settings(upstream, **ours, asr_weight=0.5), **own}, tmp_path / "ssl")
-    # The recogniser's front-end is ESPnet's.
+    # The recognizer's front-end is ESPnet's.
     save_experiment({**joint_settings(upstream, **ours, frontend="default", enh_weight=2.0), **own}, tmp_path / "stock")
     for name in ("ssl", "stock"):
         weights = torch.load(tmp_path / name / "model.pth", weights_only=True)
@@ -62,7 +62,7 @@ def test_stock_espnet_decodes_what_is_exported(make_upstream, tmp_path, speech, 
     export.main([str(tmp_path / "ssl"), "--out", str(tmp_path / "exported")])
     printed = capsys.readouterr().out
     assert (
-        "left out: the recogniser (front-end 'frozen_ssl'): stock ESPnet reads SSL models from Hugging Face" in printed
+        "left out: the recognizer (front-end 'frozen_ssl'): stock ESPnet reads SSL models from Hugging Face" in printed
     )
     export.main([str(tmp_path / "stock"), "--out", str(tmp_path / "whole")])
     assert "left out" not in capsys.readouterr().out
@@ -111,7 +111,7 @@ def test_the_exported_configuration_names_nothing_of_this_package(joint_folder, 
     assert [path.name for path in tmp_path.iterdir()] == ["enh"]
 
 
-def test_a_recogniser_over_frozen_ssl_is_refused_with_the_reason(joint_folder, tmp_path, capsys):
+def test_a_recognizer_over_frozen_ssl_is_refused_with_the_reason(joint_folder, tmp_path, capsys):
     (tmp_path / "config.yaml").write_text("encoder: rnn\nfrontend: frozen_ssl\ntoken_list: [a]\n")
     (tmp_path / "model.pth").symlink_to(joint_folder / "model.pth")
     with pytest.raises(SystemExit):
@@ -165,7 +165,7 @@ numpy.savez(out, scores=scores[0][0].numpy(), words=words[0])
 
 
 @pytest.mark.parametrize("layer", ["weighted_sum", 1, -1])
-def test_a_recogniser_over_a_hubs_model_is_decoded_by_stock_espnet(hub_model, tmp_path, speech, layer):
+def test_a_recognizer_over_a_hubs_model_is_decoded_by_stock_espnet(hub_model, tmp_path, speech, layer):
     exact = layer == -1 and HUGGINGFACE_COUNTS_FRAMES
     if not exact:
         pytest.importorskip("s3prl", reason="needs espnet-s3prl")

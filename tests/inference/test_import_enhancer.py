@@ -63,7 +63,7 @@ def test_an_imported_model_is_used_everywhere(published, speech, make_upstream, 
     printed = capsys.readouterr().out
     assert "dns48: written to" in printed
     assert "CC BY-NC 4.0" in printed
-    assert "CC BY-NC 4.0" in (out / "LICENCE").read_text()
+    assert "CC BY-NC 4.0" in (out / "LICENSE").read_text()
     with torch.inference_mode():
         expected = network(torch.from_numpy(speech)[None])[0].numpy()
     np.testing.assert_allclose(Enhancer.from_checkpoint(out)(speech, 16000), expected, atol=1e-6)
@@ -90,7 +90,7 @@ def test_an_imported_model_is_used_everywhere(published, speech, make_upstream, 
 def test_weights_of_your_own_in_a_published_layout(tmp_path, speech, name, capsys):
     network = write(tmp_path / "own.th", name)
     import_enhancer.main([str(tmp_path / "own.th"), "--out", str(tmp_path / "out"), "--layout", name])
-    assert "CC BY-NC" not in capsys.readouterr().out + (tmp_path / "out" / "LICENCE").read_text()
+    assert "CC BY-NC" not in capsys.readouterr().out + (tmp_path / "out" / "LICENSE").read_text()
     loaded = Enhancer.from_checkpoint(tmp_path / "out").model.separator.demucs.state_dict()
     assert all(torch.equal(value, loaded[key]) for key, value in network.state_dict().items())
 

@@ -212,7 +212,7 @@ def test_recognition_is_espnets(joint_folder, two_speaker_folder, speech):
     assert two(speech, 16000) == reference(two_speaker_folder, speech)
 
 
-def test_long_recordings_are_recognised_piece_by_piece(joint_folder, monkeypatch):
+def test_long_recordings_are_recognized_piece_by_piece(joint_folder, monkeypatch):
     recognizer = Recognizer.from_checkpoint(joint_folder, longest=1.0)
     heard = []
     monkeypatch.setattr(recognizer, "decode", lambda piece: heard.append(piece) or [[(f"w{len(heard)}",)]])
@@ -238,12 +238,12 @@ def test_recognition_of_files(joint_folder, folder, tmp_path, capsys):
     assert (out / "text").read_text().splitlines() == expected
 
 
-def test_models_that_do_not_recognise(joint_folder, tmp_path):
+def test_models_that_do_not_recognize(joint_folder, tmp_path):
     text = (joint_folder / "config.yaml").read_text()
     (tmp_path / "model.pth").symlink_to(joint_folder / "model.pth")
     (tmp_path / "config.yaml").write_text(text.replace("token_type: word", "token_type: bpe"))
     with pytest.raises(FileNotFoundError, match="give it as `bpemodel`"):
         Recognizer.from_checkpoint(tmp_path)
     (tmp_path / "config.yaml").write_text("separator: tcn\n")
-    with pytest.raises(ValueError, match="is a front-end: it recognises nothing"):
+    with pytest.raises(ValueError, match="is a front-end: it recognizes nothing"):
         Recognizer.from_checkpoint(tmp_path)

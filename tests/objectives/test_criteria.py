@@ -72,7 +72,7 @@ def test_estimate_and_reference_are_passed_once_each(criterion, pair, passes):
     assert sum(passes) == 6
 
 
-def test_recogniser_shares_the_estimates_pass(criterion, pair, passes):
+def test_recognizer_shares_the_estimates_pass(criterion, pair, passes):
     _, estimate = pair
     lengths = torch.tensor([16000] * 3)
     front_end = get_shared_upstream("local", checkpoint=criterion.upstream.name.rpartition(" ")[2])

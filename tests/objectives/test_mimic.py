@@ -1,4 +1,4 @@
-"""Mimic loss: values, gradients and lengths against the recogniser called by hand; files of the recogniser."""
+"""Mimic loss: values, gradients and lengths against the recognizer called by hand; files of the recognizer."""
 
 import copy
 
@@ -15,8 +15,8 @@ TOKENS = ["<blank>", "<unk>", "\u2581one", "\u2581two", "<sos/eos>"]
 
 @pytest.fixture(scope="session")
 def files(make_upstream, tmp_path_factory):
-    """A recogniser as stage 4 leaves it, with weights that no seed of a test gives."""
-    folder = tmp_path_factory.mktemp("recogniser")
+    """A recognizer as stage 4 leaves it, with weights that no seed of a test gives."""
+    folder = tmp_path_factory.mktemp("recognizer")
     settings = {
         "token_list": TOKENS,
         "frontend": "frozen_ssl",
@@ -48,9 +48,9 @@ def pair(batch):
 
 @pytest.mark.parametrize("output", ["encoder", "logits"])
 @pytest.mark.parametrize("distance", ["l1", "l2"])
-def test_the_value_is_the_distance_of_the_recognisers_frames(files, pair, output, distance):
+def test_the_value_is_the_distance_of_the_recognizers_frames(files, pair, output, distance):
     reference, estimate, lengths = pair
-    found = Mimic(recogniser=files, output=output, distance=distance)(reference, estimate, lengths)
+    found = Mimic(recognizer=files, output=output, distance=distance)(reference, estimate, lengths)
     model, _ = RecognitionTask.build_model_from_file(model_file=files["weights"])
     model.eval()
     for row, length in enumerate(lengths.tolist()):
@@ -65,21 +65,21 @@ def test_the_value_is_the_distance_of_the_recognisers_frames(files, pair, output
 
 def test_gradient_reaches_the_estimate_alone(files, pair):
     reference, estimate, lengths = pair
-    criterion = Mimic(recogniser=files)
+    criterion = Mimic(recognizer=files)
     criterion(reference, estimate, lengths).sum().backward()
     assert estimate.grad.any()
     assert not estimate.grad[0, int(lengths[0]) :].any()
-    assert all(p.grad is None for p in criterion.recogniser.model(torch.device("cpu")).parameters())
+    assert all(p.grad is None for p in criterion.recognizer.model(torch.device("cpu")).parameters())
 
 
 def test_it_is_zero_for_the_reference_itself_and_dropout_is_off(files, pair):
     reference, _, lengths = pair
-    assert Mimic(recogniser=files).train()(reference, reference, lengths).abs().max() == 0
+    assert Mimic(recognizer=files).train()(reference, reference, lengths).abs().max() == 0
 
 
-def test_nothing_of_the_recogniser_is_in_the_criterion_and_it_is_built_when_called(files, pair):
-    criterion = Mimic(recogniser=files)
-    assert criterion.recogniser._model is None
+def test_nothing_of_the_recognizer_is_in_the_criterion_and_it_is_built_when_called(files, pair):
+    criterion = Mimic(recognizer=files)
+    assert criterion.recognizer._model is None
     torch.manual_seed(3)
     criterion(*pair)
     after = torch.rand(1)
@@ -87,13 +87,13 @@ def test_nothing_of_the_recogniser_is_in_the_criterion_and_it_is_built_when_call
     assert torch.equal(after, torch.rand(1))
     assert not criterion.state_dict()
     assert not list(criterion.parameters())
-    assert copy.deepcopy(criterion).recogniser is criterion.recogniser
+    assert copy.deepcopy(criterion).recognizer is criterion.recognizer
 
 
-def test_the_estimate_is_passed_through_the_upstream_once_with_the_recogniser(files, pair):
+def test_the_estimate_is_passed_through_the_upstream_once_with_the_recognizer(files, pair):
     reference, estimate, lengths = (values[[1, 2, 0]] for values in pair)
-    criterion = Mimic(recogniser=files)
-    upstream = criterion.recogniser.model(torch.device("cpu")).frontend.upstream
+    criterion = Mimic(recognizer=files)
+    upstream = criterion.recognizer.model(torch.device("cpu")).frontend.upstream
     seen = []
     layer = upstream.backbone.model(torch.device("cpu")).model.feature_extractor.conv_layers[0]
     handle = layer.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
@@ -104,13 +104,13 @@ def test_the_estimate_is_passed_through_the_upstream_once_with_the_recogniser(fi
     assert sum(seen) == 6
 
 
-def test_unit_frames_and_temporal_regulariser(files, pair):
-    plain, unit = Mimic(recogniser=files), Mimic(recogniser=files, normalize_frames=True, distance="l2")
+def test_unit_frames_and_temporal_regularizer(files, pair):
+    plain, unit = Mimic(recognizer=files), Mimic(recognizer=files, normalize_frames=True, distance="l2")
     assert not torch.allclose(plain(*pair), unit(*pair))
     frames, lengths = unit.frames(pair[0], pair[2])
     torch.testing.assert_close(frames[0, : lengths[0]].norm(dim=-1), torch.ones(int(lengths[0])))
-    regularised = Mimic(recogniser=files, temporal={"weight": 0.1})
-    torch.testing.assert_close(regularised(*pair) - plain(*pair), 0.1 * regularised.stats["mimic_temporal"])
+    regularized = Mimic(recognizer=files, temporal={"weight": 0.1})
+    torch.testing.assert_close(regularized(*pair) - plain(*pair), 0.1 * regularized.stats["mimic_temporal"])
 
 
 @pytest.mark.parametrize(
@@ -119,24 +119,24 @@ def test_unit_frames_and_temporal_regulariser(files, pair):
         ({"output": "decoder"}, "mimic: output: 'decoder' is not accepted; give one of 'encoder', 'logits'"),
         ({"distance": "l3"}, "mimic: distance: 'l3'"),
         ({"upstream": {}}, "mimic: unknown key upstream; accepted keys are distance, name"),
-        ({"recogniser": {}}, "mimic: recogniser: give the file of its weights"),
-        ({"recogniser": {"model": "a"}}, "mimic: recogniser: unknown key model; accepted keys are config, weights"),
+        ({"recognizer": {}}, "mimic: recognizer: give the file of its weights"),
+        ({"recognizer": {"model": "a"}}, "mimic: recognizer: unknown key model; accepted keys are config, weights"),
     ],
 )
 def test_wrong_options(files, options, message):
     with pytest.raises(ValueError, match=message):
-        Mimic(**{"recogniser": files, **options})
+        Mimic(**{"recognizer": files, **options})
 
 
 def test_missing_files(files, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"gone\.pth: no such file; train the recogniser first"):
-        Mimic(recogniser={"weights": str(tmp_path / "gone.pth")})
+    with pytest.raises(FileNotFoundError, match=r"gone\.pth: no such file; train the recognizer first"):
+        Mimic(recognizer={"weights": str(tmp_path / "gone.pth")})
     with pytest.raises(FileNotFoundError, match=r"config\.yaml"):
-        Mimic(recogniser={**files, "config": str(tmp_path / "config.yaml")})
+        Mimic(recognizer={**files, "config": str(tmp_path / "config.yaml")})
 
 
-def test_a_recogniser_that_cannot_be_compared(files, tmp_path, pair):
+def test_a_recognizer_that_cannot_be_compared(files, tmp_path, pair):
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
     config = files["weights"].replace("model.pth", "config.yaml")
     with pytest.raises(ValueError, match=r"other\.pth does not fit its config\.yaml"):
-        Mimic(recogniser={"weights": str(tmp_path / "other.pth"), "config": config})(*pair)
+        Mimic(recognizer={"weights": str(tmp_path / "other.pth"), "config": config})(*pair)

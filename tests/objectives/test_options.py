@@ -22,8 +22,8 @@ def test_defaults_are_the_papers():
     assert aligned.perturb.__name__ == "speed"
     for criterion in (SSLMSE(**base), padded, aligned):
         assert (criterion.layers, criterion.temporal, criterion.upstream.name) == ((12,), None, "hubert_base")
-    regularised = SSLMSE(**base, temporal={}).temporal
-    assert (regularised.weight, regularised.margin, regularised.sigma) == (0.4, 1.1, 0)
+    regularized = SSLMSE(**base, temporal={}).temporal
+    assert (regularized.weight, regularized.margin, regularized.sigma) == (0.4, 1.1, 0)
 
 
 def test_names_and_espnets_properties(upstream):

@@ -48,7 +48,7 @@ def test_every_criterion_has_the_option(name, options, folder, pair):
     assert not torch.allclose(loss, plain(pair[0], estimate, torch.tensor([16000, 12000])))
 
 
-def test_taken_off_before_frames_are_normalised(options, folder, pair):
+def test_taken_off_before_frames_are_normalized(options, folder, pair):
     criterion = SSL_CRITERIA["ssl_mse"](**options, remove_position={"speech": str(folder), "turns": 2})
     upstream = get_shared_upstream(**options["upstream"])
     without = UpstreamWithoutPosition(

@@ -149,13 +149,13 @@ def test_what_stands_behind_the_end_has_no_effect(name, options, pair):
         assert torch.equal(criterion(reference, estimate, lengths), expected)
 
 
-def test_temporal_regulariser_is_its_formula(options, pair):
+def test_temporal_regularizer_is_its_formula(options, pair):
     reference, estimate, lengths = pair
     settings = {"weight": 0.3, "margin": 1.2, "sigma": 1}
-    regularised = SSLMSE(**options, normalize_frames=True, temporal=settings)
+    regularized = SSLMSE(**options, normalize_frames=True, temporal=settings)
     plain = SSLMSE(**options, normalize_frames=True)
     with torch.no_grad():
-        added = regularised(reference, estimate, lengths) - plain(reference, estimate, lengths)
+        added = regularized(reference, estimate, lengths) - plain(reference, estimate, lengths)
     for row, length in enumerate(lengths):
         x = normalize(frames_alone(options, estimate[row, :length]))
         expected = 0.0
@@ -165,27 +165,27 @@ def test_temporal_regulariser_is_its_formula(options, pair):
                 near = abs(i - j) <= 1
                 expected += distance / weight if near else weight * max(1.2 - distance, 0.0)
         expected = expected / len(x) ** 2
-        torch.testing.assert_close(regularised.stats["ssl_mse_temporal"][row], expected, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(regularized.stats["ssl_mse_temporal"][row], expected, rtol=1e-3, atol=1e-4)
         torch.testing.assert_close(added[row], 0.3 * expected, rtol=1e-2, atol=1e-3)
 
 
-def test_temporal_regulariser_of_equal_frames_has_a_gradient():
-    from espnet_plugins.objectives.temporal import TemporalRegulariser
+def test_temporal_regularizer_of_equal_frames_has_a_gradient():
+    from espnet_plugins.objectives.temporal import TemporalRegularizer
 
     frames = torch.ones(1, 4, 3, requires_grad=True)
-    TemporalRegulariser()(frames, torch.tensor([4])).sum().backward()
+    TemporalRegularizer()(frames, torch.tensor([4])).sum().backward()
     assert frames.grad.isfinite().all()
 
 
-def test_temporal_regulariser_tells_close_frames_apart():
-    from espnet_plugins.objectives.temporal import TemporalRegulariser
+def test_temporal_regularizer_tells_close_frames_apart():
+    from espnet_plugins.objectives.temporal import TemporalRegularizer
 
     # Matrix products would lose these distances beside the frames' length of 100.
     frames = 100 + 0.01 * torch.randn(1, 30, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     frames = frames.float()
-    lengths, regulariser = torch.tensor([30]), TemporalRegulariser(margin=0.02)
-    expected = regulariser(frames.double(), lengths).float()
-    torch.testing.assert_close(regulariser(frames, lengths), expected, rtol=1e-3, atol=0)
+    lengths, regularizer = torch.tensor([30]), TemporalRegularizer(margin=0.02)
+    expected = regularizer(frames.double(), lengths).float()
+    torch.testing.assert_close(regularizer(frames, lengths), expected, rtol=1e-3, atol=0)
 
 
 def test_stats_report_raw_and_per_frame(options, pair):

@@ -1,4 +1,4 @@
-"""Several layers, a curriculum on gamma, and zeros around a reference of another speed: values, gradients, sharing."""
+"""Several layers, a gamma schedule, and zeros around a reference of another speed: values, gradients, sharing."""
 
 import copy
 
@@ -7,8 +7,8 @@ import torch
 from tiny_architectures import LARGE
 from torch.nn.functional import normalize
 
-from espnet_plugins.curriculum import curricula
 from espnet_plugins.objectives import SSL_CRITERIA, SSLMSE, SSLMSEPad, SSLSoftDTW
+from espnet_plugins.schedule import schedules
 from espnet_plugins.soft_dtw import soft_dtw_divergence
 from espnet_plugins.ssl import get_shared_upstream, share_passes
 
@@ -64,7 +64,7 @@ def test_several_layers_pass_each_signal_once(name, options, pair, passes):
     assert sum(passes) == 6
 
 
-def test_criteria_of_other_layers_and_the_recogniser_share_the_estimates_pass(options, pair, passes):
+def test_criteria_of_other_layers_and_the_recognizer_share_the_estimates_pass(options, pair, passes):
     reference, estimate, lengths = pair
     upstream = get_shared_upstream(**options["upstream"])
     several, one = SSLSoftDTW(**options, layer=LAYERS), SSLSoftDTW(**options, layer=2, name="second")
@@ -200,9 +200,9 @@ def test_a_copy_counts_for_itself_and_a_shared_one_once(options):
     assert (int(criterion.gamma.done), int(copied.gamma.done)) == (1, 2)
     assert copied.upstream.backbone is criterion.upstream.backbone
     shared = torch.nn.ModuleList([criterion, torch.nn.ModuleList([criterion, copied])])
-    assert list(curricula(shared)) == [criterion.gamma, copied.gamma]
+    assert list(schedules(shared)) == [criterion.gamma, copied.gamma]
 
 
-def test_without_a_curriculum_there_is_nothing_to_save(options):
+def test_without_a_schedule_there_is_nothing_to_save(options):
     assert not SSLSoftDTW(**options).state_dict()
     assert list(SSLSoftDTW(**options, gamma=GAMMA).state_dict()) == ["gamma.done"]

@@ -1,4 +1,4 @@
-"""A corpus small enough for tests, synthesised and mixed once by stage 1 of the recipe."""
+"""A corpus small enough for tests, synthesized and mixed once by stage 1 of the recipe."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ def tiny_recipe(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_corpus(tiny_recipe) -> Path:
-    """The folder with the synthesised corpora; tests must not change it."""
+    """The folder with the synthesized corpora; tests must not change it."""
     return tiny_recipe.root / "data" / "corpora" / "mini"
 
 

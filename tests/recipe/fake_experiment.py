@@ -61,7 +61,7 @@ class Experiment:
 
     def text(self, system: str, name: str) -> Path:
         """The transcripts of a system on a test set."""
-        return self.steps.recognise(self.systems[system], name).out / "text"
+        return self.steps.recognize(self.systems[system], name).out / "text"
 
     def touch(self, done: Path, fingerprint: str = "first") -> None:
         """Leave the record of a finished step."""
@@ -101,7 +101,7 @@ class Experiment:
             if system.name != "clean" and generator.random() < 0.5:
                 words[generator.integers(4)] = "five"
             hypotheses[utt] = " ".join(words)
-        step = self.steps.recognise(system, name)
+        step = self.steps.recognize(system, name)
         self._table(step.out / "text", hypotheses)
         self.touch(step.done)
         if system.front_end == "none":

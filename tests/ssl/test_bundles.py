@@ -59,12 +59,12 @@ def test_every_model_of_the_method_is_there():
 
 
 @pytest.mark.parametrize("name", sorted(bundles()))
-def test_waveforms_are_normalised_as_each_model_was_trained(name):
+def test_waveforms_are_normalized_as_each_model_was_trained(name):
     spec = describe_upstream(name, pretrained=False)
     layer_norm = bundles()[name]._params["extractor_mode"] == "layer_norm"
     assert spec.normalize_waveform == layer_norm
     assert spec.sample_rate == 16000
-    assert spec.hop == 320
+    assert spec.hop_length == 320
 
 
 def test_local_file_needs_no_network(tmp_path, tiny_bundle, weights):

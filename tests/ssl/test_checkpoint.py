@@ -109,7 +109,7 @@ def test_espnet_hubert_becomes_an_upstream(espnet_experiment, batch):
     assert not upstream.backbone.spec.normalize_waveform
 
 
-def test_utterance_normalisation_of_the_experiment_is_kept(espnet_experiment):
+def test_utterance_normalization_of_the_experiment_is_kept(espnet_experiment):
     _, write = espnet_experiment
     *_, out = files = write(normalize="utterance_mvn", normalize_conf={"norm_vars": True})
     export_espnet_hubert(*files)

@@ -46,14 +46,19 @@ def test_hidden_states_have_the_same_numbers(family, size, save, tmp_path, batch
     upstream = build_upstream("huggingface", checkpoint=tmp_path, layers="all")
     waveform = batch[0][:1]
     frames, _ = upstream(waveform)
-    normalised = layer_norm(waveform, waveform.shape) if size else waveform
-    torch.testing.assert_close(frames, hidden_states(model, normalised), rtol=0, atol=1e-5)
+    normalized = layer_norm(waveform, waveform.shape) if size else waveform
+    torch.testing.assert_close(frames, hidden_states(model, normalized), rtol=0, atol=1e-5)
 
 
 def test_real_configuration(save, tmp_path, batch):
     model = save("Hubert")
     upstream = build_upstream("huggingface", checkpoint=tmp_path, layers="all")
-    assert (upstream.dim, upstream.n_layers, upstream.hop, upstream.receptive_field) == (768, 12, 320, 400)
+    assert (upstream.feature_dim, upstream.n_layers, upstream.hop_length, upstream.receptive_field) == (
+        768,
+        12,
+        320,
+        400,
+    )
     waveform = batch[0][:1, :8000]
     with torch.no_grad():
         frames, _ = upstream(waveform)

@@ -85,7 +85,7 @@ def test_real_configuration(name, batch):
         assert_equal_to_torchaudio(upstream, waveform[1:], model)
         frames, frame_lengths = upstream(waveform, lengths)
         expected = alone(upstream, waveform, lengths, 0)
-    assert frames.shape == (bundle._params["encoder_num_layers"] + 1, 2, 24, upstream.dim)
+    assert frames.shape == (bundle._params["encoder_num_layers"] + 1, 2, 24, upstream.feature_dim)
     torch.testing.assert_close(frames[:, 0, : frame_lengths[0]], expected, rtol=0, atol=1e-4)
 
 
@@ -102,7 +102,7 @@ def assert_equal_to_torchaudio(upstream, waveform, model):
     torch.testing.assert_close(frames[0], first, rtol=0, atol=1e-5)
 
 
-def test_large_waveforms_are_normalised_over_their_own_samples(make_upstream, batch):
+def test_large_waveforms_are_normalized_over_their_own_samples(make_upstream, batch):
     upstream = build_upstream("local", checkpoint=make_upstream(**KINDS["large"]))
     waveform, lengths = batch
     lengths[0] = 16000  # two of one length go through the convolutions together

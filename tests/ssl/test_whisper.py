@@ -126,7 +126,7 @@ def test_hidden_states_are_those_of_torchs_layers(checkpoint):
     assert lengths.tolist() == [(12345 + 160) // 320]
     expected = oracle_states(tiny_encoder(), waveform[0])
     torch.testing.assert_close(states[:, 0], expected, rtol=0, atol=1e-4)
-    assert (upstream.hop, upstream.dim, upstream.n_layers, upstream.sample_rate) == (320, 32, 3, 16000)
+    assert (upstream.hop_length, upstream.feature_dim, upstream.n_layers, upstream.sample_rate) == (320, 32, 3, 16000)
 
 
 def test_hidden_states_are_those_of_transformers(tmp_path):
@@ -233,7 +233,7 @@ def test_contexts_share_nothing_and_passes_are_shared(checkpoint):
 
 def test_published_sizes_have_random_weights():
     described = describe_upstream("whisper_tiny.en", pretrained=False)
-    assert (described.hop, described.dim, described.n_layers) == (320, 384, 4)
+    assert (described.hop_length, described.feature_dim, described.n_layers) == (320, 384, 4)
     upstream = build_upstream("whisper_tiny", pretrained=False)
     waveform = torch.randn(1, 1600)
     again = build_upstream("whisper_tiny", pretrained=False)
@@ -321,9 +321,9 @@ def test_what_the_encoder_has_not(tmp_path, weights):
     path = write_ctranslate2(tmp_path / "model.bin", weights, key_bias=1.0)
     with pytest.raises(ValueError, match=r"unexpected blocks\.0\.attn\.key\.bias"):
         build_upstream("whisper", checkpoint=path)(torch.zeros(1, 800))
-    quantised = {**weights, "conv1.weight": weights["conv1.weight"].to(torch.int8)}
-    path = write_ctranslate2(tmp_path / "model.bin", quantised)
-    with pytest.raises(ValueError, match=r"is quantised \(encoder/conv1/weight is torch\.int8\)"):
+    quantized = {**weights, "conv1.weight": weights["conv1.weight"].to(torch.int8)}
+    path = write_ctranslate2(tmp_path / "model.bin", quantized)
+    with pytest.raises(ValueError, match=r"is quantized \(encoder/conv1/weight is torch\.int8\)"):
         build_upstream("whisper", checkpoint=path)
 
 

@@ -1,4 +1,4 @@
-"""What a training's YAML says about weights, freezing and initialisation, and what its log shows of each criterion."""
+"""What a training's YAML says about weights, freezing and initialization, and what its log shows of each criterion."""
 
 import pytest
 import tiny_training
@@ -90,7 +90,7 @@ def test_every_criterion_is_reported_in_the_training_of_a_front_end(make_upstrea
 
 
 def test_two_speakers_through_the_whole_program(make_upstream, tmp_path):
-    """LibriMix-like mixtures: the criteria inherit SI-SNR's permutation, the recogniser hears both speakers."""
+    """LibriMix-like mixtures: the criteria inherit SI-SNR's permutation, the recognizer hears both speakers."""
     tiny_training.write_data(tmp_path / "data", utterances=6, speakers=2)
     config = tiny_training.joint(make_upstream())
     config["enh_separator_conf"] = {**config["enh_separator_conf"], "num_spk": 2}

@@ -18,7 +18,7 @@ NOISY_SETS = "noisy sets together"
 
 
 def noisy_sets(scores: Scores) -> list[str]:
-    """The test sets that hold noise: those on which the input is recognised differently from clean speech.
+    """The test sets that hold noise: those on which the input is recognized differently from clean speech.
 
     Without both `clean` and `noisy` among the systems, all of them.
     """
@@ -123,7 +123,7 @@ def comparison_table(scores: Scores) -> Table:
 def rate_table(scores: Scores) -> Table:
     """Word error rates with their 95 % intervals: configurations by test sets.
 
-    The lowest of each test set is emphasised, clean speech apart.
+    The lowest of each test set is emphasized, clean speech apart.
     """
     sets, groups = datasets(scores), group_seeds(scores)
     intervals: dict[str, dict[str, Interval]] = {}

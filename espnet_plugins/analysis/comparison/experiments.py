@@ -82,5 +82,5 @@ def _check_references(one: Scores, other: Scores, name: str, other_name: str) ->
         if one.get(system) != other.get(system):
             raise ScoreError(
                 f"'{system}' has other scores in {name} than in {other_name}: the two do not share their "
-                "test sets, front-end and recogniser. Compare each of them alone."
+                "test sets, front-end and recognizer. Compare each of them alone."
             )

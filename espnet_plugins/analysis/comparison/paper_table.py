@@ -17,7 +17,7 @@ def _rate(head: str) -> str:
 
 
 def paper_table(scores: Mapping[str, Scores]) -> Table:
-    """Put the error rates of several recognisers side by side, in per cent.
+    """Put the error rates of several recognizers side by side, in per cent.
 
     Args:
         scores: Head (a key of RATES, or a judge) -> scores, of the same systems and test sets.

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours without yellow and black, and a violet: distinct with every common colour vision together
+# Okabe and Ito's colors without yellow and black, and a violet: distinct with every common color vision together
 # with the markers, readable on white and on black.
-COLOURS = ("#8A6BBE", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0072B2")
+COLORS = ("#8A6BBE", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0072B2")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_GREY = "#7a8288"
+_GRAY = "#7a8288"
 _REFERENCE_MARKERS = {"clean": "_", "noisy": "x", "se": "+"}
-# Stands for the colour of the surrounding text until the SVG is written.
+# Stands for the color of the surrounding text until the SVG is written.
 _TEXT = "#010203"
 _SIZE = (7.0, 4.2)
 # So many levels fit side by side under an axis.
@@ -38,20 +38,20 @@ _LEGEND_COLUMNS, _LEGEND_ROW = 2, 0.2
 
 
 def styles(configurations: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Colour, marker and line of every configuration.
+    """Color, marker and line of every configuration.
 
-    References are grey, baselines dashed; the fine-tuned ones look the same in every figure of a report.
+    References are gray, baselines dashed; the fine-tuned ones look the same in every figure of a report.
     """
     looks: dict[str, dict[str, Any]] = {}
     for name in configurations:
         if name in _REFERENCE_MARKERS:
-            looks[name] = {"color": _GREY, "marker": _REFERENCE_MARKERS[name], "linestyle": ":"}
+            looks[name] = {"color": _GRAY, "marker": _REFERENCE_MARKERS[name], "linestyle": ":"}
         else:
-            index = sum(look["color"] != _GREY for look in looks.values())
-            colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
-            # Where colours come round again, another line tells the two apart.
-            line = "--" if is_baseline(name) else "-" if index < len(COLOURS) else "-."
-            looks[name] = {"color": colour, "marker": marker, "linestyle": line}
+            index = sum(look["color"] != _GRAY for look in looks.values())
+            color, marker = COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)]
+            # Where colors come round again, another line tells the two apart.
+            line = "--" if is_baseline(name) else "-" if index < len(COLORS) else "-."
+            looks[name] = {"color": color, "marker": marker, "linestyle": line}
     return looks
 
 
@@ -187,7 +187,7 @@ def inline_svg(draw: Callable[[], Figure], *, name: str) -> str:
         name: Prefix of the ids inside, so that several figures can stand in one page.
 
     Returns:
-        The `<svg>` element; text and axes have the colour of the surrounding text, the ground is transparent.
+        The `<svg>` element; text and axes have the color of the surrounding text, the ground is transparent.
     """
     import matplotlib
 

@@ -31,7 +31,7 @@ class Table:
 
     Args:
         header: What the columns hold.
-        rows: Cells, one list for each row, as long as the header; `**text**` is emphasised.
+        rows: Cells, one list for each row, as long as the header; `**text**` is emphasized.
 
     Example:
         >>> table = Table(["system", "test"], [["noisy", "40.1"]])
@@ -94,7 +94,7 @@ def datasets(scores: Scores) -> list[str]:
 
 
 def word_error_summary(scores: Scores) -> Table:
-    """Word error rates in per cent: configurations by test sets, the lowest but for clean speech emphasised."""
+    """Word error rates in per cent: configurations by test sets, the lowest but for clean speech emphasized."""
     sets, groups = datasets(scores), group_seeds(scores)
     rates = {
         name: [[scores[seed][dataset].total("words").rate for seed in seeds] for dataset in sets]

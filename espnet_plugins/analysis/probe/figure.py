@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from espnet_plugins.analysis.comparison.plots import COLOURS, MARKERS
+from espnet_plugins.analysis.comparison.plots import COLORS, MARKERS
 from espnet_plugins.analysis.comparison.statistics import Interval
 from espnet_plugins.analysis.probe.result import ProbeResult
 
@@ -52,7 +52,7 @@ def plot_probe(result: ProbeResult) -> Figure:
                 values,
                 yerr=[[max(length, 0.0) for length in below], [max(length, 0.0) for length in above]],
                 label=name,
-                color=COLOURS[number % len(COLOURS)],
+                color=COLORS[number % len(COLORS)],
                 marker=MARKERS[number % len(MARKERS)],
                 markersize=5,
                 linewidth=1.2,

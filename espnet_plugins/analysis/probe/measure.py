@@ -67,10 +67,10 @@ def probe(
 at least 4 must: give more utterances, or shorter probes
     """
     generator = torch.Generator().manual_seed(seed)
-    rings = make_rings(utterances, frames, hop=upstream.hop, generator=generator)
+    rings = make_rings(utterances, frames, hop_length=upstream.hop_length, generator=generator)
     estimates = disturb(rings, snr=snr, generator=generator)
     shifts = draw_turns(len(rings), frames, turns, generator=generator).tolist()
-    opened = partial(turn, hop=upstream.hop, receptive_field=upstream.receptive_field)
+    opened = partial(turn, hop_length=upstream.hop_length, receptive_field=upstream.receptive_field)
     states = [Vectors() for _ in range(upstream.n_layers + 1)]
     for ring, shift in zip(rings, shifts, strict=True):
         with torch.no_grad():
@@ -94,7 +94,7 @@ at least 4 must: give more utterances, or shorter probes
         upstream=upstream.name,
         utterances=len(rings),
         frames=frames,
-        seconds=frames * upstream.hop / upstream.sample_rate,
+        seconds=frames * upstream.hop_length / upstream.sample_rate,
         turns=turns,
         snr=snr,
         unit_length=unit_length,

@@ -14,27 +14,27 @@ _VOICES = 3
 
 
 def make_rings(
-    utterances: Sequence[torch.Tensor], frames: int, *, hop: int, generator: torch.Generator
+    utterances: Sequence[torch.Tensor], frames: int, *, hop_length: int, generator: torch.Generator
 ) -> torch.Tensor:
     """Cut a piece of ``frames`` hops out of each utterance that is long enough, at a random place.
 
     Args:
         utterances: (T,) each, at the upstream's rate.
         frames: length of a ring.
-        hop: samples from one frame to the next.
+        hop_length: samples from one frame to the next.
         generator: of the places.
 
     Returns:
-        (U, frames * hop), in the order of the utterances.
+        (U, frames * hop_length), in the order of the utterances.
 
     Raises:
         ProbeError: where fewer than four are long enough.
 
     Example:
-        >>> make_rings([torch.ones(40)] * 4, 3, hop=10, generator=torch.Generator()).shape
+        >>> make_rings([torch.ones(40)] * 4, 3, hop_length=10, generator=torch.Generator()).shape
         torch.Size([4, 30])
     """
-    samples = frames * hop
+    samples = frames * hop_length
     long_enough = [utterance for utterance in utterances if len(utterance) >= samples]
     if len(long_enough) < FEWEST:
         raise ProbeError(
@@ -86,7 +86,7 @@ def draw_turns(count: int, frames: int, turns: int, *, generator: torch.Generato
     return torch.stack([torch.randperm(frames, generator=generator)[:turns] for _ in range(count)])
 
 
-def turn(ring: torch.Tensor, turns: Sequence[int], *, hop: int, receptive_field: int) -> torch.Tensor:
+def turn(ring: torch.Tensor, turns: Sequence[int], *, hop_length: int, receptive_field: int) -> torch.Tensor:
     """Turn a ring and open it: what was frame s stands at frame (s + turn) modulo the ring's frames.
 
     Each opened ring goes on for as many samples as its last frame needs, so that an upstream of convolutions
@@ -95,15 +95,15 @@ def turn(ring: torch.Tensor, turns: Sequence[int], *, hop: int, receptive_field:
     Args:
         ring: (T,).
         turns: frames to turn by.
-        hop: samples from one frame to the next.
+        hop_length: samples from one frame to the next.
         receptive_field: samples that one frame sees.
 
     Returns:
-        (turns, T - hop + receptive_field).
+        (turns, T - hop_length + receptive_field).
 
     Example:
-        >>> turn(torch.arange(6.0), [0, 1], hop=2, receptive_field=3)[:, :5].tolist()
+        >>> turn(torch.arange(6.0), [0, 1], hop_length=2, receptive_field=3)[:, :5].tolist()
         [[0.0, 1.0, 2.0, 3.0, 4.0], [4.0, 5.0, 0.0, 1.0, 2.0]]
     """
-    samples = torch.arange(len(ring) - hop + receptive_field)
-    return torch.stack([ring[(samples - shift * hop) % len(ring)] for shift in turns])
+    samples = torch.arange(len(ring) - hop_length + receptive_field)
+    return torch.stack([ring[(samples - shift * hop_length) % len(ring)] for shift in turns])

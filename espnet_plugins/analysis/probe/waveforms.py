@@ -31,7 +31,7 @@ class Criterion(Protocol):
 
 
 def make_objective(criterion: Criterion) -> Objective:
-    """The criterion as a function of the estimate's frames before their normalisation."""
+    """The criterion as a function of the estimate's frames before their normalization."""
 
     def loss(reference: torch.Tensor, frames: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         estimate = normalize(frames, dim=-1) if criterion.normalize_frames else frames
@@ -92,7 +92,7 @@ def probe_waveforms(
         model,
         utterances,
         objectives=objectives,
-        frames=max(int(seconds * model.sample_rate) // model.hop, 2),
+        frames=max(int(seconds * model.sample_rate) // model.hop_length, 2),
         turns=turns,
         snr=snr,
         unit_length=unit_length,

@@ -11,7 +11,7 @@ import numpy as np
 
 _HOP_SECONDS = 0.02
 # Readable on white and on black.
-_GREY = "#7a8288"
+_GRAY = "#7a8288"
 
 
 def speed_alignment(
@@ -61,10 +61,10 @@ def alignment_picture(alignment: np.ndarray) -> str:
     shades = np.sqrt(np.clip(alignment, 0, 1))
     axes.imshow(shades, extent=(0, width, height, 0), cmap="magma", vmin=0, vmax=1, aspect="auto", interpolation="none")
     axes.plot([0, width], [0, height], color="white", linestyle="--", linewidth=0.8, alpha=0.7)
-    axes.set_xlabel("reference (s)", color=_GREY)
-    axes.set_ylabel("estimate (s)", color=_GREY)
-    axes.tick_params(colors=_GREY)
-    axes.spines[:].set_color(_GREY)
+    axes.set_xlabel("reference (s)", color=_GRAY)
+    axes.set_ylabel("estimate (s)", color=_GRAY)
+    axes.tick_params(colors=_GRAY)
+    axes.spines[:].set_color(_GRAY)
     stream = BytesIO()
     figure.savefig(stream, format="png", dpi=100, transparent=True)
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"

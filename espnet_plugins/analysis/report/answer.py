@@ -16,7 +16,7 @@ from espnet_plugins.analysis.scoring.scores import Scores, group_seeds
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """Whether a configuration recognises noisy speech better than those it is compared with.
+    """Whether a configuration recognizes noisy speech better than those it is compared with.
 
     Args:
         question: What is asked.
@@ -162,7 +162,7 @@ def cost_answer(costs: Mapping[str, Cost], subject: str) -> str:
     decoding = {name: [run.decoding_factor for run in runs] for name, runs in groups.items()}
     sentences = [
         _beside("an update of its training", training, subject, "ms", 0),
-        _beside("recognising a second of audio, enhancement included,", decoding, subject, "s", 2),
+        _beside("recognizing a second of audio, enhancement included,", decoding, subject, "s", 2),
     ]
     said = "; ".join(filter(None, sentences))
     return f"Cost: {said}." if said else ""

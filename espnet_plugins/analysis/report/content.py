@@ -31,7 +31,7 @@ class Content:
         costs: System -> what it cost; may be empty.
         probe: What the positional probe of the SSL model found.
         settings: Configuration -> settings of its training, without the seed; may be empty.
-        heads: Further recogniser, "pr" for that of phones -> scores of the same systems on the same sets; may be empty.
+        heads: Further recognizer, "pr" for that of phones -> scores of the same systems on the same sets; may be empty.
     """
 
     title: str
@@ -70,7 +70,7 @@ class Content:
 
     @cached_property
     def by_head(self) -> Table:
-        """The error rates of several recognisers side by side, as in the paper; empty with one."""
+        """The error rates of several recognizers side by side, as in the paper; empty with one."""
         return paper_table({"asr": self.scores, **self.heads}) if self.heads else Table([], [])
 
     @cached_property

@@ -70,7 +70,7 @@ def render_report(content: Content, *, examples: Sequence[Example] = ()) -> str:
 
     folder = resources.files(__package__) / "templates"
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template.filters["emphasise"] = _emphasise
+    template.filters["emphasize"] = _emphasize
     page = template.from_string((folder / "report.html").read_text(encoding="utf-8"))
     scores, curves, measure = content.scores, content.curves, content.measure
     about, sets = content.subject, datasets(scores)
@@ -149,7 +149,7 @@ def _details(scores: Scores, system: str) -> list[tuple[str, Table]]:
     return [(unit, error_table(scores[system], unit)) for unit in RATES]
 
 
-def _emphasise(text: str) -> Any:
+def _emphasize(text: str) -> Any:
     """Escape a cell; its `**text**` becomes strong, a rise of the error rate marked as one."""
     from markupsafe import Markup, escape
 

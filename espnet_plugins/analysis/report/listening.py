@@ -100,9 +100,9 @@ def make_version(
         samples: Shape (T,).
         rate: In Hz.
         reference: What was said.
-        hypothesis: What was recognised; None when nobody transcribed it.
+        hypothesis: What was recognized; None when nobody transcribed it.
     """
-    signal = equalise(samples)
+    signal = equalize(samples)
     words = None if hypothesis is None else list(align_words(reference, hypothesis))
     return Version(
         label=label,
@@ -114,12 +114,12 @@ def make_version(
     )
 
 
-def equalise(samples: np.ndarray) -> np.ndarray:
+def equalize(samples: np.ndarray) -> np.ndarray:
     """Scale a signal to a common loudness, its peaks below full scale; silence stays silence.
 
     Example:
         >>> quiet = 1e-3 * np.sin(np.arange(8000))
-        >>> round(float(np.sqrt(np.mean(equalise(quiet) ** 2))), 3)
+        >>> round(float(np.sqrt(np.mean(equalize(quiet) ** 2))), 3)
         0.06
     """
     level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))

@@ -45,7 +45,7 @@ def render_results(content: Content, *, picture: str = "curves.png", probe_pictu
         parts += [
             "## Words and phones",
             content.by_head.markdown(),
-            "Error rates (%) of the recognisers of words (WER) and of phones (PER) behind the same front-end.",
+            "Error rates (%) of the recognizers of words (WER) and of phones (PER) behind the same front-end.",
         ]
     if content.differences.rows:
         parts += [
@@ -68,7 +68,7 @@ def render_results(content: Content, *, picture: str = "curves.png", probe_pictu
     if content.setting_differences.rows:
         parts += [
             "## Settings that differ",
-            "Everything else is the same: data, updates, seeds, optimiser, batches, upstream.",
+            "Everything else is the same: data, updates, seeds, optimizer, batches, upstream.",
             content.setting_differences.markdown(),
         ]
     if content.costs:

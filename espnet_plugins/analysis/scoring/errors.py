@@ -14,7 +14,7 @@ def count_errors(reference: str, hypothesis: str) -> tuple[ErrorCounts, ErrorCou
 
     Args:
         reference: What was said, words separated by spaces.
-        hypothesis: What was recognised; may be empty.
+        hypothesis: What was recognized; may be empty.
 
     Returns:
         The counts over words, and over characters (spaces included, as in ESPnet's CER).
@@ -47,7 +47,7 @@ def score_transcripts(
 
     Args:
         references: Utterance id -> transcript.
-        hypotheses: Utterance id -> recognised words.
+        hypotheses: Utterance id -> recognized words.
         conditions: Utterance id -> noise type and SNR, where known.
         speakers: Utterance id -> speaker, where known.
 

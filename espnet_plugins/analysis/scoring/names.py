@@ -181,7 +181,7 @@ def label(configuration: str, seeds: int = 1) -> str:
 
 
 def without_front_end(configuration: str) -> bool:
-    """Whether a fine-tuned configuration has a recogniser alone.
+    """Whether a fine-tuned configuration has a recognizer alone.
 
     Example:
         >>> declare({"asr": ObjectiveName("ASR alone", 10, front_end=False)})

@@ -22,8 +22,8 @@ class ErrorCounts:
     """Alignment counts of a hypothesis against its reference, in words or characters.
 
     Args:
-        correct: Units of the reference that were recognised.
-        substitutions: Units recognised as another.
+        correct: Units of the reference that were recognized.
+        substitutions: Units recognized as another.
         deletions: Units of the reference without a counterpart.
         insertions: Units of the hypothesis without a counterpart.
 
@@ -68,7 +68,7 @@ class UtteranceScore:
 
     Args:
         reference: What was said.
-        hypothesis: What was recognised; None when the decoder left no line for the utterance, which counts
+        hypothesis: What was recognized; None when the decoder left no line for the utterance, which counts
             as a deletion of every word.
         words: Counts over words.
         characters: Counts over characters, spaces included.

@@ -2,7 +2,7 @@
 
 A program cuts its cost matrix into strips of LANES rows and walks each strip along anti-diagonals, lane l of step
 t at cell (row + l, start + t - l). Values are in units of gamma * ln 2 and relative to a base that is renewed every
-CHUNK steps, so that float32 resolves differences between neighbours however long the path has become.
+CHUNK steps, so that float32 resolves differences between neighbors however long the path has become.
 """
 
 import math
@@ -166,7 +166,7 @@ def _forward(
     unit = tl.load(units)
     scale = (1.0 / unit).to(number)
     lane = tl.arange(0, LANES).to(tl.int64)
-    neighbour = tl.maximum(lane - 1, 0).to(tl.int32)
+    neighbor = tl.maximum(lane - 1, 0).to(tl.int32)
     broken = tl.zeros([LANES], tl.int32)
     total = tl.full([], 0.0, tl.float64)
     for strip in range(0, tl.cdiv(n, LANES)):
@@ -197,7 +197,7 @@ def _forward(
                 price = tl.load(cost + i * M + j, mask=valid, other=0.0) * scale
                 broken |= (valid & (tl.abs(price) >= float("inf"))) | (price != price)
                 above = tl.load(above_row + start + t, mask=(row > 0) & (start + t < m), other=MASKED_COST)
-                up = tl.where(lane == 0, (above - zero).to(number), tl.gather(latest, neighbour, 0))
+                up = tl.where(lane == 0, (above - zero).to(number), tl.gather(latest, neighbor, 0))
                 smaller = tl.minimum(up, latest)
                 larger = tl.maximum(up, latest)
                 least = tl.minimum(smaller, diagonal)
@@ -250,7 +250,7 @@ def _backward(
     number = prefix.dtype.element_ty
     factor = tl.load(grad + pair)
     lane = tl.arange(0, LANES).to(tl.int64)
-    neighbour = tl.minimum(lane + 1, LANES - 1).to(tl.int32)
+    neighbor = tl.minimum(lane + 1, LANES - 1).to(tl.int32)
     used = tl.where(fits, tl.cdiv(n, LANES), 0)
     for back in range(0, used):
         strip = used - 1 - back
@@ -294,7 +294,7 @@ def _backward(
                 mask=(lane == LANES - 1) & (back > 0) & (j >= 0) & (j < m),
                 other=0.0,
             )
-            mass = to_left + tl.where(lane == LANES - 1, below, tl.gather(handed, neighbour, 0))
+            mass = to_left + tl.where(lane == LANES - 1, below, tl.gather(handed, neighbor, 0))
             mass = tl.where(valid, mass, 0.0).to(number)
             tl.store(alignment + i * M + j, mass * factor, mask=valid)
             mass /= share_up + share_left + share_diagonal

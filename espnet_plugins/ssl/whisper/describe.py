@@ -37,7 +37,7 @@ def describe_whisper(
         size: a published model: "tiny", "base.en", ...; None for whatever ``checkpoint`` holds.
         pretrained: False for random weights of a published size.
         context: "utterance" (default): the encoder sees the utterance's own frames; "window": 30 s with zeros behind
-            the utterance, as the recogniser does, at up to ten times the cost.
+            the utterance, as the recognizer does, at up to ten times the cost.
 
     Returns:
         Its description.
@@ -48,7 +48,7 @@ def describe_whisper(
 
     Example:
         >>> spec = describe_whisper(None, size="base", pretrained=False)
-        >>> spec.hop, spec.frames_of(16000), spec.dim, spec.n_layers
+        >>> spec.hop_length, spec.frames_of(16000), spec.feature_dim, spec.n_layers
         (320, 50, 512, 6)
     """
     context = check_choice("context", "utterance" if context is None else context, CONTEXTS)
@@ -75,7 +75,7 @@ def describe_whisper(
         raise ValueError(f"{name}: context: 'window' has {LONGEST // _HOP} frames, this model has {sizes.context}")
     return UpstreamSpec(
         name=name,
-        dim=sizes.width,
+        feature_dim=sizes.width,
         n_layers=sizes.layers,
         # A frame for every started 320 samples from the 160th on, as STFT and convolutions with their margins have it.
         convolutions=((HOP, _HOP),),

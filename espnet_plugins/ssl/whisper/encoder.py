@@ -42,7 +42,7 @@ class Attention(torch.nn.Module):
 
 
 class Block(torch.nn.Module):
-    """A transformer block that normalises before attention and before its feed-forward layers.
+    """A transformer block that normalizes before attention and before its feed-forward layers.
 
     Args:
         sizes: of the encoder.
@@ -73,7 +73,7 @@ class WhisperEncoder(torch.nn.Module):
 
     Args:
         sizes: of the encoder.
-        window: see 30 s, with zeros behind the utterance, as the recogniser does.
+        window: see 30 s, with zeros behind the utterance, as the recognizer does.
 
     Example:
         >>> sizes = Dimensions(mels=80, context=1500, width=16, heads=2, layers=1, inner=64)

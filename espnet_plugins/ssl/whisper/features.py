@@ -8,7 +8,7 @@ from torch.nn.functional import pad
 SAMPLE_RATE = 16000
 HOP = 160
 _WINDOW = 400
-# What the recogniser always sees.
+# What the recognizer always sees.
 LONGEST = 30 * SAMPLE_RATE
 
 

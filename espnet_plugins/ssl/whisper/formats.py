@@ -187,7 +187,7 @@ def _open_ctranslate2(path: Path) -> Checkpoint:
         dtype = file.entries[name].dtype
         if name.endswith(("weight", "bias")) and not dtype.is_floating_point:
             raise ValueError(
-                f"{path} is quantised ({name} is {dtype}); convert the model with float16 or float32 weights"
+                f"{path} is quantized ({name} is {dtype}); convert the model with float16 or float32 weights"
             )
     try:
         width, mels, _ = file.entries["encoder/conv1/weight"].shape

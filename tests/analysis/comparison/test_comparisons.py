@@ -41,7 +41,7 @@ def with_clean_set(scores):
     }
 
 
-def test_sets_without_noise_are_recognised_as_such(scores, with_clean_set):
+def test_sets_without_noise_are_recognized_as_such(scores, with_clean_set):
     assert noisy_sets(with_clean_set) == ["test_seen", "test_unseen"]
     without_references = {name: sets for name, sets in with_clean_set.items() if "seed" in name}
     assert "test_clean" in noisy_sets(without_references)

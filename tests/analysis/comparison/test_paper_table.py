@@ -1,4 +1,4 @@
-"""The paper's table: two recognisers side by side."""
+"""The paper's table: two recognizers side by side."""
 
 import pytest
 

@@ -25,7 +25,7 @@ class Synthetic:
     The convolution has no padding, so that without a code the frames of a turned ring are the turned frames.
     """
 
-    name, hop, receptive_field, n_layers, sample_rate = "synthetic", 20, 30, 0, 1000
+    name, hop_length, receptive_field, n_layers, sample_rate = "synthetic", 20, 30, 0, 1000
 
     def __init__(self, *, content, code):
         generator = torch.Generator().manual_seed(3)
@@ -33,7 +33,7 @@ class Synthetic:
         self.code = code * torch.randn(FRAMES, DIM, generator=generator)
 
     def __call__(self, waveform, lengths=None, *, layers=None):
-        frames = waveform.unfold(1, self.receptive_field, self.hop) @ self.filters
+        frames = waveform.unfold(1, self.receptive_field, self.hop_length) @ self.filters
         return frames + self.code[: frames.shape[1]], torch.full((len(waveform),), frames.shape[1])
 
     def all_layers(self, waveform):
@@ -42,11 +42,11 @@ class Synthetic:
 
     def pad_and_compare(self, reference, frames, lengths):
         """SSL-MSE-PAD with one frame of zeros in front."""
-        padded = torch.nn.functional.pad(reference, (self.hop, 0))
+        padded = torch.nn.functional.pad(reference, (self.hop_length, 0))
         generator = torch.Generator().manual_seed(3)
         torch.randn(self.receptive_field, DIM, generator=generator)
         long_code = torch.cat([self.code, self.code[:1]])
-        target = padded.unfold(1, self.receptive_field, self.hop) @ self.filters + long_code
+        target = padded.unfold(1, self.receptive_field, self.hop_length) @ self.filters + long_code
         return (frames - target[:, 1:]).square().sum((1, 2))
 
     def compare(self, reference, frames, lengths):
@@ -219,8 +219,8 @@ def test_intervals_cover_the_truth(share):
 
 def test_a_turned_ring_gives_the_turned_frames():
     upstream = Synthetic(content=1.0, code=0.0)
-    ring = torch.randn(FRAMES * upstream.hop, generator=torch.Generator().manual_seed(0))
-    opened = turn(ring, [0, 5], hop=upstream.hop, receptive_field=upstream.receptive_field)
+    ring = torch.randn(FRAMES * upstream.hop_length, generator=torch.Generator().manual_seed(0))
+    opened = turn(ring, [0, 5], hop_length=upstream.hop_length, receptive_field=upstream.receptive_field)
     still, turned = upstream(opened)[0]
     torch.testing.assert_close(turned, still.roll(5, 0))
     drawn = draw_turns(50, FRAMES, 3, generator=torch.Generator().manual_seed(0))

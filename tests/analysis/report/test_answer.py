@@ -102,6 +102,6 @@ def test_cost_is_the_mean_over_seeds_beside_the_others():
     said = cost_answer(costs, "ssl_soft_dtw_joint")
     assert "takes 200 ms, with the others 100 ms (mimic + ASR loss);" in said
     assert "takes 0.30 s, with the others 0.25 s (mimic + ASR loss) to 0.35 s (ASR loss alone (IRIS))." in said
-    assert cost_answer(costs, "asr_only_joint").startswith("Cost: recognising")
+    assert cost_answer(costs, "asr_only_joint").startswith("Cost: recognizing")
     assert cost_answer({"mimic_joint": costs["mimic_joint"]}, "mimic_joint").startswith("Cost: an update")
     assert cost_answer({}, "mimic_joint") == ""

@@ -99,7 +99,7 @@ def test_phone_errors_stand_beside_word_errors(tmp_path, content):
         assert noisy[::2] == noisy[1::2], "the same scores, as words and as phones"
     assert "Words and phones" not in render_results(content)
     write_archive(content, tmp_path / "digits_fold2.json.xz")
-    with pytest.raises(ScoreError, match="digits_fold2 has other systems, test sets or recognisers than digits_fold1"):
+    with pytest.raises(ScoreError, match="digits_fold2 has other systems, test sets or recognizers than digits_fold1"):
         read_archives(tmp_path)
 
 
@@ -139,7 +139,7 @@ def test_speakers_whose_systems_differ_are_not_joined(tmp_path, content):
     write_archive(content, tmp_path / "digits_fold1.json.xz")
     fewer = {name: sets for name, sets in content.scores.items() if name != "se"}
     write_archive(dataclasses.replace(content, scores=fewer), tmp_path / "digits_fold2.json.xz")
-    with pytest.raises(ScoreError, match="digits_fold2 has other systems, test sets or recognisers than digits_fold1"):
+    with pytest.raises(ScoreError, match="digits_fold2 has other systems, test sets or recognizers than digits_fold1"):
         read_archives(tmp_path)
 
 

@@ -76,7 +76,7 @@ def test_transcripts_show_errors_and_are_text(page):
     assert "&lt;b&gt;" in page
     assert '<span class="substitute"><del>two</del> <ins>four</ins></span>' in page
     assert '<span class="delete"><del>one</del></span>' in page
-    assert "(nothing recognised)" in page
+    assert "(nothing recognized)" in page
     assert "2 word errors" in page
 
 

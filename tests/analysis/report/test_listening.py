@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from espnet_plugins.analysis.report.listening import choose_examples, equalise, make_version, spectrogram
+from espnet_plugins.analysis.report.listening import choose_examples, equalize, make_version, spectrogram
 
 RATE = 16000
 
@@ -57,8 +57,8 @@ def test_audio_is_what_was_given_at_one_loudness():
 def test_peaks_stay_below_full_scale_and_silence_stays_silence():
     click = np.zeros(RATE)
     click[100] = 0.5
-    assert np.max(np.abs(equalise(click))) == pytest.approx(0.95)
-    assert not equalise(np.zeros(100)).any()
+    assert np.max(np.abs(equalize(click))) == pytest.approx(0.95)
+    assert not equalize(np.zeros(100)).any()
 
 
 def test_no_transcript_is_not_an_empty_one():

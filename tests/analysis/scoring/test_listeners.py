@@ -93,10 +93,10 @@ def test_distillmos_is_what_its_package_gives():
 def test_level_is_one_whatever_the_gain_and_the_rate(rate):
     signal = np.sin(np.arange(2 * rate) * 2 * np.pi * 440 / rate)
     for gain in (1e-4, 1.0, 30.0):
-        levelled = at_level(gain * signal, rate)
-        assert levelled.dtype == np.float32
-        assert len(levelled) == 2 * RATE
-        assert 10 * np.log10(np.mean(np.square(levelled, dtype=float))) == pytest.approx(listeners.LEVEL_DB, abs=1e-3)
+        leveled = at_level(gain * signal, rate)
+        assert leveled.dtype == np.float32
+        assert len(leveled) == 2 * RATE
+        assert 10 * np.log10(np.mean(np.square(leveled, dtype=float))) == pytest.approx(listeners.LEVEL_DB, abs=1e-3)
     with pytest.raises(ValueError, match="silent"):
         at_level(np.zeros(100), rate)
 

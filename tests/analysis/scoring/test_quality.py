@@ -24,9 +24,9 @@ def test_si_sdr_is_the_definition(speechlike):
     speech, noise = speechlike
     estimate = 0.3 * (speech + noise)
     values, reasons = measure_quality(speech, estimate, RATE, metrics=["si_sdr"])
-    reference, centred = speech - speech.mean(), estimate - estimate.mean()
-    target = (centred @ reference) / (reference @ reference) * reference
-    expected = 10 * np.log10((target @ target) / ((centred - target) @ (centred - target)))
+    reference, centered = speech - speech.mean(), estimate - estimate.mean()
+    target = (centered @ reference) / (reference @ reference) * reference
+    expected = 10 * np.log10((target @ target) / ((centered - target) @ (centered - target)))
     assert values["si_sdr"] == pytest.approx(expected, abs=1e-6)
     assert reasons == {}
 
@@ -78,10 +78,10 @@ def bss_eval_sdr(reference, estimate, taps=512):
 def test_sdr_is_bss_eval_of_signals_without_their_mean(speechlike):
     speech, noise = (signal[:3000] for signal in speechlike)
     estimate = speech + noise
-    centred = [signal - signal.mean() for signal in (speech, estimate)]
+    centered = [signal - signal.mean() for signal in (speech, estimate)]
     for offset in (0.0, 0.01, -0.3):
         values, _ = measure_quality(speech, estimate + offset, RATE, metrics=["sdr"])
-        assert values["sdr"] == pytest.approx(bss_eval_sdr(*centred), abs=1e-3)
+        assert values["sdr"] == pytest.approx(bss_eval_sdr(*centered), abs=1e-3)
     # With the mean left in, as BSS-eval has it, the offset would count.
     assert bss_eval_sdr(speech, estimate + 0.3) < values["sdr"] - 5
     for text in (measure_quality.__doc__, DEFINITIONS):

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from local.common.text import normalise
+from local.common.text import normalize
 
 
 @pytest.mark.parametrize(
@@ -23,13 +23,13 @@ from local.common.text import normalise
     ],
 )
 def test_rules(prompt, expected):
-    assert normalise(prompt) == expected
+    assert normalize(prompt) == expected
 
 
-def test_a_normalised_transcript_stays_as_it_is():
-    once = normalise("Mr O'Neill's long-term plan isn't 'new'.")
+def test_a_normalized_transcript_stays_as_it_is():
+    once = normalize("Mr O'Neill's long-term plan isn't 'new'.")
     assert once == "MISTER O'NEILL'S LONG TERM PLAN ISN'T NEW"
-    assert normalise(once) == once
+    assert normalize(once) == once
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,6 @@ def test_a_normalised_transcript_stays_as_it_is():
     ],
 )
 def test_any_script_survives(prompt, expected):
-    assert normalise(prompt) == expected
-    assert normalise(expected) == expected
-    assert normalise(unicodedata.normalize("NFD", prompt)) == expected
+    assert normalize(prompt) == expected
+    assert normalize(expected) == expected
+    assert normalize(unicodedata.normalize("NFD", prompt)) == expected

@@ -90,7 +90,7 @@ def test_a_preset_that_extends_one_of_a_user_has_its_modules_and_folders(tmp_pat
         (
             "conf/objectives/toy.yaml",
             "{objective: {label: a, order: 1, needs: {ssl_mse: hubert}}, enh_criterions: [{name: ssl_mse}]}",
-            r"needs: .* is not accepted; give criteria of this file with what each is given of upstream, recogniser",
+            r"needs: .* is not accepted; give criteria of this file with what each is given of upstream, recognizer",
         ),
     ],
 )

@@ -98,7 +98,7 @@ def test_a_second_preset_uses_what_the_first_fetched(published, tmp_path, monkey
     stages(catalogue, "--accept_licenses", "true")
     shutil.rmtree(tmp_path / "data")
     published[0].requests.clear()
-    # The licence was accepted once for this folder, and everything is there.
+    # The license was accepted once for this folder, and everything is there.
     stages(catalogue)
     assert published[0].requests == []
 
@@ -117,12 +117,12 @@ def test_an_archive_that_lies_there_is_not_fetched_and_stays(published, tmp_path
     assert len(list((tmp_path / "downloads" / "LibriSpeech").rglob("*.flac"))) == 4
 
 
-def test_a_licence_must_be_accepted(published, tmp_path, monkeypatch, capsys):
+def test_a_license_must_be_accepted(published, tmp_path, monkeypatch, capsys):
     stages = make_stages(tmp_path, monkeypatch, published, "full")
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     with pytest.raises(OptionError, match=r"CC BY 4\.0, must be accepted: --accept_licenses true"):
         stages(catalogue)
-    assert "(Valentini-Botinhao, 2017) is under the licence CC BY 4.0" in capsys.readouterr().out
+    assert "(Valentini-Botinhao, 2017) is under the license CC BY 4.0" in capsys.readouterr().out
     assert not (tmp_path / "downloads").exists()
 
 
@@ -204,8 +204,8 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(preset, published, t
     out = capsys.readouterr().out
     assert "disk needed at the peak: about" in out
     expected = {
-        "full": ["wham_noise.zip: fetch", "licence CC BY-NC 4.0", "clean_trainset_28spk_wav.zip", "ls960.pth: fetch"],
-        "paper": ["SCAFE_48k.zip: fetch", "licence CC BY-SA 3.0", "train-clean-100.tar.gz"],
+        "full": ["wham_noise.zip: fetch", "license CC BY-NC 4.0", "clean_trainset_28spk_wav.zip", "ls960.pth: fetch"],
+        "paper": ["SCAFE_48k.zip: fetch", "license CC BY-SA 3.0", "train-clean-100.tar.gz"],
         "digits": ["free-spoken-digit-dataset-1.0.10.tar.gz: fetch", "CC BY-SA 4.0"],
         "mini": ["nothing is fetched", "to fetch: 0 B", "SSL model: pre-trained here"],
         "custom": ["test.csv is not there"],

@@ -57,7 +57,7 @@ def test_rows_become_utterances(table):
     ("lines", "message"),
     [
         (["utt,clean,noisy,text", "a,b,c,d"], "has no column 'speaker'"),
-        ([f"{HEAD},colour", "a,b,c,d,e,f"], "unknown column 'colour'"),
+        ([f"{HEAD},color", "a,b,c,d,e,f"], "unknown column 'color'"),
         ([HEAD], "has no rows"),
         ([HEAD, row("a"), row("b", text=" ")], "line 3: 'text' is empty"),
         ([HEAD, row("a", noisy="noisy/b.wav")], r"b\.wav has 9001 samples and .*a\.wav has 9000"),

@@ -57,7 +57,7 @@ def material(tmp_path_factory):
     soundfile.write(noise / "hum" / "1.wav", 0.1 * rng.standard_normal(8000 * 5), 8000)
     soundfile.write(noise / "hum" / "2 b.flac", 0.1 * rng.standard_normal(48000 * 4), 48000)
     soundfile.write(noise / "bell.wav", 0.1 * rng.standard_normal(24000 * 2), 24000, subtype="FLOAT")
-    (noise / "LICENCES.md").write_text("CC0")
+    (noise / "LICENSES.md").write_text("CC0")
     rooms = root / "rooms"
     rooms.mkdir()
     response = np.exp(-np.arange(8000) / 800) * rng.standard_normal(8000) * 0.1
@@ -201,7 +201,7 @@ def test_repeated_noise_has_no_gap_and_no_click(tmp_path):
 
 def test_a_table_of_speech_serves_as_well(stages, material, tmp_path, monkeypatch):
     rng = np.random.default_rng(2)
-    lines = ["utt;clean;speaker;text;part;colour"]
+    lines = ["utt;clean;speaker;text;part;color"]
     for speaker in ("ann", "bob", "cat", "dan"):
         for i in range(2):
             soundfile.write(tmp_path / f"{speaker}{i}.wav", voice(rng, 1.5, 22050), 22050)
@@ -253,7 +253,7 @@ def test_without_a_tree_the_parts_are_fetched(stages, monkeypatch, capsys):
             "nothing says who speaks in",
         ),
         ({"parts": {**OPTIONS["parts"], "dev": ["dev-other"]}}, {}, "dev-other is missing"),
-        ({"colour": "pink"}, {}, "corpora: noisy_speech: unknown 'colour'"),
+        ({"color": "pink"}, {}, "corpora: noisy_speech: unknown 'color'"),
         (
             {},
             {"ns_train": {"split": "train", "transcripts": True}},

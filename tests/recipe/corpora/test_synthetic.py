@@ -31,7 +31,7 @@ def test_the_same_seed_gives_the_same_bits_with_any_number_of_processes(tiny_cor
     # What an interrupted call left does not show in the result.
     (tmp_path / "demand").mkdir()
     (tmp_path / "demand" / "half.wav").write_bytes(b"half")
-    synthesis.synthesise(tmp_path, TINY, nj=1)
+    synthesis.synthesize(tmp_path, TINY, nj=1)
     assert contents(tmp_path) == contents(tiny_corpus)
 
 

@@ -254,8 +254,8 @@ def test_each_step_is_built_once_and_each_configuration_read_once_per_run(tmp_pa
     for array in made.arrays():
         array.jobs_in(made)
     steps = made.experiment
-    first = [steps.recognise(*pair) for pair in steps.pairs]
-    assert all(step is steps.recognise(*pair) for step, pair in zip(first, steps.pairs, strict=True))
+    first = [steps.recognize(*pair) for pair in steps.pairs]
+    assert all(step is steps.recognize(*pair) for step, pair in zip(first, steps.pairs, strict=True))
     assert read.count("decode_asr.yaml") == 1
     # Once for stage 4, once for all runs of stage 5.
     assert read.count("train_asr.yaml") == 2

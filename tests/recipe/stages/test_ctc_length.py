@@ -22,7 +22,7 @@ def test_what_is_needed_is_what_the_loss_needs(text):
         assert bool(torch.isfinite(loss)) == (count >= needed(text)), (text, count)
 
 
-def test_frames_are_those_of_the_upstream_and_of_the_recogniser():
+def test_frames_are_those_of_the_upstream_and_of_the_recognizer():
     upstream = torch.nn.Conv1d(1, 1, 400, 320)
     for samples in (400, 719, 720, 16000, 33333):
         steps = upstream(torch.zeros(1, 1, samples)).shape[-1]

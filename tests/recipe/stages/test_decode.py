@@ -20,7 +20,7 @@ def experiment(tmp_path):
     return made
 
 
-def test_multi_condition_training_has_a_recogniser_of_its_own_and_nothing_to_enhance(tmp_path):
+def test_multi_condition_training_has_a_recognizer_of_its_own_and_nothing_to_enhance(tmp_path):
     options = ["--datadir", str(tmp_path / "data"), "--objectives", "multi_condition"]
     made = Experiment(tmp_path, utterances=4, options=options)
     system = made.systems["multi_condition_joint_seed0"]
@@ -31,7 +31,7 @@ def test_multi_condition_training_has_a_recogniser_of_its_own_and_nothing_to_enh
     assert (system.front_end, system.is_joint) == ("none", True)
     assert (system.name, UNSEEN) not in made.steps.duplicates
     assert ("noisy", UNSEEN) in made.steps.duplicates
-    assert "enhanced" not in made.steps.recognise(system, SEEN).inputs
+    assert "enhanced" not in made.steps.recognize(system, SEEN).inputs
     assert not SetScoring(made.steps, system, SEEN).pairs
     assert SetScoring(made.steps, made.systems["noisy"], SEEN).measured
 
@@ -54,7 +54,7 @@ def test_a_set_whose_input_is_clean_speech(experiment):
 
 
 @pytest.mark.parametrize("change", ["other files", "no data directory"])
-def test_other_audio_is_recognised_by_itself(experiment, change):
+def test_other_audio_is_recognized_by_itself(experiment, change):
     path = experiment.root / "data" / UNSEEN / "spk1.scp"
     if change == "other files":
         path.write_text("u1 /corpus/clean/u2.wav\n")
@@ -67,12 +67,12 @@ def test_transcripts_are_taken_over_and_follow_their_source(experiment):
     clean, noisy = experiment.systems["clean"], experiment.systems["noisy"]
     (experiment.root / "data" / UNSEEN / "wav.scp").write_text("u1 /corpus/clean/u1.wav\n")
     experiment.touch(noisy.trained[-1].done)
-    target = experiment.steps.recognise(noisy, UNSEEN)
+    target = experiment.steps.recognize(noisy, UNSEEN)
     for system in (clean, noisy):
-        experiment.steps.recognise(system, UNSEEN).done.unlink()
+        experiment.steps.recognize(system, UNSEEN).done.unlink()
     assert not experiment.steps.is_decoded(noisy, UNSEEN)
     copy_transcripts(experiment.steps)
     assert experiment.steps.is_decoded(noisy, UNSEEN)
     assert (target.out / "text").read_text() == experiment.text("clean", SEEN).read_text()
-    experiment.touch(experiment.steps.recognise(clean, SEEN).done, "second")
+    experiment.touch(experiment.steps.recognize(clean, SEEN).done, "second")
     assert not experiment.steps.is_decoded(noisy, UNSEEN)

@@ -93,7 +93,7 @@ def test_what_the_preset_runs_unless_told_otherwise(tmp_path):
 def test_phones_are_decoded_from_the_enhanced_audio_of_every_system(tmp_path):
     steps = Experiment(Recipe.from_args(parse(tmp_path)), runs_of(tmp_path))
     for system in steps.systems.values():
-        words, phones = (steps.recognise(system, "test_seen", head) for head in ("asr", "pr"))
+        words, phones = (steps.recognize(system, "test_seen", head) for head in ("asr", "pr"))
         assert (words.out.parents[1].name, phones.out.parents[1].name) == ("decode", "decode_pr")
         assert phones.inputs["model0"] == (steps.heads["pr"].done, 4)
         assert ("enhanced" in phones.inputs) == (system.front_end != "none")

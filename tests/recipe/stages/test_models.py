@@ -47,12 +47,12 @@ def with_upstream(config):
 
 
 @pytest.mark.parametrize("preset", ["full"])
-def test_the_joint_model_takes_the_weights_of_front_end_and_recogniser(tmp_path, preset):
+def test_the_joint_model_takes_the_weights_of_front_end_and_recognizer(tmp_path, preset):
     made = recipe(tmp_path, preset)
     front_end = build(EnhTask, se_config(made), tmp_path)
-    recogniser = build(RecognitionTask, with_upstream(merged_config(made, ["train_asr.yaml"])), tmp_path)
+    recognizer = build(RecognitionTask, with_upstream(merged_config(made, ["train_asr.yaml"])), tmp_path)
     joint = build(JointTask, with_upstream(joint_step(made, Run("ssl_mse", "joint", 0)).settings["config"]), tmp_path)
-    for part, trained in ((joint.enh_model, front_end), (joint.s2t_model, recogniser)):
+    for part, trained in ((joint.enh_model, front_end), (joint.s2t_model, recognizer)):
         ours, theirs = part.state_dict(), trained.state_dict()
         assert {name: value.shape for name, value in ours.items()} == {n: v.shape for n, v in theirs.items()}
 
@@ -66,7 +66,7 @@ def test_the_module_options_of_mini_are_those_of_its_parts(tmp_path):
     assert config["optim_conf"] == {"lr": 0.001}
 
 
-def test_multi_condition_training_hears_the_noisy_speech_and_trains_the_recogniser_alone(tmp_path):
+def test_multi_condition_training_hears_the_noisy_speech_and_trains_the_recognizer_alone(tmp_path):
     made = recipe(tmp_path, "mini")
     step = joint_step(made, Run("multi_condition", "joint", 0))
     model = build(JointTask, with_upstream(step.settings["config"]), tmp_path).train()
@@ -90,13 +90,13 @@ def test_every_objective_is_one_file_away_from_the_others(tmp_path):
         assert theirs.keys() <= (own if made.objectives[name].shown.alone else {"enh_criterions"}), name
 
 
-def test_mimic_compares_frames_of_the_recogniser_of_stage_4(tmp_path):
+def test_mimic_compares_frames_of_the_recognizer_of_stage_4(tmp_path):
     made = recipe(tmp_path, "mini")
     step = joint_step(made, Run("mimic", "joint", 0))
     (criterion,) = config_with_paths(made, step)["enh_criterions"]
     trained = Experiment(made, []).heads["asr"]
-    assert criterion["conf"]["recogniser"]["weights"] == str(trained.out / MODEL)
-    assert criterion["conf"]["recogniser"]["config"] == str(trained.out / "espnet" / "config.yaml")
+    assert criterion["conf"]["recognizer"]["weights"] == str(trained.out / MODEL)
+    assert criterion["conf"]["recognizer"]["config"] == str(trained.out / "espnet" / "config.yaml")
     assert str(step.inputs["asr"][0]) == str(trained.done)
 
 

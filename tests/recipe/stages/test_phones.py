@@ -15,7 +15,7 @@ from local.corpora.synthetic.grammar import VOCABULARY
 from local.stages.phones import LEXICON_ADDRESS, espeak_lexicon, prepare_phones, pronounced, read_lexicon
 
 
-def test_the_synthesiser_tells_its_words_apart():
+def test_the_synthesizer_tells_its_words_apart():
     lexicon = espeak_lexicon([word.upper() for word in VOCABULARY])
     assert len({*lexicon.values()}) == len(VOCABULARY)
     assert lexicon["THREE"] == ("T", "r", "i:")

@@ -212,7 +212,7 @@ def write_transcribed(directory: Path, utterances: Sequence[Utterance]) -> Path:
     if len(known) == len(utterances):
         return directory
     if not known:
-        raise DataError(f"no utterance of '{directory.name}' has a transcript: a recogniser cannot be trained on it")
+        raise DataError(f"no utterance of '{directory.name}' has a transcript: a recognizer cannot be trained on it")
     write(directory / TRANSCRIBED, known, categories=False)
     return directory / TRANSCRIBED
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from espnet_plugins.analysis.scoring.names import ObjectiveName, declare, name_in
-from local.common.steps import OptionError
+from local.common.steps import OptionError, log
 
 # What the recipe can hand to a criterion, as the option of this name.
-GIVEN = ("upstream", "recogniser")
+GIVEN = ("upstream", "recognizer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Objective:
         name: Of its file, of its runs, on the command line.
         shown: How tables show it.
         needs: Criterion -> the option that the recipe gives it: "upstream", the SSL model of stage 2, or
-            "recogniser", that of stage 4.
+            "recognizer", that of stage 4.
         file: Its configuration, objectives/FILE.yaml.
         layer: Of the SSL model, where its name says one.
     """
@@ -68,6 +68,8 @@ class Objective:
         except ValueError as error:
             raise OptionError(str(error)) from error
         needs = config["objective"].get("needs")
+        if isinstance(needs, Mapping):
+            needs = {criterion: _name_of_now(path, need) for criterion, need in needs.items()}
         criteria = [entry.get("name") for entry in config.get("enh_criterions") or [] if isinstance(entry, Mapping)]
         # Said in every file: a criterion of an SSL model that is given none takes a published one.
         if not isinstance(needs, Mapping) or not set(needs.values()) <= set(GIVEN) or not set(needs) <= set(criteria):
@@ -76,6 +78,13 @@ class Objective:
                 f"given of {', '.join(GIVEN)}, e.g. {{{criteria[0] if criteria else 'NAME'}: upstream}}, or {{}}"
             )
         return cls(path.stem, shown, dict(needs))
+
+
+def _name_of_now(path: Path, need: Any) -> Any:
+    if need != "recogniser":
+        return need
+    log(f"warning: {path}: needs: recogniser is now called recognizer; the older name goes with the next release")
+    return "recognizer"
 
 
 def in_order(objectives: Iterable[Objective]) -> dict[str, Objective]:

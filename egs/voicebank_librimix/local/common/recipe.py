@@ -18,7 +18,7 @@ from local.common.steps import OptionError
 
 RECIPE_DIR = Path(__file__).resolve().parents[2]
 FINETUNE_MODES = ("joint", "se")
-# What stage 4 can train over the frozen SSL model: a recogniser of words, one of phones.
+# What stage 4 can train over the frozen SSL model: a recognizer of words, one of phones.
 HEADS = ("asr", "pr")
 # Lists of a preset that go before those of what it extends.
 _JOINED = ("conf_dirs", "import")
@@ -260,7 +260,7 @@ class Run:
     Args:
         objective: One of Recipe.objectives.
         finetune: "joint" or "se".
-        seed: Of initialisation, data order and perturbation.
+        seed: Of initialization, data order and perturbation.
     """
 
     objective: str
@@ -318,7 +318,7 @@ def runs_from_args(recipe: Recipe, args: argparse.Namespace) -> list[Run]:
     if not recipe.heads:
         if finetune != "se":
             raise OptionError(f"preset '{recipe.name}' trains no recognizer (heads: []): --finetune must be se")
-        if lacking := [name for name in objectives if "recogniser" in recipe.objectives[name].needs.values()]:
+        if lacking := [name for name in objectives if "recognizer" in recipe.objectives[name].needs.values()]:
             raise OptionError(f"'{lacking[0]}' needs a recognizer, and preset '{recipe.name}' trains none (heads: [])")
     # Where --seeds says nothing, some objectives may have more seeds than the rest.
     more = {} if args.seeds else _more_seeds(recipe, defaults.get("more_seeds") or {})

@@ -33,7 +33,7 @@ class Stage(enum.IntEnum):
     CORPORA = 1, "corpora", "cpu"
     DATA = 2, "data, tokens, SSL model", "cpu"
     ENHANCEMENT = 3, "front-end", "train"
-    RECOGNITION = 4, "recogniser", "train"
+    RECOGNITION = 4, "recognizer", "train"
     FINETUNING = 5, "joint fine-tuning", "train"
     DECODING = 6, "enhancement and decoding", "decode"
     SCORING = 7, "scoring", "cpu"

@@ -30,7 +30,7 @@ def _only_marks(text: str) -> str:
     return text
 
 
-def normalise(text: str) -> str:
+def normalize(text: str) -> str:
     """Bring a transcript into the form of LibriSpeech: capitals, apostrophes inside words, single spaces.
 
     The rules, in order: characters are composed (NFC); typographic apostrophes become plain ones; "&" and "%" are
@@ -43,12 +43,12 @@ def normalise(text: str) -> str:
         text: A transcript in any case and script, with punctuation.
 
     Returns:
-        The normalised transcript; empty when there was no word.
+        The normalized transcript; empty when there was no word.
 
     Example:
-        >>> normalise('Mr Brown isn\\u2019t one-third blue.She said: "It\\'s \\'fine\\'."')
+        >>> normalize('Mr Brown isn\\u2019t one-third blue.She said: "It\\'s \\'fine\\'."')
         "MISTER BROWN ISN'T ONE THIRD BLUE SHE SAID IT'S FINE"
-        >>> normalise("De\\u0301ja\\u0300 vu!") == "D\\u00c9J\\u00c0 VU"
+        >>> normalize("De\\u0301ja\\u0300 vu!") == "D\\u00c9J\\u00c0 VU"
         True
     """
     text = unicodedata.normalize("NFC", text).translate(_APOSTROPHES)

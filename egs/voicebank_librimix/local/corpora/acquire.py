@@ -62,8 +62,8 @@ def local_archive(archive: Archive, place: Place) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def accept_licence(entry: Entry, folder: Path, *, accepted: bool) -> None:
-    """Have the user accept a corpus's licence, once per folder.
+def accept_license(entry: Entry, folder: Path, *, accepted: bool) -> None:
+    """Have the user accept a corpus's license, once per folder.
 
     Args:
         entry: The corpus.
@@ -73,16 +73,16 @@ def accept_licence(entry: Entry, folder: Path, *, accepted: bool) -> None:
     Raises:
         OptionError: When it is not accepted, or nobody is there to ask.
     """
-    record, line = folder / _ACCEPTED, f"{entry.name}: {entry.licence}"
+    record, line = folder / _ACCEPTED, f"{entry.name}: {entry.license}"
     known = record.read_text().splitlines() if record.exists() else []
     if line in known:
         return
-    print(f"{entry.title} is under the licence {entry.licence} (see {entry.homepage}).", flush=True)
+    print(f"{entry.title} is under the license {entry.license} (see {entry.homepage}).", flush=True)
     if not accepted:
         if not sys.stdin.isatty():
-            raise OptionError(f"the licence of {entry.name}, {entry.licence}, must be accepted: --accept_licenses true")
+            raise OptionError(f"the license of {entry.name}, {entry.license}, must be accepted: --accept_licenses true")
         if input("Accept it and download? [y/N] ").strip().lower() not in ("y", "yes"):
-            raise OptionError(f"the licence of {entry.name} was not accepted; nothing is downloaded")
+            raise OptionError(f"the license of {entry.name} was not accepted; nothing is downloaded")
     with atomic_path(record) as tmp:
         tmp.write_text("".join(f"{text}\n" for text in [*known, line]))
 
@@ -130,7 +130,7 @@ def acquire(entry: Entry, place: Place, parts: Collection[str], *, accepted: boo
     wanted = [a for a in missing if a.name not in there]
     archives = place.archives if _writable(place.archives) else target.parent
     if wanted:
-        accept_licence(entry, archives, accepted=accepted)
+        accept_license(entry, archives, accepted=accepted)
         size = sum(a.about for a in wanted)
         log(f"{entry.name}: downloading {len(wanted)} archives, about {human(size)}")
     check_space(target, sum(a.about for a in wanted) + sum(a.unpacked for a in missing), what=entry.name)

@@ -1,4 +1,4 @@
-"""Stage 1: the corpora of a preset are found and verified, downloaded, synthesised or mixed."""
+"""Stage 1: the corpora of a preset are found and verified, downloaded, synthesized or mixed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Catalogue:
 
     Args:
         recipe: The invocation.
-        accepted: Whether licences are accepted beforehand.
+        accepted: Whether licenses are accepted beforehand.
     """
 
     recipe: Recipe
@@ -57,7 +57,7 @@ class Catalogue:
 
     @property
     def made(self) -> Path:
-        """Where everything that is synthesised or mixed goes, and what is noted about the rest."""
+        """Where everything that is synthesized or mixed goes, and what is noted about the rest."""
         return self.recipe.datadir / "corpora"
 
     def corpus(self, name: str) -> Corpus:

@@ -12,7 +12,7 @@ from local.common.csv_table import locate, read_csv
 from local.common.kaldi_dir import NO_TRANSCRIPT, DataError, Utterance
 from local.common.parallel import parallel_map
 from local.common.steps import Step
-from local.common.text import normalise
+from local.common.text import normalize
 from local.corpora.corpus import STAGE, Corpus, Estimate, Spec, Work, dealt, register_corpus, write_report
 from local.corpora.mixing import snr_class
 
@@ -82,7 +82,7 @@ def utterances(path: Path, *, input: str = "noisy", nj: int = 1) -> list[Utteran
 
     Returns:
         The utterances. Ids that do not begin with the speaker get him as a prefix; transcripts are
-        normalised.
+        normalized.
 
     Raises:
         DataError: When the table or a pair has a fault.
@@ -98,7 +98,7 @@ def from_rows(rows: Sequence[Mapping[str, str]], path: Path, *, input: str, nj: 
     found = []
     for row, (clean, noisy), info in zip(rows, pairs, infos, strict=True):
         name, speaker, quiet = row["utt"], row["speaker"], input == "clean"
-        text = normalise(row["text"]) if row["text"] else NO_TRANSCRIPT
+        text = normalize(row["text"]) if row["text"] else NO_TRANSCRIPT
         if not text:
             raise DataError(f"{path}, utterance '{name}': no word in its text '{row['text']}'")
         found.append(

@@ -1,4 +1,4 @@
-"""The embedded corpus: synthesised sources in the place of the published ones (see `synthetic.synthesis`)."""
+"""The embedded corpus: synthesized sources in the place of the published ones (see `synthetic.synthesis`)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Mini(Corpus):
         """One step for all that it stands for."""
         settings = self.options
         step = Step("mini", stage=STAGE, out=self.made, settings={**settings, "v": synthesis.VERSION})
-        yield step, lambda: synthesis.synthesise(step.out, settings, nj=self.nj)
+        yield step, lambda: synthesis.synthesize(step.out, settings, nj=self.nj)
 
     def estimate(self, spec: Spec, hours: float | None = None) -> Estimate:
         """By the number of sentences; VoiceBank's files are clean and noisy at 48 kHz, LibriMix's parts are three."""

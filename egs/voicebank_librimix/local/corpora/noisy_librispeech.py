@@ -1,7 +1,7 @@
 """Noise-augmented LibriSpeech as in NR-SSFT (see docs), but drawn over a sorted list and written to a manifest.
 
 Twelve seen and six unseen environments of DEMAND, SNR 20, 10 or 5 dB from the energies of whole utterances,
-a random start in the recording, no normalisation afterwards.
+a random start in the recording, no normalization afterwards.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def draw(lengths: Mapping[str, int], recordings: Mapping[str, int], *, name: str
 
 
 def add_noise(clean: np.ndarray, noise: np.ndarray, snr: float) -> np.ndarray:
-    """Add noise at an SNR of whole-utterance energies, without normalising the sum.
+    """Add noise at an SNR of whole-utterance energies, without normalizing the sum.
 
     Args:
         clean: Shape (T,).

@@ -1,4 +1,4 @@
-"""The registry of corpora, conf/corpora.yaml: archives, sizes, checksums, licences, what is complete."""
+"""The registry of corpora, conf/corpora.yaml: archives, sizes, checksums, licenses, what is complete."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from espnet_plugins.checks import renamed_keys
 from local.common.recipe import RECIPE_DIR, read_yaml
 from local.common.steps import OptionError
 
@@ -44,12 +45,12 @@ class Archive:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A corpus: its title, homepage, licence, archives, and the registry's facts for checking it."""
+    """A corpus: its title, homepage, license, archives, and the registry's facts for checking it."""
 
     name: str
     title: str
     homepage: str
-    licence: str
+    license: str
     archives: tuple[Archive, ...]
     facts: Mapping[str, Any]
 
@@ -97,19 +98,20 @@ def load_registry(override: str | Path | None = None) -> dict[str, Entry]:
         Entries by the corpus's name.
 
     Example:
-        >>> load_registry()["voicebank_demand"].licence
+        >>> load_registry()["voicebank_demand"].license
         'CC BY 4.0'
     """
     content = read_yaml(RECIPE_DIR / "conf" / "corpora.yaml")
     if override is not None:
         for name, entry in read_yaml(Path(override)).items():
+            entry = renamed_keys(f"{override}: {name}", entry, {"licence": "license"})
             content[name] = {**content.get(name, {}), **entry}
     return {
         name: Entry(
             name=name,
             title=entry["title"],
             homepage=entry["homepage"],
-            licence=entry["licence"],
+            license=entry["license"],
             archives=tuple(_archive(name, archive) for archive in entry["archives"]),
             facts={k: v for k, v in entry.items() if k != "archives"},
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from local.common.audio import AudioInfo, inspect
 from local.common.kaldi_dir import DataError, Utterance, read_text
 from local.common.parallel import parallel_map
-from local.common.text import normalise
+from local.common.text import normalize
 from local.corpora.corpus import Published, register_corpus, some
 
 _STEM = re.compile(r"p\d{3}_\d{3}")
@@ -155,7 +155,7 @@ def utterances(
     for (name, (noise, snr)), info in zip(log.items(), infos, strict=True):
         clean, noisy = paths[name]
         text_file = root / f"{clean_name}_txt" / f"{name}.txt"
-        text = normalise(read_text(text_file))
+        text = normalize(read_text(text_file))
         if not text:
             raise DataError(f"{text_file}: the transcript of {name} is empty")
         quiet = input == "clean"

@@ -1,4 +1,4 @@
-"""What a preset would fetch, make and train: sizes, licences, disk needed at the peak, updates, GPU hours."""
+"""What a preset would fetch, make and train: sizes, licenses, disk needed at the peak, updates, GPU hours."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _upstream(recipe: Recipe) -> tuple[list[str], float]:
     place = Path(options["checkpoint"])
     if known is None:
         return [f"  SSL model: {options['model']}, of unknown size, from {place} or its publisher"], 0.0
-    line = f"  SSL model: {known['title']}; licence {known['licence']}"
+    line = f"  SSL model: {known['title']}; license {known['license']}"
     if place.is_file() or (place / known["file"]).is_file():
         return [line, f"    is in {place}, nothing is fetched"], 0.0
     return [line, f"    {known['file']}: fetch {human(known['about'])} to {place}"], float(known["about"])
@@ -39,19 +39,19 @@ def forecast(corpora: Catalogue) -> str:
         corpora: Of the preset.
 
     Returns:
-        A table of the corpora with their licences, what is missing of them, and the disk needed.
+        A table of the corpora with their licenses, what is missing of them, and the disk needed.
     """
     lines = [f"Preset {corpora.recipe.name}:"]
     download = unpacked = peak = 0.0
     needed = corpora.needed()
     if any(corpora.maker(name) for name in needed):
-        lines.append("  the sources are synthesised here, nothing is fetched")
+        lines.append("  the sources are synthesized here, nothing is fetched")
     for name in (name for name in needed if not corpora.maker(name)):
         corpus, parts = corpora.published(name), needed[name]
         entry, place = corpus.entry, corpus.place
         missing = missing_archives(entry, place.folder, parts)
         wanted = [archive for archive in missing if local_archive(archive, place) is None]
-        lines.append(f"  {entry.title}; licence {entry.licence}")
+        lines.append(f"  {entry.title}; license {entry.license}")
         if not missing:
             lines.append(f"    is in {place.folder}, nothing is fetched")
         elif place.fixed:

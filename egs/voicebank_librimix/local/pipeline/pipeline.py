@@ -181,7 +181,7 @@ class Pipeline:
             def done() -> bool:
                 return all(experiment.is_decoded(*pair) for pair in pairs)
 
-            steps = [experiment.recognise(*pair, head) for pair in pairs for head in heads]
+            steps = [experiment.recognize(*pair, head) for pair in pairs for head in heads]
             return Job(f"decoding {number}", Stage.DECODING, work, done, steps)
 
         return [job(number) for number in range(1, self.shards + 1)]

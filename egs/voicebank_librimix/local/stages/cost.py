@@ -71,7 +71,7 @@ def measure_cost(experiment: Experiment, system: System) -> Cost:
     enhancements: list[Step] = []
     if system.front_end != "none":
         enhancements = [experiment.enhance(system, name) for name in names]
-    decodings = [experiment.recognise(system, name) for name in names]
+    decodings = [experiment.recognize(system, name) for name in names]
     enhanced = [read_table(step.out / "spk1.scp") for step in enhancements]
     decoded = [read_table(recipe.dumpdir / name / system.input) for name in names]
     return Cost(

@@ -35,7 +35,7 @@ def token_counter(folder: Path, *, characters: bool) -> Tokenize:
 
 
 def subsampling(recipe: Recipe) -> tuple[int, ...]:
-    """The factors by which the recogniser's layers shorten their input."""
+    """The factors by which the recognizer's layers shorten their input."""
     conf = merged_config(recipe, ["train_asr.yaml"]).get("encoder_conf") or {}
     factors = conf.get("subsample") or ()
     return tuple(int(factor) for factor in factors)
@@ -46,7 +46,7 @@ def frames(samples: int, subsample: Sequence[int]) -> int:
 
     Args:
         samples: At 16 kHz.
-        subsample: Factors of the recogniser's layers, each rounding up.
+        subsample: Factors of the recognizer's layers, each rounding up.
 
     Example:
         >>> frames(16000, ()), frames(16000, (2, 2))
@@ -74,7 +74,7 @@ def describe(utterances: Sequence[Utterance], tokenize: Tokenize, *, subsample: 
     Args:
         utterances: At 16 kHz.
         tokenize: Gives the tokens of a transcript.
-        subsample: Factors of the recogniser's layers.
+        subsample: Factors of the recognizer's layers.
 
     Returns:
         A sentence; empty when there is none.

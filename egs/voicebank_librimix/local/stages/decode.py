@@ -1,4 +1,4 @@
-"""Stage 6: every system enhances and recognises every test set, through ESPnet's decoders."""
+"""Stage 6: every system enhances and recognizes every test set, through ESPnet's decoders."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def decode(experiment: Experiment, pairs: Sequence[tuple[System, str]]) -> None:
             step = experiment.enhance(system, name)
             step.run(partial(enhance, experiment.recipe, system, name, step))
         for head in experiment.recipe.recognizers:
-            step = experiment.recognise(system, name, head)
-            work = judge if head in experiment.recipe.judges else recognise
+            step = experiment.recognize(system, name, head)
+            work = judge if head in experiment.recipe.judges else recognize
             step.run(partial(work, experiment, system, name, head))
         left = (time.monotonic() - start) / (count + 1) * (len(pairs) - count - 1)
         print(f"PROGRESS {count + 1} of {len(pairs)} decodings, {left:.0f} seconds left", flush=True)
@@ -82,11 +82,11 @@ def _device(recipe: Recipe) -> list[str]:
     return ["--ngpu", str(min(recipe.ngpu, 1))]
 
 
-def recognise(experiment: Experiment, system: System, name: str, head: str) -> None:
+def recognize(experiment: Experiment, system: System, name: str, head: str) -> None:
     """Run ESPnet's beam search; keep the transcripts."""
     from espnet_plugins.bin import asr_inference
 
-    recipe, step = experiment.recipe, experiment.recognise(system, name, head)
+    recipe, step = experiment.recipe, experiment.recognize(system, name, head)
     trained = (system.trained[-1] if head == "asr" else experiment.heads[head]).out
     joint = is_one_model(system, head)
     audio = recipe.dumpdir / name / system.input if joint else experiment.heard(system, name)
@@ -105,13 +105,13 @@ def recognise(experiment: Experiment, system: System, name: str, head: str) -> N
         asr_inference.main(command, use_onednn=use_onednn)
     results = step.out / "espnet" / "1best_recog" / ("text_spk1" if joint else "text")
     with atomic_path(step.out / "text") as tmp:
-        # An utterance in which nothing was recognised keeps its line, with the id alone.
+        # An utterance in which nothing was recognized keeps its line, with the id alone.
         tmp.write_text("".join(f"{line.strip()}\n" for line in results.read_text(encoding="utf-8").splitlines()))
 
 
 def judge(experiment: Experiment, system: System, name: str, head: str) -> None:
-    """Let a recogniser that nobody here trained write the transcripts."""
-    recipe, step = experiment.recipe, experiment.recognise(system, name, head)
+    """Let a recognizer that nobody here trained write the transcripts."""
+    recipe, step = experiment.recipe, experiment.recognize(system, name, head)
     text = transcribe(recipe, head, experiment.heard(system, name))
     with atomic_path(step.out / "text") as tmp:
         tmp.write_text("".join(f"{utt} {words}".strip() + "\n" for utt, words in text.items()), encoding="utf-8")
@@ -121,8 +121,8 @@ def copy_transcripts(experiment: Experiment) -> None:
     """Take over the transcripts of the same audio for the pairs that are duplicates."""
     for (name, dataset), (other, same) in experiment.duplicates.items():
         for head in experiment.recipe.recognizers:
-            step = experiment.recognise(experiment.systems[name], dataset, head)
-            source = experiment.recognise(experiment.systems[other], same, head).out / "text"
+            step = experiment.recognize(experiment.systems[name], dataset, head)
+            source = experiment.recognize(experiment.systems[other], same, head).out / "text"
             if not step.is_done():
                 step.run(partial(_copy, source, step.out / "text"))
 

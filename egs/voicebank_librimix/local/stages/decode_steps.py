@@ -23,14 +23,14 @@ def head_folder(kind: str, head: str) -> str:
 
 
 def is_one_model(system: System, head: str) -> bool:
-    """Whether the recogniser is the one that was fine-tuned with the front-end."""
+    """Whether the recognizer is the one that was fine-tuned with the front-end."""
     return system.is_joint and head == "asr"
 
 
 def enhance_step(recipe: Recipe, system: System, name: str, *, onednn: bool) -> Step:
     """The enhanced audio of a system on a test set.
 
-    The whole set where it is the input of a recogniser, else the utterances that stage 7 measures.
+    The whole set where it is the input of a recognizer, else the utterances that stage 7 measures.
 
     Args:
         recipe: The invocation.
@@ -44,7 +44,7 @@ def enhance_step(recipe: Recipe, system: System, name: str, *, onednn: bool) -> 
     return _step(recipe, system.trained[:1], "enhance", folder, name, settings=settings, outputs=("spk1.scp", "wavs"))
 
 
-def recognise_step(
+def recognize_step(
     recipe: Recipe,
     system: System,
     name: str,
@@ -58,7 +58,7 @@ def recognise_step(
 
     Args:
         recipe: The invocation.
-        system: What recognises.
+        system: What recognizes.
         name: The test set.
         head: "asr", "pr" or the name of a judge.
         decoding: The options of the beam search.

@@ -12,7 +12,7 @@ from local.common.recipe import Recipe, Run
 from local.common.stages import Stage
 from local.common.steps import MissingInput, Step
 from local.stages.data import tokens_step
-from local.stages.decode_steps import enhance_step, is_one_model, recognise_step
+from local.stages.decode_steps import enhance_step, is_one_model, recognize_step
 from local.stages.espnet_commands import merged_config
 from local.stages.judges import judge_settings
 from local.stages.phones import phones_step
@@ -58,7 +58,7 @@ class Experiment:
 
     @cached_property
     def heads(self) -> dict[str, Step]:
-        """Leave the recognisers that the preset names."""
+        """Leave the recognizers that the preset names."""
         if not self.recipe.heads:
             return {}
         data = {"asr": tokens_step(self.recipe), "pr": self.phones}
@@ -66,7 +66,7 @@ class Experiment:
 
     @cached_property
     def fine_tunings(self) -> dict[Run, Step]:
-        """Leave the joint models; where no recogniser is trained, front-ends."""
+        """Leave the joint models; where no recognizer is trained, front-ends."""
         if not self.recipe.heads:
             return {run: tune_step(self.recipe, run, se=self.se, ssl=self.ssl) for run in self.runs}
         modules = joint_modules(se_config(self.recipe), head_config(self.recipe, "asr"))
@@ -109,8 +109,8 @@ class Experiment:
     def duplicates(self) -> dict[Pair, Pair]:
         """Pairs of an unprocessed system and a test set with the input of an earlier pair -> that pair.
 
-        Test sets that differ in their noise share their clean speech: it is recognised once. A pair with a front-end
-        or a recogniser of its own has no duplicate, nor has one whose data directory is gone.
+        Test sets that differ in their noise share their clean speech: it is recognized once. A pair with a front-end
+        or a recognizer of its own has no duplicate, nor has one whose data directory is gone.
         """
         first: dict[str, Pair] = {}
         found: dict[Pair, Pair] = {}
@@ -133,13 +133,13 @@ class Experiment:
         return self._enhancements[pair]
 
     def heard(self, system: System, name: str) -> Path:
-        """The list of what a recogniser behind a system hears: its input, or what its front-end made of that."""
+        """The list of what a recognizer behind a system hears: its input, or what its front-end made of that."""
         if system.front_end == "none":
             return self.recipe.dumpdir / name / system.input
         return self.enhance(system, name).out / "spk1.scp"
 
-    def recognise(self, system: System, name: str, head: str = "") -> Step:
-        """Leaves the transcripts of a system on a test set; of the first recogniser where none is named."""
+    def recognize(self, system: System, name: str, head: str = "") -> Step:
+        """Leaves the transcripts of a system on a test set; of the first recognizer where none is named."""
         head = head or self.recipe.recognizers[0]
         pair = (system.name, name)
         if (pair, head) not in self._recognitions:
@@ -150,8 +150,8 @@ class Experiment:
                 others["enhanced"] = self.enhance(system, name)
             if pair in self.duplicates:
                 other, same = self.duplicates[pair]
-                others["same_audio"] = self.recognise(self.systems[other], same, head)
-            self._recognitions[pair, head] = recognise_step(
+                others["same_audio"] = self.recognize(self.systems[other], same, head)
+            self._recognitions[pair, head] = recognize_step(
                 self.recipe,
                 system,
                 name,
@@ -163,7 +163,7 @@ class Experiment:
         return self._recognitions[pair, head]
 
     def _models(self, system: System, head: str) -> tuple[Step, ...]:
-        """The steps that made what recognises; of a judge none."""
+        """The steps that made what recognizes; of a judge none."""
         if head in self.recipe.judges:
             return ()
         return system.trained if head == "asr" else (self.heads[head],)
@@ -181,4 +181,4 @@ class Experiment:
             if not path.exists():
                 raise MissingInput(path, stage)
         enhanced = system.front_end == "none" or self.enhance(system, name).is_done()
-        return enhanced and all(self.recognise(system, name, head).is_done() for head in self.recipe.recognizers)
+        return enhanced and all(self.recognize(system, name, head).is_done() for head in self.recipe.recognizers)

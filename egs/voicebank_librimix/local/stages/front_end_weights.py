@@ -47,12 +47,12 @@ def import_weights(recipe: Recipe, step: Step) -> None:
     file = weights_file(recipe, model)
     if not file.is_file():
         raise RecipeError(
-            f"{file} is missing: fetch it from {model.address} ({family.licence_name}), or set front_end_weights: null"
+            f"{file} is missing: fetch it from {model.address} ({family.license_name}), or set front_end_weights: null"
         )
     remove(step.out / "espnet")
     try:
         import_enhancer(file, step.out / "espnet")
-        log(family.licence)
+        log(family.license)
     except ValueError as error:
         raise RecipeError(str(error)) from error
     with atomic_path(step.out / MODEL) as tmp:

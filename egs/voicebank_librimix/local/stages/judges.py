@@ -16,7 +16,7 @@ from local.common.kaldi_dir import read_table
 from local.common.recipe import Recipe
 from local.common.signals import load_audio
 from local.common.steps import OptionError, RecipeError
-from local.common.text import normalise
+from local.common.text import normalize
 
 _DEFAULTS: dict[str, Any] = {
     "model": None,
@@ -121,7 +121,7 @@ def transcribe(recipe: Recipe, name: str, audio: Path) -> dict[str, str]:
     folder = judge_folder(recipe, settings.pop("model"))
     try:
         recognizer = _recognizer(folder, device="cuda" if recipe.ngpu else "cpu", **settings)
-        return {utt: normalise(text) for utt, text in recognizer.transcribe(_waveforms(audio))}
+        return {utt: normalize(text) for utt, text in recognizer.transcribe(_waveforms(audio))}
     except (ImportError, ValueError) as error:
         raise RecipeError(f"judge {name} on {audio}: {error}") from error
 

@@ -38,7 +38,7 @@ from local.stages.systems import CLEAN, NOISY
 
 ARCHIVE = f"results{SUFFIX}"
 OUTPUTS = ("RESULTS.md", "curves.png", "report.html", ARCHIVE)
-# Written where phones are recognised, too.
+# Written where phones are recognized, too.
 PAPER_TABLE = "paper_table.md"
 _EXAMPLES = 6
 # Of the systems without a front-end.

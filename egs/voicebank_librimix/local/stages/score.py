@@ -48,7 +48,7 @@ Measurement = tuple[str, dict[str, float], str]
 
 
 def read_hypotheses(path: Path) -> dict[str, str]:
-    """Read what a decoder wrote: `utterance words...`, the id alone where nothing was recognised.
+    """Read what a decoder wrote: `utterance words...`, the id alone where nothing was recognized.
 
     Raises:
         RecipeError: When a line is empty or an utterance comes twice.
@@ -114,14 +114,14 @@ class SetScoring:
         experiment: The steps.
         system: What is scored.
         dataset: The test set.
-        head: Which recogniser; signals are measured with the words.
+        head: Which recognizer; signals are measured with the words.
     """
 
     def __init__(self, experiment: Experiment, system: System, dataset: str, head: str = ""):
         head = head or experiment.recipe.recognizers[0]
         self.recipe, self.system, self.dataset, self.head = experiment.recipe, system, dataset, head
         self.data = experiment.data_of(head) / dataset
-        self.recognised = experiment.recognise(system, dataset, head)
+        self.recognized = experiment.recognize(system, dataset, head)
         self.enhanced = None if system.front_end == "none" else experiment.enhance(system, dataset)
         # Clean speech is the reference, and noisy speech is measured once: there is nothing else to measure.
         noisy = system.input != CLEAN and not system.is_joint
@@ -130,7 +130,7 @@ class SetScoring:
 
     def _step(self, data: Step | tuple[Path, int]) -> Step:
         """The step that writes `<expdir>/score/<system>/<dataset>.json` (score_pr/ for phones)."""
-        inputs = {"data": data, "hypotheses": self.recognised}
+        inputs = {"data": data, "hypotheses": self.recognized}
         if self.enhanced is not None:
             inputs["estimates"] = self.enhanced
         return Step(
@@ -177,7 +177,7 @@ class SetScoring:
             measured: What measure_pair() gave, of which the first belong to `pairs`.
         """
         tables = {name: read_table(self.data / name) for name in ("text_spk1", "utt2category", "utt2spk")}
-        path = self.recognised.out / "text"
+        path = self.recognized.out / "text"
         try:
             utterances = score_transcripts(
                 tables["text_spk1"],

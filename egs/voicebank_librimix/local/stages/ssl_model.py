@@ -19,7 +19,7 @@ _HOP = 320
 
 
 def upstream_options(recipe: Recipe) -> dict[str, str]:
-    """How the front-end of the recogniser and the objectives find the SSL model.
+    """How the front-end of the recognizer and the objectives find the SSL model.
 
     Args:
         recipe: Its preset's `ssl` names a published `model`, and a `checkpoint` where it lies elsewhere than in
@@ -155,7 +155,7 @@ def fetch(recipe: Recipe) -> None:
         Path(options["checkpoint"]).mkdir(parents=True, exist_ok=True)
     try:
         upstream = describe_upstream(options["model"], checkpoint=options["checkpoint"])
-        log(f"{upstream.name}: {upstream.n_layers} layers, {upstream.dim} features, hop {upstream.hop}")
+        log(f"{upstream.name}: {upstream.n_layers} layers, {upstream.feature_dim} features, hop {upstream.hop_length}")
         upstream.build()
     except (OSError, RuntimeError, ValueError) as error:
         raise RecipeError(f"SSL model: {error}") from error

@@ -19,9 +19,9 @@ class System:
 
     Args:
         name: Its name in directories and tables.
-        trained: The steps that made its models; the last holds the recogniser where one is trained.
+        trained: The steps that made its models; the last holds the recognizer where one is trained.
         input: Its input, a file of a test set: CLEAN or NOISY.
-        front_end: "none", "separate" (enhanced audio, then the recogniser) or "joint" (one model).
+        front_end: "none", "separate" (enhanced audio, then the recognizer) or "joint" (one model).
     """
 
     name: str
@@ -31,7 +31,7 @@ class System:
 
     @property
     def is_joint(self) -> bool:
-        """Whether its recogniser comes from a joint training."""
+        """Whether its recognizer comes from a joint training."""
         return bool(self.trained) and self.trained[-1].stage == Stage.FINETUNING
 
 
@@ -40,7 +40,7 @@ def systems_of(se: Step, asr: Step | None, fine_tunings: Iterable[tuple[Run, Ste
 
     Args:
         se: Leaves the front-end.
-        asr: Leaves the recogniser; None where none is trained.
+        asr: Leaves the recognizer; None where none is trained.
         fine_tunings: The runs of stage 5, each with its step.
     """
     recognizer = (asr,) if asr else ()

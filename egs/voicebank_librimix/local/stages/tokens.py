@@ -19,7 +19,7 @@ def character_tokens(texts: Iterable[str], out: Path) -> list[str]:
     """Write tokens.txt with the characters of the transcripts; `<space>` stands between words.
 
     Args:
-        texts: Normalised transcripts.
+        texts: Normalized transcripts.
         out: Where it goes.
 
     Returns:
@@ -36,7 +36,7 @@ def train_tokens(texts: Iterable[str], out: Path, *, vocabulary: int) -> list[st
     """Train byte-pair units (Sennrich et al., 2016) and write bpe.model and tokens.txt.
 
     Args:
-        texts: Normalised transcripts.
+        texts: Normalized transcripts.
         out: Where both files go.
         vocabulary: Tokens at most, with <blank>, <unk> and <sos/eos>; a small corpus may give fewer.
 

@@ -1,4 +1,4 @@
-"""Stages 3 to 5: the front-end, the recogniser, and their joint fine-tuning, through ESPnet's trainers."""
+"""Stages 3 to 5: the front-end, the recognizer, and their joint fine-tuning, through ESPnet's trainers."""
 
 from __future__ import annotations
 

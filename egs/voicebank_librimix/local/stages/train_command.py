@@ -97,9 +97,9 @@ def config_with_paths(recipe: Recipe, step: Step) -> dict[str, Any]:
     """The step's configuration with the paths that belong to this place and not to its fingerprint."""
     config = dict(step.settings["config"])
     upstream = upstream_options(recipe)
-    recogniser = recipe.expdir / "asr"
-    files = {"weights": str(recogniser / MODEL), "config": str(recogniser / "espnet" / "config.yaml")}
-    given: dict[str, Any] = {"upstream": upstream, "recogniser": files}
+    recognizer = recipe.expdir / "asr"
+    files = {"weights": str(recognizer / MODEL), "config": str(recognizer / "espnet" / "config.yaml")}
+    given: dict[str, Any] = {"upstream": upstream, "recognizer": files}
     key = "criterions" if trains_front_end_alone(step) else "enh_criterions"
     if step.stage == Stage.FINETUNING:
         needs = recipe.objectives[Run.from_name(step.out.name).objective].needs

@@ -28,7 +28,7 @@ def se_config(recipe: Recipe) -> dict[str, Any]:
 
 
 def head_config(recipe: Recipe, head: str) -> dict[str, Any]:
-    """The training of a recogniser over the frozen SSL model.
+    """The training of a recognizer over the frozen SSL model.
 
     Args:
         recipe: The invocation.
@@ -43,7 +43,7 @@ def joint_config(recipe: Recipe, run: Run, modules: Mapping[str, Any]) -> dict[s
     Args:
         recipe: The invocation.
         run: The objective, the mode, the seed.
-        modules: What joint_modules() gives of front-end and recogniser.
+        modules: What joint_modules() gives of front-end and recognizer.
     """
     objective = recipe.objectives[run.objective]
     names = ["train_joint.yaml", f"finetune/{run.finetune}.yaml", f"objectives/{objective.file}.yaml"]
@@ -52,7 +52,7 @@ def joint_config(recipe: Recipe, run: Run, modules: Mapping[str, Any]) -> dict[s
 
 
 def selected_by_decoder(config: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
-    """Let the best model of a fine-tuning be chosen by what its recogniser is decoded with.
+    """Let the best model of a fine-tuning be chosen by what its recognizer is decoded with.
 
     The greedy CTC rate of train_joint.yaml says nothing of another decoder: that of attention is judged by the accuracy
     of its next token, a transducer by its loss.
@@ -92,11 +92,11 @@ def tune_config(recipe: Recipe, run: Run) -> dict[str, Any]:
 
 
 def joint_modules(se: Mapping[str, Any], asr: Mapping[str, Any]) -> dict[str, Any]:
-    """The modules of a front-end and a recogniser under the names that ESPnet's joint task gives them.
+    """The modules of a front-end and a recognizer under the names that ESPnet's joint task gives them.
 
     Args:
         se: Configuration of the front-end's training.
-        asr: Configuration of the recogniser's training.
+        asr: Configuration of the recognizer's training.
 
     Returns:
         The part of a joint configuration that says what the model is made of.
@@ -128,7 +128,7 @@ def with_own_modules(modules: Mapping[str, Any], own: Mapping[str, Any]) -> dict
 
 
 def has_front_end(config: Mapping[str, Any]) -> bool:
-    """Whether a joint configuration enhances what its recogniser hears.
+    """Whether a joint configuration enhances what its recognizer hears.
 
     Example:
         >>> has_front_end({"enh_separator": "tcn"}), has_front_end({"enh_separator": "identity"})

@@ -30,7 +30,7 @@ def se_step(recipe: Recipe) -> Step:
 
 
 def head_step(recipe: Recipe, head: str, *, ssl: Step, data: Step) -> Step:
-    """Stage 4: a recogniser, on clean speech over the frozen SSL model.
+    """Stage 4: a recognizer, on clean speech over the frozen SSL model.
 
     Args:
         recipe: The invocation.
@@ -50,9 +50,9 @@ def joint_step(recipe: Recipe, run: Run, *, modules: Mapping[str, Any], se: Step
     Args:
         recipe: The invocation.
         run: Which.
-        modules: What joint_modules() gives of front-end and recogniser.
+        modules: What joint_modules() gives of front-end and recognizer.
         se: Leaves the front-end; no input where the configuration has none.
-        asr: Leaves the recogniser.
+        asr: Leaves the recognizer.
     """
     config = joint_config(recipe, run, modules)
     inputs: dict[str, Step | tuple[Path, int]] = {**asr.inputs, "asr": asr}

@@ -149,7 +149,7 @@ def backward_strips(alignment, geometry, factor, queue, saved):
     """Work on the backward pass until no strip is left; the mirror of `forward_strips`.
 
     Args:
-        alignment: Matrices, uninitialised; every cell of the pairs in the queue is written, 0 beyond the lengths.
+        alignment: Matrices, uninitialized; every cell of the pairs in the queue is written, 0 beyond the lengths.
         geometry: Geometry.
         factor: (B,) what each alignment is multiplied by.
         queue: Queue; its table holds the strips of the pairs with a gradient alone.

@@ -4,10 +4,10 @@ A cost matrix is cut into strips of LANES rows. Inside a strip, step t handles t
 lane): none of them needs another, so a step is plain vector arithmetic, and the values of a strip are stored step
 by step, where the backward pass reads them in one stretch. Strips depend on the strip above (in the backward
 pass, below) only through one row. Workers draw strips from a common counter, pairs interleaved; a strip follows
-its neighbour CHUNK steps at a time, so that one long pair occupies all workers too. docs/soft_dtw.md has a picture.
+its neighbor CHUNK steps at a time, so that one long pair occupies all workers too. docs/soft_dtw.md has a picture.
 
 Values are kept in units of gamma * ln 2, so that powers of two do for exponentials, and relative to a base that is
-renewed every chunk, so that float32 resolves differences between neighbours however long the path has become.
+renewed every chunk, so that float32 resolves differences between neighbors however long the path has become.
 """
 
 from typing import NamedTuple
@@ -61,7 +61,7 @@ class Queue(NamedTuple):
     Args:
         table: of `strip_table`.
         counter: one 0; how many strips have been drawn.
-        border: (B, longest m): what a strip hands to its neighbour, the latest one of each pair: in the forward pass
+        border: (B, longest m): what a strip hands to its neighbor, the latest one of each pair: in the forward pass
             the last row's values, float64, filled with MASKED_COST; in the backward pass what flows up from the
             first row, in the type of the costs, filled with 0.
         progress: (B, strips) int64: how far each strip has come. Forward: columns that are ready, from 0 up;

@@ -1,4 +1,4 @@
-"""Sentences of the embedded corpus: connected digits with a few command and colour words."""
+"""Sentences of the embedded corpus: connected digits with a few command and color words."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 COMMANDS = ("set", "send", "show", "move")
-COLOURS = ("red", "green", "blue", "white")
+COLORS = ("red", "green", "blue", "white")
 ENDINGS = ("now", "again")
-VOCABULARY = DIGITS + COMMANDS + COLOURS + ENDINGS
+VOCABULARY = DIGITS + COMMANDS + COLORS + ENDINGS
 
 
 def sentence(rng: np.random.Generator) -> str:
@@ -25,11 +25,11 @@ def sentence(rng: np.random.Generator) -> str:
         'red one eight six nine again'
     """
     words: list[str] = []
-    command, colour, ending = rng.random(3) < (0.6, 0.75, 0.2)
+    command, color, ending = rng.random(3) < (0.6, 0.75, 0.2)
     if command:
         words.append(str(rng.choice(COMMANDS)))
-    if colour:
-        words.append(str(rng.choice(COLOURS)))
+    if color:
+        words.append(str(rng.choice(COLORS)))
     fewest = 5 if len(words) == 0 else 4
     words += rng.choice(DIGITS, size=rng.integers(fewest, fewest + 3)).tolist()
     if ending:

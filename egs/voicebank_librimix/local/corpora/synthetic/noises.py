@@ -146,7 +146,7 @@ def siren(rng: np.random.Generator, size: int, rate: int) -> np.ndarray:
 
 
 def applause(rng: np.random.Generator, size: int, rate: int) -> np.ndarray:
-    """Many hands: bursts of coloured noise, denser and thinner by turns."""
+    """Many hands: bursts of colored noise, denser and thinner by turns."""
     time = np.arange(int(0.03 * rate)) / rate
 
     def clap() -> np.ndarray:

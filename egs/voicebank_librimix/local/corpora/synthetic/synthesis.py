@@ -212,7 +212,7 @@ def _write_metadata(path: Path, rows: Sequence[tuple], *, librispeech: Path, wha
 # Everything ------------------------------------------------------------------------------------------------
 
 
-def synthesise(root: Path, settings: Mapping[str, Any], *, nj: int) -> None:
+def synthesize(root: Path, settings: Mapping[str, Any], *, nj: int) -> None:
     """Make the whole corpus; what an interrupted call left is made again.
 
     Args:

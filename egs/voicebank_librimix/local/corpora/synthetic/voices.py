@@ -114,7 +114,7 @@ def speak(voice: Voice, prompts: Sequence[Prompt], *, seed: int) -> Iterator[tup
     Args:
         voice: The speaker.
         prompts: The sentences, in an order that belongs to the result.
-        seed: Of the synthesiser's noise.
+        seed: Of the synthesizer's noise.
 
     Yields:
         Samples, int16 of shape (T,), and the rate in Hz, 22050.

@@ -12,7 +12,7 @@ from espnet_plugins.checks import check_mapping, check_number
 _KEYS = ("from", "to", "updates")
 
 
-class Curriculum(torch.nn.Module):
+class Schedule(torch.nn.Module):
     """A number that goes from ``first`` to ``last`` in equal ratios, update by update, and stays there.
 
     After u updates it is ``first ** (1 - s) * last ** s`` with s = min(u / updates, 1); where gradients are off
@@ -25,7 +25,7 @@ class Curriculum(torch.nn.Module):
         updates: how many updates the way takes, from 1.
 
     Example:
-        >>> gamma = Curriculum(1.0, 0.01, updates=2)
+        >>> gamma = Schedule(1.0, 0.01, updates=2)
         >>> seen = []
         >>> for _ in range(4):
         ...     seen.append(round(gamma.value(), 6))
@@ -46,7 +46,7 @@ class Curriculum(torch.nn.Module):
         self.register_buffer("done", torch.tensor(0))
 
     @classmethod
-    def from_options(cls, key: str, options: Any) -> Curriculum | float:
+    def from_options(cls, key: str, options: Any) -> Schedule | float:
         """Make it from ``{from: .., to: .., updates: ..}`` out of YAML; a plain number stays one.
 
         Args:
@@ -54,7 +54,7 @@ class Curriculum(torch.nn.Module):
             options: the mapping, or a number above 0.
 
         Returns:
-            The curriculum or the number.
+            The schedule or the number.
 
         Raises:
             ValueError: for anything else, naming the key and what it accepts.
@@ -88,12 +88,12 @@ class Curriculum(torch.nn.Module):
         return f"{self.first:g} to {self.last:g} in {self.updates} updates"
 
 
-def curricula(model: torch.nn.Module) -> Iterator[Curriculum]:
-    """All curricula of a model, each once.
+def schedules(model: torch.nn.Module) -> Iterator[Schedule]:
+    """All schedules of a model, each once.
 
     Example:
-        >>> gamma = Curriculum(1.0, 0.1, updates=5)
-        >>> len(list(curricula(torch.nn.ModuleList([gamma, torch.nn.ModuleList([gamma])]))))
+        >>> gamma = Schedule(1.0, 0.1, updates=5)
+        >>> len(list(schedules(torch.nn.ModuleList([gamma, torch.nn.ModuleList([gamma])]))))
         1
     """
-    return (module for module in model.modules() if isinstance(module, Curriculum))
+    return (module for module in model.modules() if isinstance(module, Schedule))

@@ -1,4 +1,4 @@
-"""A recogniser that was trained on clean speech, frozen, as a model whose frames can be compared."""
+"""A recognizer that was trained on clean speech, frozen, as a model whose frames can be compared."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from espnet_plugins.weights import load_weights, read_weights
 OUTPUTS = ("encoder", "logits")
 
 
-class FrozenRecogniser:
-    """An ESPnet recogniser of a finished training; built when first called, so that decoding never builds it.
+class FrozenRecognizer:
+    """An ESPnet recognizer of a finished training; built when first called, so that decoding never builds it.
 
-    It is no nn.Module, so that nothing of it is in a state dict or an optimiser.
+    It is no nn.Module, so that nothing of it is in a state dict or an optimizer.
 
     Args:
         weights: Its file of weights.
@@ -33,14 +33,14 @@ class FrozenRecogniser:
         self.config = self.weights.parent / "config.yaml" if config is None else Path(config)
         for path in (self.weights, self.config):
             if not path.is_file():
-                raise FileNotFoundError(f"recogniser: {path}: no such file; train the recogniser first")
+                raise FileNotFoundError(f"recognizer: {path}: no such file; train the recognizer first")
         self._model: Any = None
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> FrozenRecogniser:
+    def __deepcopy__(self, memo: dict[int, Any]) -> FrozenRecognizer:
         return self
 
     def model(self, device: torch.device) -> Any:
-        """The recogniser on a device, in evaluation mode, without gradients of its own.
+        """The recognizer on a device, in evaluation mode, without gradients of its own.
 
         Raises:
             ValueError: When the weights do not fit the configuration, or it has no CTC layer.
@@ -59,7 +59,7 @@ class FrozenRecogniser:
         model = ASRTask.build_model(argparse.Namespace(**settings))
         load_weights(model, read_weights(self.weights), where=str(self.weights))
         if getattr(model, "ctc", None) is None:
-            raise ValueError(f"{self.config}: the recogniser has no CTC layer, whose input is compared")
+            raise ValueError(f"{self.config}: the recognizer has no CTC layer, whose input is compared")
         model.encoder = accept_any_order(model.encoder)
         drop_in_training_only(model).eval().requires_grad_(False)
         for module in model.modules():

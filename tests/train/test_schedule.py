@@ -1,4 +1,4 @@
-"""A curriculum over a real training: counted in updates, saved with the model, gone on with where it stopped."""
+"""A schedule over a real training: counted in updates, saved with the model, gone on with where it stopped."""
 
 import copy
 import os
@@ -86,7 +86,7 @@ def test_weights_to_start_from_do_not_bring_their_place(config, data, whole, tmp
     assert int(torch.load(tmp_path / "1epoch.pth", weights_only=True)[KEY]) == 3
 
 
-def test_a_model_without_a_curriculum_starts_from_one_with_it(config, data, whole, tmp_path):
+def test_a_model_without_a_schedule_starts_from_one_with_it(config, data, whole, tmp_path):
     plain = copy.deepcopy(config)
     del plain["enh_criterions"][0]["conf"]["gamma"]
     arguments = tiny_training.command(plain, data, tmp_path)
