@@ -15,6 +15,8 @@ bin=$(dirname "${python}")
 processes="${TEST_PROCESSES:-$(nproc)}"
 # One thread: the models are tiny, and threads that wait for one another cost minutes on busy cores.
 export OMP_NUM_THREADS=1
+# Where a test takes several, they sleep soon when they wait; what the user has chosen stays.
+[ -n "${OMP_WAIT_POLICY:-}" ] || export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-10000}"
 
 lint() {
     echo "== ruff"

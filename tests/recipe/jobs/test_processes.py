@@ -59,6 +59,25 @@ def test_threads_are_limited_and_the_log_is_appended(tmp_path):
     assert log.read_text() == "1\n2\n"
 
 
+@pytest.mark.parametrize(
+    ("chosen", "found"),
+    [
+        ({}, "None 10000"),
+        ({"OMP_WAIT_POLICY": "active"}, "active None"),
+        ({"GOMP_SPINCOUNT": "7"}, "None 7"),
+    ],
+)
+def test_waiting_threads_fall_asleep_soon_unless_the_user_chose(chosen, found, tmp_path, monkeypatch):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    log = tmp_path / "a.log"
+    code = "import os; print(os.environ.get('OMP_WAIT_POLICY'), os.environ.get('GOMP_SPINCOUNT'))"
+    run_programs([Program("a", python(code), log)], nj=1)
+    assert log.read_text() == f"{found}\n"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel to end children with their parent")
 def test_a_killed_recipe_leaves_no_job_behind(tmp_path):
     pid_file = tmp_path / "pid"

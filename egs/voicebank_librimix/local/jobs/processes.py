@@ -22,6 +22,9 @@ _TAIL_LINES = 15
 _POLL_SECONDS = 0.2
 _REPORT_SECONDS = 10.0
 _PR_SET_PDEATHSIG = 1
+# Threads of libgomp that wait for one another spin this often, then sleep. By itself it is 300,000 times: beside other
+# busy processes the cores go to waiting. Measured by benchmarks/waiting_threads.py, see docs/performance.md.
+_SPINS = "10000"
 # What ESPnet's trainer logs at the start of each epoch.
 _EPOCH = re.compile(r"(\d+)/(\d+)epoch started(?:\. Estimated time to finish: (.+))?$")
 
@@ -52,7 +55,9 @@ def _die_with_parent() -> None:
 
 def _environment(threads: int) -> Mapping[str, str]:
     limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    return {**os.environ, **limits, "NUMBA_NUM_THREADS": str(threads)}
+    # What the user has chosen for waiting threads stays.
+    waiting = {} if {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys() else {"GOMP_SPINCOUNT": _SPINS}
+    return {**os.environ, **limits, **waiting, "NUMBA_NUM_THREADS": str(threads)}
 
 
 class StoppedToContinue(RecipeError):
