@@ -198,6 +198,23 @@ def _stretched_length(samples: int, ratio: Fraction) -> int:
     return ceil(samples / ratio)
 
 
+def stretched_length(samples: int, factor: float) -> int:
+    """Samples that :func:`speed` and :func:`tempo` make of an utterance.
+
+    Args:
+        samples: its own.
+        factor: as theirs.
+
+    Raises:
+        ValueError: for a factor that they do not take.
+
+    Example:
+        >>> stretched_length(16000, 0.8)
+        20000
+    """
+    return _stretched_length(samples, _ratio(factor))
+
+
 @lru_cache(maxsize=256)
 def _resampler(ratio: Fraction, device: torch.device, dtype: torch.dtype) -> torch.nn.Module:
     from torchaudio.transforms import Resample

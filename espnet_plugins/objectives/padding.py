@@ -58,7 +58,12 @@ class Padding:
         return cls(**given)
 
     def draw(
-        self, samples: Sequence[int], generators: Sequence[torch.Generator], *, hop_length: int
+        self,
+        samples: Sequence[int],
+        generators: Sequence[torch.Generator],
+        *,
+        hop_length: int,
+        room: Sequence[int] | None = None,
     ) -> tuple[list[int], list[int]]:
         """Draw hops of zeros.
 
@@ -66,17 +71,37 @@ class Padding:
             samples: length of each utterance.
             generators: one per utterance.
             hop_length: samples from one frame to the next.
+            room: hops that each utterance may have at most; any number where left out.
 
         Returns:
             Hops before and hops after each utterance.
         """
         before, after = [], []
-        for length, generator in zip(samples, generators, strict=True):
+        for row, (length, generator) in enumerate(zip(samples, generators, strict=True)):
             hops = round(uniform(*self.fraction, generator) * length / hop_length)
+            hops = hops if room is None else min(hops, room[row])
             front = {"before": hops, "after": 0}.get(self.place)
             before.append(integer(hops + 1, generator) if front is None else front)
             after.append(hops - before[-1])
         return before, after
+
+
+def rooms(samples: Sequence[int], longest: int | None, *, hop_length: int) -> list[int] | None:
+    """Hops of zeros for which each utterance leaves room.
+
+    Args:
+        samples: length of each utterance.
+        longest: samples that the upstream takes at most; None for any number.
+        hop_length: samples from one frame to the next.
+
+    Returns:
+        Whole hops from 0 on; None where there is no limit.
+
+    Example:
+        >>> rooms([1000, 400, 1001], 1000, hop_length=320), rooms([1000], None, hop_length=320)
+        ([0, 1, 0], None)
+    """
+    return None if longest is None else [max(longest - length, 0) // hop_length for length in samples]
 
 
 def frames_between_zeros(

@@ -10,7 +10,7 @@ import torch
 
 from espnet_plugins.objectives.base import FrameOptions, SSLCriterion, SSLOptions, mean_squared_distance, sample_counts
 from espnet_plugins.objectives.draws import utterance_generators
-from espnet_plugins.objectives.padding import Padding, frames_between_zeros
+from espnet_plugins.objectives.padding import Padding, frames_between_zeros, rooms
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,8 @@ class SSLMSEPadOptions(SSLOptions):
 class SSLMSEPad(SSLCriterion):
     """Mean over content frames of |x_(i + p) - x'_i|^2, with p frames of zeros before the reference.
 
-    Frames that stand for zeros have no partner and are left out. Draws: see
+    Frames that stand for zeros have no partner and are left out. There are no more zeros than an upstream of limited
+    length (Whisper: 30 s) has room for. Draws: see
     :func:`~espnet_plugins.objectives.draws.utterance_generators`.
 
     Source: Meghanani and Hain, ICASSP 2026, SSL-MSE-PAD.
@@ -74,4 +75,6 @@ class SSLMSEPad(SSLCriterion):
 
     def draw(self, reference: torch.Tensor, samples: Sequence[int]) -> tuple[list[int], list[int]]:
         """Draw the hops of zeros before and after each utterance of ``samples`` samples."""
-        return self.padding.draw(samples, utterance_generators(reference, samples), hop_length=self.upstream.hop_length)
+        hop_length = self.upstream.hop_length
+        room = rooms(samples, self.upstream.longest, hop_length=hop_length)
+        return self.padding.draw(samples, utterance_generators(reference, samples), hop_length=hop_length, room=room)

@@ -11,8 +11,8 @@ import torch
 from espnet_plugins.checks import check_choice, check_mapping, check_number
 from espnet_plugins.objectives.base import FrameOptions, SSLCriterion, SSLOptions, sample_counts
 from espnet_plugins.objectives.draws import integer, utterance_generators
-from espnet_plugins.objectives.padding import Padding, frames_between_zeros
-from espnet_plugins.perturb import speed, tempo
+from espnet_plugins.objectives.padding import Padding, frames_between_zeros, rooms
+from espnet_plugins.perturb import speed, stretched_length, tempo
 from espnet_plugins.schedule import Schedule
 from espnet_plugins.soft_dtw import soft_dtw, soft_dtw_divergence
 
@@ -26,7 +26,8 @@ class SSLSoftDTWOptions(SSLOptions):
     """Options of :class:`SSLSoftDTW`, besides those of :class:`~espnet_plugins.objectives.base.SSLOptions`.
 
     Args:
-        factors: speeds to draw from: a list, or ``{low: .., high: ..}`` for any hundredth between the two.
+        factors: speeds to draw from: a list, or ``{low: .., high: ..}`` for any hundredth between the two. For each
+            utterance only those count at which it is no longer than the upstream takes (Whisper: 30 s).
         perturbation: "speed" (resampling, pitch moves too) or "tempo" (pitch kept).
         gamma: smoothing, above 0, in units of the squared distance; or ``{from: .., to: .., updates: ..}``, a
             :class:`~espnet_plugins.schedule.Schedule` over the updates of a training.
@@ -57,7 +58,8 @@ class SSLSoftDTW(SSLCriterion):
 
     Divided by the longer of the two frame counts, the least number of cells that an alignment visits: with
     factor 1 and a band of 0 the value is that of ``ssl_mse`` with the same ``normalize_frames``. Draws: see
-    :func:`~espnet_plugins.objectives.draws.utterance_generators`.
+    :func:`~espnet_plugins.objectives.draws.utterance_generators`. An utterance that some speeds would make longer than
+    the upstream takes gets one of the others, and no more zeros than there is room for.
 
     Source: Meghanani and Hain, ICASSP 2026, SSL-SoftDTW; Cuturi and Blondel, ICML 2017; Blondel et al., AISTATS
     2021, for the divergence.
@@ -133,12 +135,34 @@ class SSLSoftDTW(SSLCriterion):
         return value_per_frame if self.per_frame else value
 
     def draw(self, reference: torch.Tensor, samples: Sequence[int]) -> tuple[list[float], list[int], list[int]]:
-        """Draw the speed of each utterance of ``samples`` samples, and the hops of zeros before and after it."""
+        """Draw the speed of each utterance of ``samples`` samples, and the hops of zeros before and after it.
+
+        Raises:
+            ValueError: for an utterance that is too long for the upstream at every speed.
+        """
         generators = utterance_generators(reference, samples)
-        factors = [self.factors[integer(len(self.factors), generator)] for generator in generators]
+        fitting = [self._fitting(row, length) for row, length in enumerate(samples)]
+        factors = [own[integer(len(own), generator)] for own, generator in zip(fitting, generators, strict=True)]
         if self.padding is None:
             return factors, [0] * len(samples), [0] * len(samples)
-        return factors, *self.padding.draw(samples, generators, hop_length=self.upstream.hop_length)
+        lengths = [stretched_length(length, factor) for length, factor in zip(samples, factors, strict=True)]
+        room = rooms(lengths, self.upstream.longest, hop_length=self.upstream.hop_length)
+        return factors, *self.padding.draw(samples, generators, hop_length=self.upstream.hop_length, room=room)
+
+    def _fitting(self, row: int, samples: int) -> tuple[float, ...]:
+        """The speeds at which an utterance is no longer than the upstream takes."""
+        longest, rate = self.upstream.longest, self.upstream.sample_rate
+        # An utterance that is too long as it is, is refused where its frames are asked for.
+        if longest is None or samples > longest:
+            return self.factors
+        fitting = tuple(factor for factor in self.factors if stretched_length(samples, factor) <= longest)
+        if not fitting:
+            raise ValueError(
+                f"{self.default_name}: factors: at none of {', '.join(f'{factor:g}' for factor in self.factors)} is "
+                f"utterance {row} of the batch, of {samples / rate:.2f} s, within the {longest / rate:g} s of "
+                f"{self.upstream.name}; give a factor from 1 on, or cut it (`limits: {{max_seconds: ..}}`)"
+            )
+        return fitting
 
 
 def _factors(key: str, value: Any) -> tuple[float, ...]:

@@ -42,6 +42,8 @@ class Upstream(torch.nn.Module):
         self.feature_dim = backbone.spec.feature_dim
         self.n_layers = backbone.spec.n_layers
         self.sample_rate = backbone.spec.sample_rate
+        # Samples of the longest utterance it takes; None for any.
+        self.longest = backbone.spec.longest
 
     @property
     def hop(self) -> int:

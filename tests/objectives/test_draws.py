@@ -1,9 +1,12 @@
+import dataclasses
+
 import pytest
 import torch
 
 from espnet_plugins.objectives import SSLMSEPad, SSLSoftDTW
 from espnet_plugins.objectives.draws import utterance_generators
 from espnet_plugins.objectives.ssl_soft_dtw import PAPER_FACTORS
+from espnet_plugins.perturb import stretched_length
 
 REFERENCE = torch.zeros(1, 1).expand(400, 64000)
 SAMPLES = [64000] * 400
@@ -109,3 +112,50 @@ def test_validation_covers_the_factors(options):
     with torch.no_grad():
         drawn, *_ = SSLSoftDTW(**options).draw(references, [2000] * 200)
     assert set(drawn) == set(PAPER_FACTORS)
+
+
+@pytest.fixture
+def limited(options, monkeypatch):
+    """Criteria over an upstream that takes 64000 samples at most, as Whisper takes 30 s."""
+
+    def make(criterion, **more):
+        made = criterion(**options, **more)
+        monkeypatch.setattr(made.upstream, "longest", 64000)
+        monkeypatch.setattr(
+            made.upstream.backbone, "spec", dataclasses.replace(made.upstream.backbone.spec, longest=64000)
+        )
+        return made
+
+    return make
+
+
+@pytest.mark.parametrize("padding", [None, {"fraction": [0.1, 0.2]}])
+def test_no_reference_becomes_longer_than_the_upstream_takes(limited, padding):
+    criterion = limited(SSLSoftDTW, padding=padding)
+    samples = [64000] * 100 + [57000] * 100 + [40000] * 100
+    factors, before, after = criterion.draw(REFERENCE[:300], samples)
+    lengths = [
+        stretched_length(n, f) + 320 * (p + q) for n, f, p, q in zip(samples, factors, before, after, strict=True)
+    ]
+    assert max(lengths) <= 64000
+    # Every speed that fits is drawn: all from 1, from 0.9, and all there are.
+    assert [set(factors[k : k + 100]) for k in (0, 100, 200)] == [set(PAPER_FACTORS[k:]) for k in (4, 2, 0)]
+    reference = 0.1 * torch.randn(2, 64000, generator=torch.Generator().manual_seed(0))
+    assert criterion(reference, reference, torch.tensor([64000, 63000])).isfinite().all()
+
+
+def test_zeros_are_no_more_than_there_is_room_for(limited):
+    criterion = limited(SSLMSEPad)
+    before, after = criterion.draw(REFERENCE[:3], [64000, 64000 - 2 * 320 - 1, 32000])
+    assert [p + q for p, q in zip(before, after, strict=True)][:2] == [0, 2]
+    assert before[2] + after[2] >= 2
+    reference = 0.1 * torch.randn(1, 64000, generator=torch.Generator().manual_seed(0))
+    assert criterion(reference, reference).item() == 0
+
+
+def test_an_utterance_that_is_too_long_at_every_speed_is_named(limited):
+    criterion = limited(SSLSoftDTW, factors=[0.8, 0.9])
+    with pytest.raises(
+        ValueError, match=r"factors: at none of 0\.8, 0\.9 is utterance 1 .* of 3\.88 s, within the 4 s"
+    ):
+        criterion.draw(REFERENCE[:2], [40000, 62000])
