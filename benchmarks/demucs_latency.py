@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Real-time factor and delay of a causal Demucs as a stream.
+"""Real-time factor and algorithmic latency of a causal Demucs as a stream.
 
     benchmarks/demucs_latency.py [--model DIR] [--hidden 64 --depth 5 --resample 4] [--seconds 4] [--rounds 3]
 
 Without --model the network has random weights, which costs the same. For each size of a piece: seconds of CPU time
-per second of audio, in one thread, median and range of the rounds; all sizes take turns within a round. The delay is
+per second of audio, in one thread, median and range of the rounds; all sizes take turns within a round. The latency is
 what must have come behind a sample before it is given back: what the network looks ahead, which a test measures by
 gradients, and the rest of the piece. "whole" is the utterance in one pass.
 """
@@ -74,11 +74,11 @@ def main() -> None:
         if chunk is None:
             rows.append(["whole", "the utterance", rate])
             continue
-        delay = DemucsStream(model).algorithmic_latency + (chunk - 1) * model.hop_length
+        latency = DemucsStream(model).algorithmic_latency + (chunk - 1) * model.hop_length
         rows.append(
             [
                 f"{1000 * chunk * model.hop_length / model.sample_rate:.0f}",
-                f"{1000 * delay / model.sample_rate:.1f}",
+                f"{1000 * latency / model.sample_rate:.1f}",
                 rate,
             ]
         )
@@ -89,7 +89,7 @@ def main() -> None:
         f"\n{parameters / 1e6:.1f} million parameters, "
         f"hop {1000 * model.hop_length / model.sample_rate:.0f} ms, one thread\n"
     )
-    print(Table(["piece (ms)", "delay (ms)", "real-time factor"], rows).plain())
+    print(Table(["piece (ms)", "latency (ms)", "real-time factor"], rows).plain())
 
 
 if __name__ == "__main__":

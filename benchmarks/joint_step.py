@@ -51,7 +51,7 @@ from local.stages.train_config import joint_modules  # noqa: E402
 CONF = RECIPE / "conf"
 OBJECTIVES = ("si_snr", "ssl_mse", "ssl_mse_pad", "ssl_soft_dtw")
 EQUAL_AUDIO, NAIVE, STOCK = "ssl_soft_dtw=", ", naive", ", stock"
-RATE = 16000
+SAMPLE_RATE = 16000
 TOKENS = ["<blank>", "<unk>", *(f"\u2581w{k}" for k in range(97)), "<sos/eos>"]
 # 1 / 0.9 + 1 / 1.125 = 2: a slower and a faster utterance of one length last as long as before.
 SLOWER, FASTER = 0.9, 1.125
@@ -91,8 +91,8 @@ def build(
 def make_batch(seconds: list[float], device: torch.device) -> dict[str, torch.Tensor]:
     """Noise of these lengths, the longest first, with half a word a second."""
     generator = torch.Generator().manual_seed(0)
-    lengths = torch.tensor(sorted((round(RATE * s) for s in seconds), reverse=True))
-    words = (lengths / RATE / 2).ceil().long()
+    lengths = torch.tensor(sorted((round(SAMPLE_RATE * s) for s in seconds), reverse=True))
+    words = (lengths / SAMPLE_RATE / 2).ceil().long()
     shape = (len(lengths), int(lengths.max()))
     valid = torch.arange(shape[1]) < lengths[:, None]
     clean = 0.1 * torch.randn(shape, generator=generator) * valid

@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from joint_step import RATE, build, make_batch, make_step
+from joint_step import SAMPLE_RATE, build, make_batch, make_step
 
 from espnet_plugins.analysis.report.environment import describe_environment
 from local.common.recipe import load_preset
@@ -89,7 +89,7 @@ def bytes_per_second(dump: Path) -> float:
     archives = set()
     for name in ("wav.scp", "spk1.scp"):
         archives |= {line.split(maxsplit=1)[1].rsplit(":", 1)[0] for line in (dump / name).read_text().splitlines()}
-    return sum(Path(archive).stat().st_size for archive in archives) / (samples / RATE)
+    return sum(Path(archive).stat().st_size for archive in archives) / (samples / SAMPLE_RATE)
 
 
 def all_reduce(ranks: int, gradient: int, args: argparse.Namespace) -> float:
@@ -146,7 +146,7 @@ def main() -> None:
     args = parser.parse_args()
     preset = load_preset(args.preset)
     if args.batch_seconds is None:
-        batch = preset["config"]["train_joint"]["batch_bins"] / RATE
+        batch = preset["config"]["train_joint"]["batch_bins"] / SAMPLE_RATE
         args.batch_seconds = [batch, 16 * batch]
     if args.device == "cpu":
         torch.set_num_threads(1)

@@ -29,20 +29,20 @@ from espnet_plugins.analysis.scoring.quality import METRICS
 from local.common.parallel import parallel_map
 from local.stages.score import Pair, measure_pair
 
-RATE = 16000
+SAMPLE_RATE = 16000
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 def make_pair(index: int, *, folder: Path) -> Pair:
     """Write a signal and a noisy copy of it."""
     generator = np.random.default_rng(index)
-    count = int(generator.uniform(2, 6) * RATE)
-    rhythm = np.clip(np.sin(2 * np.pi * 4 * np.arange(count) / RATE), 0, None)
+    count = int(generator.uniform(2, 6) * SAMPLE_RATE)
+    rhythm = np.clip(np.sin(2 * np.pi * 4 * np.arange(count) / SAMPLE_RATE), 0, None)
     speech = 0.1 * rhythm * generator.standard_normal(count)
     paths = []
     for name, signal in (("clean", speech), ("noisy", speech + 0.02 * generator.standard_normal(count))):
         path = folder / f"{name}{index}.flac"
-        soundfile.write(path, signal, RATE)
+        soundfile.write(path, signal, SAMPLE_RATE)
         paths.append(str(path))
     return Pair(f"u{index:05d}", *paths)
 

@@ -29,7 +29,7 @@ from espnet_plugins.perturb import speed
 from espnet_plugins.soft_dtw import soft_alignment
 from espnet_plugins.ssl import build_upstream
 
-RATE, HOP, WINDOW, MELS = 16000, 320, 400, 40
+SAMPLE_RATE, HOP, WINDOW, MELS = 16000, 320, 400, 40
 SHOWN = (0.1, 1.0, 10.0)
 
 
@@ -40,7 +40,7 @@ class LogMel(torch.nn.Module):
         super().__init__()
         from torchaudio.transforms import MelSpectrogram
 
-        self.mel = MelSpectrogram(RATE, n_fft=512, win_length=WINDOW, hop_length=HOP, n_mels=MELS, center=False)
+        self.mel = MelSpectrogram(SAMPLE_RATE, n_fft=512, win_length=WINDOW, hop_length=HOP, n_mels=MELS, center=False)
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         """(1, T) to (1, frames, MELS)."""
@@ -52,8 +52,8 @@ class LogMel(torch.nn.Module):
 def load(path: Path) -> torch.Tensor:
     """Read a sentence as (1, T)."""
     samples, rate = soundfile.read(path, dtype="float32")
-    if rate != RATE or samples.ndim != 1:
-        raise ValueError(f"{path}: {rate} Hz, shape {samples.shape}; needed is {RATE} Hz, one channel")
+    if rate != SAMPLE_RATE or samples.ndim != 1:
+        raise ValueError(f"{path}: {rate} Hz, shape {samples.shape}; needed is {SAMPLE_RATE} Hz, one channel")
     return torch.from_numpy(samples)[None]
 
 
@@ -108,7 +108,7 @@ def draw(wave: torch.Tensor, factor: float, path: Path) -> None:
     log_mel = LogMel()
     frames = [log_mel(version) for version in (wave, speed(wave, None, [factor]).waveform)]
     x, y = (normalize(version, dim=-1) for version in frames)
-    seconds = [version.shape[1] * HOP / RATE for version in frames]
+    seconds = [version.shape[1] * HOP / SAMPLE_RATE for version in frames]
     figure, axes = plt.subplots(
         2, 4, figsize=(10, 3.9), width_ratios=(0.35, 1, 1, 1), height_ratios=(1, 0.3), layout="constrained"
     )

@@ -39,6 +39,6 @@ spread = {
 }
 print("spread:", *(f"{name} {value:.4f}" for name, value in spread.items()))
 holds = spread["p808_mos"] < 0.01 and spread["bak_mos"] > 0.5 and spread["ovrl_mos"] > 0.1
-print("as described" if holds else "behaviour has changed")
+print("as described" if holds else "behavior has changed")
 sys.exit(not holds)
 PY

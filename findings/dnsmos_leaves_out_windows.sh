@@ -47,6 +47,6 @@ for second in (15.1, 14.0):
         f"noise from {second} s on {scores[second]['ovrl_mos']:.6f}",
     )
 holds = scores[15.1] == clean and scores[14.0] != clean and short == list(range(7, 24))
-print("as described" if holds else "behaviour has changed")
+print("as described" if holds else "behavior has changed")
 sys.exit(not holds)
 PY

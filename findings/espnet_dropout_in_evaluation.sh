@@ -40,6 +40,6 @@ projected.dropout = 0.0
 cured = difference(projected)
 print(f"with projections and dropout set to 0: {cured:.4f}")
 holds = seen[0] > 1e-3 and seen[1] < 1e-6 and cured < 1e-6
-print("as described" if holds else "behaviour has changed")
+print("as described" if holds else "behavior has changed")
 sys.exit(not holds)
 PY

@@ -35,6 +35,6 @@ with reporter.observe("train") as epoch:
         missing[batch] = items - 1 - line.count(", ")
 print("commas missing after each number of batches:", missing)
 holds = missing == {batch: int(batch < items) for batch in missing}
-print("as described" if holds else "behaviour has changed")
+print("as described" if holds else "behavior has changed")
 sys.exit(not holds)
 PY

@@ -48,6 +48,6 @@ seeded = first == stoi(reference, estimate, rate, extended=True)
 print("global random state moved by scoring:", moved)
 print("same score from the same seed:", seeded)
 holds = spread["STOI"] == 0 and spread["ESTOI"] > 1e-4 and moved and seeded
-print("as described" if holds else "behaviour has changed")
+print("as described" if holds else "behavior has changed")
 sys.exit(not holds)
 PY

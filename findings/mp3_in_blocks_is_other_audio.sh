@@ -69,7 +69,7 @@ holds = (
     and len(read) < 1.1 * len(signal) < 1.5 * len(signal) < said == len(blocks)
     and repeated
 )
-print("as described" if holds else "behaviour has changed")
+print("as described" if holds else "behavior has changed")
 sys.exit(not holds)
 PY
 printf 'lines of complaint by the decoder: %s\n' "$(grep -c 'error:' decoder.log || true)"

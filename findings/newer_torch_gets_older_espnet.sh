@@ -30,6 +30,6 @@ sed -n '1,6p' error
 if grep -q '^espnet==202402$' <<<"$unnamed" && [ ! -s warnings ] && [ "$status" -ne 0 ]; then
     echo "as described"
 else
-    echo "behaviour has changed"
+    echo "behavior has changed"
     exit 1
 fi

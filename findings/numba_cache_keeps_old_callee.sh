@@ -49,6 +49,6 @@ if [ "$first" = "cached caller 1.0 callee alone 1.0" ] &&
     [ "$third" = "cached caller 2.5 callee alone 2.5" ]; then
     echo "as described"
 else
-    echo "behaviour has changed"
+    echo "behavior has changed"
     exit 1
 fi

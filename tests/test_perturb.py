@@ -5,18 +5,18 @@ import torchaudio
 from espnet_plugins import perturb
 from espnet_plugins.perturb import speed, tempo, zero_pad
 
-RATE = 16000
+SAMPLE_RATE = 16000
 
 
-def tone(frequency, samples=RATE):
-    return torch.sin(2 * torch.pi * frequency * torch.arange(samples) / RATE).unsqueeze(0)
+def tone(frequency, samples=SAMPLE_RATE):
+    return torch.sin(2 * torch.pi * frequency * torch.arange(samples) / SAMPLE_RATE).unsqueeze(0)
 
 
 def peak(waveform):
     """Frequency of the strongest bin, away from the edges, in Hz."""
     middle = waveform[len(waveform) // 8 : -len(waveform) // 8]
     spectrum = torch.fft.rfft(middle * torch.hann_window(len(middle)), n=1 << 16).abs()
-    return float(spectrum.argmax()) * RATE / (1 << 16)
+    return float(spectrum.argmax()) * SAMPLE_RATE / (1 << 16)
 
 
 def test_zero_pad_moves_by_whole_hops_and_keeps_every_sample(batch):
@@ -95,7 +95,7 @@ def test_speed_does_not_alias():
 @pytest.mark.parametrize("stretch", [speed, tempo])
 @pytest.mark.parametrize("factor", [0.8, 1.2])
 def test_slope_says_where_a_sound_went(stretch, factor):
-    waveform = torch.zeros(1, RATE)
+    waveform = torch.zeros(1, SAMPLE_RATE)
     waveform[0, 11200:11360] = tone(2000)[0, :160]
     moved = stretch(waveform, None, [factor])
     energy = moved.waveform[0].square()

@@ -49,8 +49,8 @@ def test_training_is_as_before(stock):
 def test_weights_names_and_copies_stay(stock):
     mended = drop_in_training_only(copy.deepcopy(stock))
     assert list(mended.state_dict()) == list(stock.state_dict())
-    for twin in (copy.deepcopy(mended), pickle.loads(pickle.dumps(mended))):
-        assert torch.equal(encode(twin.eval(), 1), encode(mended.eval(), 2))
+    for duplicate in (copy.deepcopy(mended), pickle.loads(pickle.dumps(mended))):
+        assert torch.equal(encode(duplicate.eval(), 1), encode(mended.eval(), 2))
 
 
 @pytest.mark.parametrize("kind", [RNNEncoder, VGGRNNEncoder])

@@ -169,7 +169,7 @@ def test_one_batched_pass_serves_all_speakers_and_the_recognizer(build, data, ma
     assert made == [6, 6]  # the estimates of both speakers, the references of both
 
 
-def test_the_recognizer_hears_each_speaker_with_its_own_text(build, data, monkeypatch):
+def test_the_recognizer_gets_each_speaker_with_its_own_text(build, data, monkeypatch):
     model = build(num_spk=2).train()
     batch = two_speakers(data)
     swapped = [batch["speech_ref2"], batch["speech_ref1"]]

@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 import yaml
 
-RATE = 16000
+SAMPLE_RATE = 16000
 # Seconds after which a training counts as hung, on a machine with other work to do, too.
 LIMIT = 600
 TOKENS = ["<blank>", "<unk>", "▁one", "▁two", "<sos/eos>"]
@@ -59,13 +59,13 @@ def write_data(folder: Path, *, utterances: int = 24, seconds: float | None = No
     generator = np.random.default_rng(0)
     tables: dict[str, list[str]] = defaultdict(list)
     for k in range(utterances):
-        samples = int(RATE * (seconds or generator.uniform(0.3, 0.6)))
+        samples = int(SAMPLE_RATE * (seconds or generator.uniform(0.3, 0.6)))
         signals = {f"spk{n + 1}": 0.1 * generator.standard_normal(samples) for n in range(speakers)}
         signals["wav"] = sum(signals.values()) + 0.05 * generator.standard_normal(samples)
         for name, signal in signals.items():
             path = folder / name / f"utt{k:02d}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
-            soundfile.write(path, signal, RATE)
+            soundfile.write(path, signal, SAMPLE_RATE)
             tables[f"{name}.scp"].append(f"utt{k:02d} {path}")
         for n in range(speakers):
             tables[f"text_spk{n + 1}"].append(f"utt{k:02d} {' '.join(generator.choice(['one', 'two'], 2))}")

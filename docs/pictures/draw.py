@@ -20,7 +20,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon, Rectang
 
 HERE = Path(__file__).resolve().parent
 IMAGES = HERE.parent / "images"
-_FILL, _EDGE, _INK, _FAINT = "#e8eef7", "#3b6ea8", "#1b2733", "#7b8794"
+_FILL, _EDGE, _INK, _PALE = "#e8eef7", "#3b6ea8", "#1b2733", "#7b8794"
 _ACCENT, _ACCENT_FILL = "#b4531f", "#f8dcc8"
 _WIDTH, _HEIGHT = 2.3, 0.7
 
@@ -79,7 +79,7 @@ def rooms_picture(name: str, rooms: Mapping[str, Sequence[str]]) -> Figure:
         reach[room] = direct.union(*(reach[name] for name in direct)) if direct else set()
         for other in sorted(direct - set().union(*(reach[name] for name in direct), set())):
             (x, y), (u, v) = place[room], place[other]
-            _arrow(axes, (x + _WIDTH / 2, y), (u + _WIDTH / 2, v + _HEIGHT), _FAINT)
+            _arrow(axes, (x + _WIDTH / 2, y), (u + _WIDTH / 2, v + _HEIGHT), _PALE)
     return figure
 
 
@@ -152,7 +152,7 @@ def _draw_strips(axes: Axes, title: str, table: Mapping[str, int], *, band: floa
     axes.set(xlim=(-16, columns + 2), ylim=(rows + 2, -12), aspect="equal")
     axes.axis("off")
     axes.text(0, -6, title, fontsize=8.5, color=_INK, va="center")
-    axes.add_patch(Rectangle((0, 0), columns, rows, fc="#f1f2f4", ec=_FAINT, lw=0.8))
+    axes.add_patch(Rectangle((0, 0), columns, rows, fc="#f1f2f4", ec=_PALE, lw=0.8))
     strips = cut_into_strips(rows, columns, lanes=lanes, band=band)
     turns = earliest_turns(strips, lanes=lanes, chunk=chunk)
     for number, (strip, own) in enumerate(zip(strips, turns, strict=True)):
@@ -194,7 +194,7 @@ def _draw_steps(axes: Axes) -> None:
         for column in range(columns):
             t = lane + column
             done = {True: _FILL, False: "white"}[t < step]
-            axes.add_patch(Rectangle((column, lane), 1, 1, fc=_EDGE if t == step else done, ec=_FAINT, lw=0.6))
+            axes.add_patch(Rectangle((column, lane), 1, 1, fc=_EDGE if t == step else done, ec=_PALE, lw=0.6))
             ink = "white" if t == step else _INK
             axes.text(column + 0.5, lane + 0.5, str(t), fontsize=7.5, color=ink, ha="center", va="center")
     for right, down in ((-1, 0), (0, -1), (-1, -1)):

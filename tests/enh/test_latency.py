@@ -120,7 +120,7 @@ def test_the_model_is_left_as_it_was():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_an_output_that_hears_nothing():
+def test_an_output_that_gets_nothing():
     class Deaf(Identity):
         def forward(self, input, ilens, additional=None):
             return [torch.zeros_like(input)], ilens, {}

@@ -14,7 +14,7 @@ from local.pipeline.options import parse
 from local.pipeline.pipeline import Pipeline
 from local.stages.train_steps import MODEL
 
-RATE = 16000
+SAMPLE_RATE = 16000
 SETS = ("test_seen", "test_unseen")
 WORDS = ("zero", "one", "two", "three")
 
@@ -73,17 +73,17 @@ class Experiment:
         folder.mkdir(parents=True)
         ids = [f"spk{i % 2}_{i:02d}" for i in range(utterances)]
         self._table(folder / "utt2spk", {utt: utt[:4] for utt in ids})
-        self._table(folder / "utt2num_samples", {utt: str(RATE) for utt in ids})
+        self._table(folder / "utt2num_samples", {utt: str(SAMPLE_RATE) for utt in ids})
         self._table(folder / "utt2category", {u: ("hum_2.5dB", "babble_7.5dB")[i % 2] for i, u in enumerate(ids)})
         texts = {utt: " ".join(generator.choice(WORDS, size=4)) for utt in ids}
         self._table(folder / "text_spk1", texts)
-        rhythm = np.clip(np.sin(2 * np.pi * 4 * np.arange(RATE) / RATE), 0, None)
+        rhythm = np.clip(np.sin(2 * np.pi * 4 * np.arange(SAMPLE_RATE) / SAMPLE_RATE), 0, None)
         for file, level in (("spk1", 0.0), ("wav", 0.05)):
             signals = {}
             for seed, utt in enumerate(ids):
-                speech = 0.2 * rhythm * np.random.default_rng(seed).standard_normal(RATE)
-                noise = level * np.random.default_rng(seed + 100).standard_normal(RATE)
-                signals[utt] = (RATE, np.clip(speech + noise, -1, 0.99))
+                speech = 0.2 * rhythm * np.random.default_rng(seed).standard_normal(SAMPLE_RATE)
+                noise = level * np.random.default_rng(seed + 100).standard_normal(SAMPLE_RATE)
+                signals[utt] = (SAMPLE_RATE, np.clip(speech + noise, -1, 0.99))
             kaldiio.save_ark(
                 str(folder / f"{file}.ark"),
                 signals,

@@ -11,7 +11,7 @@ from local.pipeline.options import parse
 from local.pipeline.pipeline import ARRAYS, Pipeline
 from local.stages import data
 
-# The settings of the embedded corpus for tests.
+# The settings of the synthetic corpus for tests.
 TINY = {
     "seed": 5,
     "voicebank_demand": {
@@ -34,7 +34,7 @@ class Stages:
     Args:
         root: An empty directory.
         monkeypatch: Sets the environment.
-        settings: Of the preset, over those of the embedded corpus with TINY sizes.
+        settings: Of the preset, over those of the synthetic corpus with TINY sizes.
     """
 
     def __init__(self, root, monkeypatch, **settings):

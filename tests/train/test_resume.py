@@ -28,7 +28,7 @@ def finish(process):
 
 
 class Reference:
-    """An uninterrupted training, and what its interrupted twins are compared with."""
+    """An uninterrupted training, and what its interrupted duplicates are compared with."""
 
     def __init__(self, config, data, out):
         self.config, self.data, self.out = config, data, out

@@ -12,8 +12,9 @@ from espnet_plugins.analysis.scoring.scores import group_seeds
 
 # What has to be said beside the table.
 COST_NOTE = (
-    "Wall times as they were, with whatever else ran at the time; real-time factors (s per s) include the start of the "
-    "program. The delay is what has to be heard behind a sample before it is enhanced, however fast the computer."
+    "Wall times as they were, with whatever else ran at the time; real-time factors (RTF) include the start of the "
+    "program. The algorithmic latency is what has to be heard behind a sample before it is enhanced, however fast the "
+    "computer."
 )
 
 
@@ -56,7 +57,7 @@ def cost_table(costs: Mapping[str, Cost]) -> Table:
     """
     header = ["system", "updates", "ms per update", "training (s)"]
     header += ["memory (GB)", "GPU memory (GB)", "model (MB)"]
-    header += ["enhancement (s per s)", "delay (ms)", "decoding (s per s)"]
+    header += ["enhancement (RTF)", "latency (ms)", "decoding (RTF)"]
     rows = []
     for configuration, seeds in group_seeds(costs).items():
         runs = [costs[seed] for seed in seeds]
@@ -70,14 +71,14 @@ def cost_table(costs: Mapping[str, Cost]) -> Table:
                 mean_cell([run.gpu_bytes / 1e9 for run in runs]),
                 mean_cell([run.model_bytes / 1e6 for run in runs]),
                 mean_cell([run.enhancement_factor for run in runs], 3),
-                _delay_cell([run.delay_seconds for run in runs]),
+                _latency_cell([run.delay_seconds for run in runs]),
                 mean_cell([run.decoding_factor for run in runs], 3),
             ]
         )
     return Table(header, rows)
 
 
-def _delay_cell(seconds: Sequence[float]) -> str:
-    """Milliseconds at worst: seeds differ in weights, which a delay does not depend on."""
+def _latency_cell(seconds: Sequence[float]) -> str:
+    """Milliseconds at worst: seeds differ in weights, which a latency does not depend on."""
     worst = math.nan if any(map(math.isnan, seconds)) else max(seconds)
     return "whole utterance" if worst == math.inf else number(1e3 * worst)

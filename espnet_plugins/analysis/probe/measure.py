@@ -32,7 +32,7 @@ def probe(
 ) -> ProbeResult:
     """Measure how much of the difference between utterances the frame index explains, layer by layer.
 
-    A piece of each utterance is closed to a ring and turned by random numbers of frames, so that every content
+    A piece of each utterance is circularly shifted by random numbers of frames, so that every content
     is as likely at every index, silence at the start included. Of the variance between frames of different
     utterances, the index explains 1 - D_same / D_any, D being the mean squared distances at the same and at any
     two indices; ``moved`` is the share that changes when the same content stands at another index. An upstream of

@@ -16,7 +16,7 @@ DISTILLMOS = ("distillmos",)
 # with its gain, and systems differ in their level.
 LEVEL_DB = -26.0
 
-_SAMPLE_RATE = 16000
+SAMPLE_RATE = 16000
 # The network takes 9.01 s; a longer signal is judged every second, a shorter one repeated.
 _SECONDS = 9.01
 # From what the network says to a mean opinion score, highest power first.
@@ -93,10 +93,10 @@ def at_level(signal: np.ndarray, rate: int) -> np.ndarray:
         >>> print(f"{10 * np.log10(np.mean(judged**2)):.2f} dB")
         -26.00 dB
     """
-    if rate != _SAMPLE_RATE:
+    if rate != SAMPLE_RATE:
         import soxr
 
-        signal = soxr.resample(signal, rate, _SAMPLE_RATE)
+        signal = soxr.resample(signal, rate, SAMPLE_RATE)
     power = np.mean(np.square(signal, dtype=np.float64))
     if not power > 0:
         raise ValueError("a silent signal has no level")
@@ -120,15 +120,15 @@ def predict_dnsmos(signal: np.ndarray, *, folder: Path | None = None) -> dict[st
         Reddy, Gopal and Cutler, "DNSMOS P.835", ICASSP 2022, with the calibration published beside the network.
     """
     session = _session(_network(folder))
-    length = int(_SECONDS * _SAMPLE_RATE)
+    length = int(_SECONDS * SAMPLE_RATE)
     audio = np.asarray(signal, dtype=np.float32)
     while len(audio) < length:
         audio = np.concatenate([audio, audio])
     # The windows of the published code: as many as whole seconds allow, without those (from seconds 7 to 23 among
     # them) whose end comes out one sample early in floating point, which it takes for too short.
     windows = [
-        audio[None, _SAMPLE_RATE * i : int((i + _SECONDS) * _SAMPLE_RATE)]
-        for i in range(int(len(audio) // _SAMPLE_RATE - _SECONDS) + 1)
+        audio[None, SAMPLE_RATE * i : int((i + _SECONDS) * SAMPLE_RATE)]
+        for i in range(int(len(audio) // SAMPLE_RATE - _SECONDS) + 1)
     ]
     name = session.get_inputs()[0].name
     raw = [session.run(None, {name: window})[0][0] for window in windows if window.shape[1] == length]

@@ -72,8 +72,8 @@ def test_findings_say_what_the_interval_says(scores):
     ]
     assert f"WER is {abs(interval.value):.1f} points" in sentences[1]
     assert any("higher" in sentence for sentence in answer(scores, "ssl_mse_joint").findings)
-    twin = {**scores, "twin_seed0": scores["se"], "twin_seed1": scores["se"]}
-    assert "no difference is shown: +0.0 points" in answer(twin, "twin").findings[-1]
+    duplicate = {**scores, "duplicate_seed0": scores["se"], "duplicate_seed1": scores["se"]}
+    assert "no difference is shown: +0.0 points" in answer(duplicate, "duplicate").findings[-1]
 
 
 def test_one_seed_is_said_to_be_one(scores):

@@ -67,7 +67,7 @@ def test_what_is_read_gives_the_same_text(tmp_path, content):
 def test_delays_are_kept_and_older_archives_have_none(tmp_path, content):
     def column(path):
         table = cost_table(read_archive(path).costs)
-        return [row[table.header.index("delay (ms)")] for row in table.rows]
+        return [row[table.header.index("latency (ms)")] for row in table.rows]
 
     values = itertools.chain([math.nan, 31 / 16000], itertools.repeat(math.inf))
     delays = {name: next(values) for name in group_seeds(content.costs)}

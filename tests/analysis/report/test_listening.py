@@ -12,7 +12,7 @@ from PIL import Image
 
 from espnet_plugins.analysis.report.listening import choose_examples, equalize, make_version, spectrogram
 
-RATE = 16000
+SAMPLE_RATE = 16000
 
 
 def decode(address, kind):
@@ -43,10 +43,10 @@ def test_the_largest_differences_come_first_and_every_set_is_heard(scores):
 
 
 def test_audio_is_what_was_given_at_one_loudness():
-    signal = 0.01 * np.random.default_rng(0).standard_normal(RATE)
-    version = make_version("noisy", signal, RATE, reference="a b", hypothesis="a c")
+    signal = 0.01 * np.random.default_rng(0).standard_normal(SAMPLE_RATE)
+    version = make_version("noisy", signal, SAMPLE_RATE, reference="a b", hypothesis="a c")
     samples, rate = soundfile.read(decode(version.audio, "audio/flac"))
-    assert rate == RATE
+    assert rate == SAMPLE_RATE
     assert version.seconds == 1.0
     assert np.corrcoef(samples, signal)[0, 1] > 0.999
     assert np.sqrt(np.mean(samples**2)) == pytest.approx(0.06, rel=0.01)
@@ -55,31 +55,31 @@ def test_audio_is_what_was_given_at_one_loudness():
 
 
 def test_peaks_stay_below_full_scale_and_silence_stays_silence():
-    click = np.zeros(RATE)
+    click = np.zeros(SAMPLE_RATE)
     click[100] = 0.5
     assert np.max(np.abs(equalize(click))) == pytest.approx(0.95)
     assert not equalize(np.zeros(100)).any()
 
 
 def test_no_transcript_is_not_an_empty_one():
-    signal = np.random.default_rng(0).standard_normal(RATE)
-    assert make_version("clean", signal, RATE).words is None
-    assert make_version("noisy", signal, RATE, reference="a", hypothesis="").words == [("delete", "a", "")]
+    signal = np.random.default_rng(0).standard_normal(SAMPLE_RATE)
+    assert make_version("clean", signal, SAMPLE_RATE).words is None
+    assert make_version("noisy", signal, SAMPLE_RATE, reference="a", hypothesis="").words == [("delete", "a", "")]
 
 
 @pytest.mark.parametrize("frequency", [500, 3000, 7000])
 def test_a_tone_stands_at_its_frequency(frequency):
-    tone = np.sin(2 * np.pi * frequency * np.arange(RATE) / RATE)
-    level = spectrogram(tone, RATE)
+    tone = np.sin(2 * np.pi * frequency * np.arange(SAMPLE_RATE) / SAMPLE_RATE)
+    level = spectrogram(tone, SAMPLE_RATE)
     assert level.max() == 0
     assert level.min() >= -70
     row = level[:, 20:-20].mean(axis=1).argmax()
-    assert (len(level) - row - 0.5) / len(level) * RATE / 2 == pytest.approx(frequency, abs=100)
+    assert (len(level) - row - 0.5) / len(level) * SAMPLE_RATE / 2 == pytest.approx(frequency, abs=100)
 
 
 @pytest.mark.parametrize("samples", [100, 5000])
 def test_short_and_silent_signals_have_a_picture(samples):
-    version = make_version("se", np.zeros(samples), RATE)
+    version = make_version("se", np.zeros(samples), SAMPLE_RATE)
     image = Image.open(decode(version.spectrogram, "image/webp"))
     assert image.height == 128
     assert image.width >= samples / 160

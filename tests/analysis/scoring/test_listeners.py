@@ -22,7 +22,7 @@ from espnet_plugins.analysis.scoring.listeners import (
 from espnet_plugins.analysis.scoring.quality import measure_quality
 
 RECORDINGS = sorted((SHARED / "voicebank_demand_p287").glob("*/p287_00[12].wav"))
-RATE = 16000
+SAMPLE_RATE = 16000
 real_speech = pytest.mark.skipif(not RECORDINGS, reason="no recordings in ../shared/data/voicebank_demand_p287")
 # The calibration of P.835, highest power first (Reddy et al., 2022).
 CALIBRATION = {
@@ -70,10 +70,10 @@ def test_dnsmos_does_not_compare_gains(dnsmos_packages):
 @real_speech
 def test_listeners_prefer_clean_speech(dnsmos_packages):
     by_kind = {path.parent.name: soundfile.read(path)[0] for path in RECORDINGS if path.stem == "p287_001"}
-    clean, noisy = (measure_dnsmos(by_kind[kind], RATE) for kind in ("clean", "noisy"))
+    clean, noisy = (measure_dnsmos(by_kind[kind], SAMPLE_RATE) for kind in ("clean", "noisy"))
     assert all(clean[name] > noisy[name] for name in DNSMOS)
     if importlib.util.find_spec("distillmos"):
-        clean, noisy = (measure_distillmos(by_kind[kind], RATE) for kind in ("clean", "noisy"))
+        clean, noisy = (measure_distillmos(by_kind[kind], SAMPLE_RATE) for kind in ("clean", "noisy"))
         assert clean["distillmos"] > noisy["distillmos"] + 0.5
 
 
@@ -95,7 +95,7 @@ def test_level_is_one_whatever_the_gain_and_the_rate(rate):
     for gain in (1e-4, 1.0, 30.0):
         leveled = at_level(gain * signal, rate)
         assert leveled.dtype == np.float32
-        assert len(leveled) == 2 * RATE
+        assert len(leveled) == 2 * SAMPLE_RATE
         assert 10 * np.log10(np.mean(np.square(leveled, dtype=float))) == pytest.approx(listeners.LEVEL_DB, abs=1e-3)
     with pytest.raises(ValueError, match="silent"):
         at_level(np.zeros(100), rate)
@@ -117,9 +117,9 @@ def test_every_value_has_its_own_name(tmp_path):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, str(tmp_path / "DNSMOS" / "sig_bak_ovr.onnx"))
     for seconds in (2, 11):
-        speech = np.random.default_rng(0).standard_normal(RATE * seconds) * 0.1
+        speech = np.random.default_rng(0).standard_normal(SAMPLE_RATE * seconds) * 0.1
         metrics = ["stoi", "dnsmos"]
-        values, reasons = measure_quality(speech, 0.9 * speech, RATE, metrics=metrics, dnsmos=tmp_path)
+        values, reasons = measure_quality(speech, 0.9 * speech, SAMPLE_RATE, metrics=metrics, dnsmos=tmp_path)
         assert (list(values), reasons) == (["stoi", *DNSMOS], {})
         for name, raw in zip(DNSMOS, (2, 3, 4), strict=True):
             assert values[name] == pytest.approx(np.polyval(CALIBRATION[name], raw), rel=1e-6)
@@ -129,9 +129,9 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch):
     network = tmp_path / "DNSMOS" / "sig_bak_ovr.onnx"
     assert missing_for_dnsmos(tmp_path).startswith(f"{network} is missing: fetch it from https://")
     with pytest.raises(ValueError, match=r"sig_bak_ovr\.onnx is missing"):
-        measure_quality(np.arange(9.0), np.arange(9.0), RATE, metrics=["dnsmos"], dnsmos=tmp_path)
+        measure_quality(np.arange(9.0), np.arange(9.0), SAMPLE_RATE, metrics=["dnsmos"], dnsmos=tmp_path)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert missing_for_dnsmos() == "the package onnxruntime is missing: pip install onnxruntime"
     listeners._distillmos.cache_clear()
     with pytest.raises(ValueError, match="pip install distillmos"):
-        measure_distillmos(np.ones(9), RATE)
+        measure_distillmos(np.ones(9), SAMPLE_RATE)

@@ -9,21 +9,21 @@ from places import SHARED
 from espnet_plugins.analysis.scoring.quality import DEFINITIONS, METRICS, MOST_DECIBEL, measure_quality, spread
 
 PAIRS = SHARED / "voicebank_demand_p287"
-RATE = 16000
+SAMPLE_RATE = 16000
 
 
 @pytest.fixture
 def speechlike():
     """Two seconds of noise with the rhythm of syllables, and noise to add."""
     generator = np.random.default_rng(0)
-    rhythm = np.clip(np.sin(2 * np.pi * 3 * np.arange(2 * RATE) / RATE), 0, None)
-    return rhythm * generator.standard_normal(2 * RATE) * 0.1, generator.standard_normal(2 * RATE) * 0.01
+    rhythm = np.clip(np.sin(2 * np.pi * 3 * np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE), 0, None)
+    return rhythm * generator.standard_normal(2 * SAMPLE_RATE) * 0.1, generator.standard_normal(2 * SAMPLE_RATE) * 0.01
 
 
 def test_si_sdr_is_the_definition(speechlike):
     speech, noise = speechlike
     estimate = 0.3 * (speech + noise)
-    values, reasons = measure_quality(speech, estimate, RATE, metrics=["si_sdr"])
+    values, reasons = measure_quality(speech, estimate, SAMPLE_RATE, metrics=["si_sdr"])
     reference, centered = speech - speech.mean(), estimate - estimate.mean()
     target = (centered @ reference) / (reference @ reference) * reference
     expected = 10 * np.log10((target @ target) / ((centered - target) @ (centered - target)))
@@ -33,8 +33,8 @@ def test_si_sdr_is_the_definition(speechlike):
 
 def test_every_metric_prefers_less_noise(speechlike):
     speech, noise = speechlike
-    near, _ = measure_quality(speech, speech + noise, RATE)
-    far, _ = measure_quality(speech, speech + 8 * noise, RATE)
+    near, _ = measure_quality(speech, speech + noise, SAMPLE_RATE)
+    far, _ = measure_quality(speech, speech + 8 * noise, SAMPLE_RATE)
     assert set(near) == set(far) == set(METRICS)
     for metric in METRICS:
         assert near[metric] > far[metric], metric
@@ -43,12 +43,12 @@ def test_every_metric_prefers_less_noise(speechlike):
 def test_sdr_forgives_a_short_filter_that_si_sdr_does_not(speechlike):
     speech, noise = speechlike
     delayed = np.concatenate([np.zeros(8), speech[:-8]]) + 0.1 * noise
-    values, _ = measure_quality(speech, delayed, RATE, metrics=["sdr", "si_sdr"])
+    values, _ = measure_quality(speech, delayed, SAMPLE_RATE, metrics=["sdr", "si_sdr"])
     assert values["sdr"] > 15 > values["si_sdr"]
 
 
 def test_identical_signals_reach_the_ends_of_the_scales(speechlike):
-    values, reasons = measure_quality(speechlike[0], speechlike[0].copy(), RATE)
+    values, reasons = measure_quality(speechlike[0], speechlike[0].copy(), SAMPLE_RATE)
     assert reasons == {}
     assert values["si_sdr"] == values["sdr"] == MOST_DECIBEL
     assert values["stoi"] == pytest.approx(100)
@@ -61,10 +61,10 @@ def test_perfect_but_for_rounding_counts_in_the_mean_too():
     for length in (607, 2335, 3155, 3467, 4148, 5193):
         speech = generator.standard_normal(length) * np.sin(np.arange(length) / generator.uniform(3, 300))
         for estimate in (0.7 * speech, np.roll(speech, 3) * 0.7, speech + 1e-12):
-            values, reasons = measure_quality(speech, estimate, RATE, metrics=["sdr", "si_sdr"])
+            values, reasons = measure_quality(speech, estimate, SAMPLE_RATE, metrics=["sdr", "si_sdr"])
             assert reasons == {}
             assert max(values.values()) <= MOST_DECIBEL
-        assert measure_quality(speech, 0.7 * speech, RATE, metrics=["sdr"])[0]["sdr"] == MOST_DECIBEL
+        assert measure_quality(speech, 0.7 * speech, SAMPLE_RATE, metrics=["sdr"])[0]["sdr"] == MOST_DECIBEL
 
 
 def bss_eval_sdr(reference, estimate, taps=512):
@@ -80,7 +80,7 @@ def test_sdr_is_bss_eval_of_signals_without_their_mean(speechlike):
     estimate = speech + noise
     centered = [signal - signal.mean() for signal in (speech, estimate)]
     for offset in (0.0, 0.01, -0.3):
-        values, _ = measure_quality(speech, estimate + offset, RATE, metrics=["sdr"])
+        values, _ = measure_quality(speech, estimate + offset, SAMPLE_RATE, metrics=["sdr"])
         assert values["sdr"] == pytest.approx(bss_eval_sdr(*centered), abs=1e-3)
     # With the mean left in, as BSS-eval has it, the offset would count.
     assert bss_eval_sdr(speech, estimate + 0.3) < values["sdr"] - 5
@@ -93,7 +93,7 @@ def test_the_same_signals_give_the_same_bits_and_draw_nothing(speechlike):
     found = []
     for seed in (1, 2):
         np.random.seed(seed)  # noqa: NPY002
-        found.append(measure_quality(speech, speech + noise, RATE)[0])
+        found.append(measure_quality(speech, speech + noise, SAMPLE_RATE)[0])
         drawn = np.random.standard_normal()  # noqa: NPY002
         np.random.seed(seed)  # noqa: NPY002
         assert drawn == np.random.standard_normal()  # noqa: NPY002
@@ -112,7 +112,7 @@ def test_the_same_signals_give_the_same_bits_and_draw_nothing(speechlike):
     ],
 )
 def test_a_pair_without_a_score_says_why(reference, estimate, reason):
-    values, reasons = measure_quality(reference, estimate, RATE)
+    values, reasons = measure_quality(reference, estimate, SAMPLE_RATE)
     assert values == {}
     assert set(reasons) == set(METRICS)
     assert all(reason in text for text in reasons.values())
@@ -120,7 +120,7 @@ def test_a_pair_without_a_score_says_why(reference, estimate, reason):
 
 def test_a_signal_too_short_for_some_metrics_keeps_the_others(speechlike):
     speech, noise = (signal[8000:9000] for signal in speechlike)
-    values, reasons = measure_quality(speech, speech + noise, RATE)
+    values, reasons = measure_quality(speech, speech + noise, SAMPLE_RATE)
     assert "si_sdr" in values
     assert {"pesq", "stoi", "estoi"} <= set(reasons)
 
@@ -130,7 +130,7 @@ def test_other_rates_and_names(speechlike):
     _, reasons = measure_quality(speech, speech + noise, 22050, metrics=["pesq"])
     assert "22050" in reasons["pesq"]
     with pytest.raises(ValueError, match="unknown metric 'mos'"):
-        measure_quality(speech, speech, RATE, metrics=["mos"])
+        measure_quality(speech, speech, SAMPLE_RATE, metrics=["mos"])
 
 
 @pytest.mark.skipif(not PAIRS.is_dir(), reason=f"no recordings in {PAIRS}")

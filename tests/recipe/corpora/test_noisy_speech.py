@@ -16,7 +16,7 @@ from local.corpora import catalogue, clean_speech, noise_folder, room_responses
 from local.pipeline import dry_run
 from local.stages import data
 
-RATE = 16000
+SAMPLE_RATE = 16000
 OPTIONS = {
     "seed": 3,
     "parts": {"train": ["train-clean-100"], "dev": ["test-other"], "test": ["test-other"]},
@@ -32,7 +32,7 @@ SETS = {
 }
 
 
-def voice(rng, seconds, rate=RATE):
+def voice(rng, seconds, rate=SAMPLE_RATE):
     """Noise in bursts, as loud as speech; what is loud and what is a pause is clear."""
     envelope = np.repeat(rng.uniform(0.3, 1, int(seconds * 10)), rate // 10)
     return 0.05 * envelope * rng.standard_normal(len(envelope))
@@ -48,7 +48,7 @@ def material(tmp_path_factory):
             folder.mkdir(parents=True)
             names = [f"{speaker}-7-{i:04d}" for i in range(3)]
             for i, name in enumerate(names):
-                soundfile.write(folder / f"{name}.flac", voice(rng, 1.2 + 0.4 * i), RATE)
+                soundfile.write(folder / f"{name}.flac", voice(rng, 1.2 + 0.4 * i), SAMPLE_RATE)
             if speaker != 12:
                 (folder / f"{speaker}-7.trans.txt").write_text("".join(f"{name} WELL SAID\n" for name in names))
     noise = root / "noise"
@@ -115,9 +115,9 @@ def test_it_goes_from_folders_to_archives(stages, material):
     for row in rows["test_seen"]:
         folder = next((stages.root / "data" / "corpora" / "noisy_speech").glob("test_seen_*"))
         clean, noisy = (soundfile.read(folder / row[side])[0] for side in ("clean", "noisy"))
-        assert active_snr(clean, noisy, RATE) == pytest.approx(5, abs=0.2)
+        assert active_snr(clean, noisy, SAMPLE_RATE) == pytest.approx(5, abs=0.2)
         # The second part of a recording is for tests; one that is too short is repeated, from anywhere in it.
-        border = {"rain": 0.6 * 6, "bell": 0.6 * 2}[row["noise"]] * RATE
+        border = {"rain": 0.6 * 6, "bell": 0.6 * 2}[row["noise"]] * SAMPLE_RATE
         assert int(row["start"]) >= int(border) - 1
         assert row["looped"] == str(int(row["noise"] == "bell"))
     train = {u.id: u.texts[0] for u in read(stages.root / "dump" / "train")}
@@ -165,14 +165,14 @@ def test_speech_in_rooms_is_compared_with_what_arrives_directly(stages, material
         source = next((material / "speech").rglob(row["source"]))
         dry, (direct, _) = soundfile.read(source)[0], soundfile.read(folder / row["clean"])
         response = room_responses.load_response(material / "rooms" / row["rir"])
-        expected = np.convolve(dry, response[: RATE // 20])[: len(dry)] * float(row["gain"])
+        expected = np.convolve(dry, response[: SAMPLE_RATE // 20])[: len(dry)] * float(row["gain"])
         np.testing.assert_allclose(direct, expected, atol=1.1 / 32768 + 1e-5)
 
 
 def test_a_response_is_the_same_from_audio_and_from_matlab(tmp_path):
     response = np.exp(-np.arange(4000) / 300)
-    soundfile.write(tmp_path / "a.wav", np.stack([response, -response], 1), RATE, subtype="DOUBLE")
-    savemat(tmp_path / "b.mat", {"h": np.stack([response, -response]), "Fs": RATE})
+    soundfile.write(tmp_path / "a.wav", np.stack([response, -response], 1), SAMPLE_RATE, subtype="DOUBLE")
+    savemat(tmp_path / "b.mat", {"h": np.stack([response, -response]), "Fs": SAMPLE_RATE})
     one, other = (room_responses.load_response(tmp_path / name) for name in ("a.wav", "b.mat"))
     np.testing.assert_allclose(one, other, atol=1e-6)
     savemat(tmp_path / "c.mat", {"h": response})
@@ -186,14 +186,14 @@ def test_a_response_is_the_same_from_audio_and_from_matlab(tmp_path):
 def test_repeated_noise_has_no_gap_and_no_click(tmp_path):
     rng = np.random.default_rng(1)
     # The seam must not show in a noise that is loud at one end and quiet at the other.
-    noise = 0.1 * rng.standard_normal(RATE)
+    noise = 0.1 * rng.standard_normal(SAMPLE_RATE)
     unit = noise_folder.looped(noise)
-    assert len(unit) == RATE - RATE // 20
+    assert len(unit) == SAMPLE_RATE - SAMPLE_RATE // 20
     twice = np.tile(unit, 2)
     frames = twice[: len(twice) // 160 * 160].reshape(-1, 160)
     levels = np.sqrt((frames**2).mean(1))
     assert levels.min() > 0.05
-    tone = np.sin(2 * np.pi * 5 * np.arange(RATE) / RATE)
+    tone = np.sin(2 * np.pi * 5 * np.arange(SAMPLE_RATE) / SAMPLE_RATE)
     steps = np.abs(np.diff(np.tile(noise_folder.looped(tone), 2)))
     # As smooth at the seam as the cross-fade itself: no sample jumps.
     assert steps.max() < 0.01
@@ -313,14 +313,14 @@ def test_faults_of_a_noise_folder_are_named(stages, tmp_path, monkeypatch, make,
 
 
 def test_noise_that_is_silent_for_long_is_cut_where_it_sounds(tmp_path):
-    signal = np.zeros(10 * RATE)
-    signal[-RATE:] = 0.1
-    soundfile.write(tmp_path / "n.flac", signal, RATE)
+    signal = np.zeros(10 * SAMPLE_RATE)
+    signal[-SAMPLE_RATE:] = 0.1
+    soundfile.write(tmp_path / "n.flac", signal, SAMPLE_RATE)
     for seed in range(5):
-        piece = noise_folder.cut(tmp_path / "n.flac", RATE, part="all", rng=np.random.default_rng(seed))
+        piece = noise_folder.cut(tmp_path / "n.flac", SAMPLE_RATE, part="all", rng=np.random.default_rng(seed))
         assert np.abs(piece.samples).max() > 0
     with pytest.raises(RecipeError, match="its train part is silent wherever it is cut"):
-        noise_folder.cut(tmp_path / "n.flac", RATE, part="train", rng=np.random.default_rng(0))
+        noise_folder.cut(tmp_path / "n.flac", SAMPLE_RATE, part="train", rng=np.random.default_rng(0))
 
 
 def test_no_speech_is_named(stages, tmp_path, monkeypatch):
@@ -333,7 +333,7 @@ def test_no_speech_is_named(stages, tmp_path, monkeypatch):
 
 
 def test_silent_speech_is_named(stages, material, tmp_path, monkeypatch):
-    soundfile.write(tmp_path / "still.wav", np.zeros(RATE), RATE)
+    soundfile.write(tmp_path / "still.wav", np.zeros(SAMPLE_RATE), SAMPLE_RATE)
     (tmp_path / "speech.csv").write_text("utt,clean,speaker,text\na,still.wav,ann,Hush.\n")
     monkeypatch.setenv("SPEECH", str(tmp_path / "speech.csv"))
     only = {"ns": {"corpus": "noisy_speech", "split": "train"}}
@@ -350,7 +350,7 @@ def test_real_recordings_are_brought_to_the_rate_of_the_models(tmp_path):
     shortest = min(found, key=lambda recording: recording.audio.stat().st_size)
     frames = noise_folder.bring_to_rate((shortest, tmp_path / "n.flac"))
     assert soundfile.info(tmp_path / "n.flac").frames == frames
-    assert frames == pytest.approx(soundfile.info(shortest.audio).duration * RATE, abs=2)
+    assert frames == pytest.approx(soundfile.info(shortest.audio).duration * SAMPLE_RATE, abs=2)
 
 
 def test_an_unknown_option_of_a_set_is_named(stages):

@@ -1,4 +1,4 @@
-"""The embedded corpus: the same bits every time, the layouts of the real corpora, honest levels."""
+"""The synthetic corpus: the same bits every time, the layouts of the real corpora, honest levels."""
 
 import csv
 import re

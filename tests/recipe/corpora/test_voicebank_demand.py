@@ -125,7 +125,7 @@ def test_a_broken_log_line_and_an_unknown_part_are_named(tree):
         voicebank_demand.utterances(tree, "tests")
 
 
-def test_the_embedded_corpus_reads_like_the_real_one(tiny_corpus):
+def test_the_synthetic_corpus_reads_like_the_real_one(tiny_corpus):
     root = tiny_corpus / "voicebank_demand"
     hard = voicebank_demand.utterances(root, "test_hard", nj=2)
     seen = voicebank_demand.utterances(root, "test_seen", nj=2)

@@ -1,4 +1,4 @@
-"""The paper's steps on the embedded corpus, a tenth the size: every stage, the table's form, the plan."""
+"""The paper's steps on the synthetic corpus, a tenth the size: every stage, the table's form, the plan."""
 
 import re
 import subprocess

@@ -13,7 +13,7 @@ from tiny_whisper import tiny_encoder, write_ctranslate2
 
 pytest.importorskip("faster_whisper", reason="the judge needs the extra `whisper`")
 pytestmark = pytest.mark.recipe
-RATE = 16000
+SAMPLE_RATE = 16000
 OBJECTIVES = "ssl_mse_layer1 ssl_mse_pad_layer2"
 
 
@@ -26,8 +26,10 @@ def write_site(root):
             folder.mkdir(parents=True)
             names = [f"{speaker}-7-{i:04d}" for i in range(4)]
             for name in names:
-                envelope = np.repeat(rng.uniform(0.3, 1, 14), RATE // 10)
-                soundfile.write(folder / f"{name}.flac", 0.05 * envelope * rng.standard_normal(len(envelope)), RATE)
+                envelope = np.repeat(rng.uniform(0.3, 1, 14), SAMPLE_RATE // 10)
+                soundfile.write(
+                    folder / f"{name}.flac", 0.05 * envelope * rng.standard_normal(len(envelope)), SAMPLE_RATE
+                )
             if speaker != 12:
                 (folder / f"{speaker}-7.trans.txt").write_text("".join(f"{name} WELL SAID\n" for name in names))
     (root / "noise").mkdir()

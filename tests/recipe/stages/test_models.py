@@ -66,7 +66,7 @@ def test_the_module_options_of_mini_are_those_of_its_parts(tmp_path):
     assert config["optim_conf"] == {"lr": 0.001}
 
 
-def test_multi_condition_training_hears_the_noisy_speech_and_trains_the_recognizer_alone(tmp_path):
+def test_multi_condition_training_gets_the_noisy_speech_and_trains_the_recognizer_alone(tmp_path):
     made = recipe(tmp_path, "mini")
     step = joint_step(made, Run("multi_condition", "joint", 0))
     model = build(JointTask, with_upstream(step.settings["config"]), tmp_path).train()

@@ -15,7 +15,7 @@ import soxr
 from local.common.steps import RecipeError, atomic_path
 
 # The rate of all models of the recipe.
-RATE = 16000
+SAMPLE_RATE = 16000
 
 
 class AudioError(RecipeError):
@@ -126,7 +126,7 @@ def _slack(path: str | Path, expected: int, *, found: int) -> int:
     return 0
 
 
-def resample(signal: np.ndarray, source: int, target: int = RATE) -> np.ndarray:
+def resample(signal: np.ndarray, source: int, target: int = SAMPLE_RATE) -> np.ndarray:
     """Resample with soxr in high quality.
 
     Args:
@@ -184,7 +184,7 @@ def is_clipped(signal: np.ndarray) -> bool:
     return bool((same[:-1] & same[1:]).any())
 
 
-def write(path: Path, signal: np.ndarray, rate: int = RATE) -> None:
+def write(path: Path, signal: np.ndarray, rate: int = SAMPLE_RATE) -> None:
     """Write 16-bit audio, all or nothing, in the format that the name ends in.
 
     The file is put together in memory: soundfile, given a path, waits for the disk at the end of every file,

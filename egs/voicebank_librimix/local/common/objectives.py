@@ -37,7 +37,7 @@ class Objective:
         object.__setattr__(self, "file", self.file or self.name)
 
     @property
-    def hears_upstream(self) -> bool:
+    def needs_upstream(self) -> bool:
         """Whether one of its criteria compares frames of the SSL model."""
         return "upstream" in self.needs.values()
 

@@ -197,7 +197,7 @@ class Recipe:
         over = self.preset.get("config", {})
         found = [Objective.from_config(path, deep_merge(read_yaml(path), over.get(path.stem, {}))) for path in files]
         layers = self.preset.get("layers") or []
-        return in_order([*found, *(one.at_layer(layer) for one in found if one.hears_upstream for layer in layers)])
+        return in_order([*found, *(one.at_layer(layer) for one in found if one.needs_upstream for layer in layers)])
 
     def conf(self, name: str) -> Path:
         """The path of a configuration: in one of the preset's folders, else below the recipe's conf/."""

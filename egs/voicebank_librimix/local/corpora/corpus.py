@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import local.corpora
+from local.common.audio import SAMPLE_RATE
 from local.common.kaldi_dir import Utterance
 from local.common.stages import Stage
 from local.common.steps import OptionError, Step, atomic_path, log
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 STAGE = Stage.CORPORA
 # Bytes of an hour at 16 kHz and 16 bits, and the size of FLAC relative to it, for clean and noisy speech alike.
-PCM_HOUR = 3600 * 16000 * 2
+PCM_HOUR = 3600 * SAMPLE_RATE * 2
 FLAC = 0.6
 
 Spec = Mapping[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from local.common.audio import RATE, inspect, read, resample, write
+from local.common.audio import SAMPLE_RATE, inspect, read, resample, write
 from local.common.kaldi_dir import DataError
 from local.corpora.corpus import Published, register_corpus
 
@@ -60,7 +60,7 @@ def recording_16k(root: Path, environment: str, *, made: Path) -> Path:
     if own.is_file():
         return own
     found = find_recording(root, environment)
-    if inspect(found).rate == RATE:
+    if inspect(found).rate == SAMPLE_RATE:
         return found
     signal, rate = read(found)
     write(own, resample(signal, rate))
@@ -80,7 +80,7 @@ class Demand(Published):
         for environment in sorted(parts):
             path = find_recording(root, environment)
             info = inspect(path)
-            if info.rate not in (RATE, 3 * RATE):
+            if info.rate not in (SAMPLE_RATE, 3 * SAMPLE_RATE):
                 raise DataError(f"{path} is sampled at {info.rate} Hz, not 16 or 48 kHz")
             found[environment] = info.frames
         return found

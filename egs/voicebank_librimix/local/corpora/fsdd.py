@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from espnet_plugins.atomic import remove
-from local.common.audio import RATE, read, resample, rms, to_pcm16, write
+from local.common.audio import SAMPLE_RATE, read, resample, rms, to_pcm16, write
 from local.common.kaldi_dir import DataError, Utterance
 from local.common.parallel import parallel_map
 from local.common.steps import OptionError, Step, log
@@ -117,7 +117,7 @@ def draw_strings(paths: Sequence[Path], count: int, rng: np.random.Generator) ->
 def _digit(path: Path, *, speed: float = 1.0) -> np.ndarray:
     """A recording at the rate of the models, without its offset, spoken and pitched higher by a factor."""
     signal, rate = read(path)
-    return resample(signal - signal.mean(), round(rate * speed), RATE)
+    return resample(signal - signal.mean(), round(rate * speed), SAMPLE_RATE)
 
 
 def _speak(job: _String) -> int:
@@ -125,7 +125,7 @@ def _speak(job: _String) -> int:
     rng = named_rng(job.seed, job.name)
 
     def pause(least: float, most: float) -> np.ndarray:
-        return np.zeros(int(rng.uniform(least, most) * RATE), dtype=np.float32)
+        return np.zeros(int(rng.uniform(least, most) * SAMPLE_RATE), dtype=np.float32)
 
     pieces = [pause(0.1, 0.3)]
     for path in job.digits:
@@ -203,7 +203,7 @@ def prepare(root: Path, out: Path, settings: Mapping[str, Any], *, nj: int) -> N
 
     talkers = [np.concatenate([_digit(path) for path in paths]) for paths in parts["train"].values()]
     paths = {name: out / "noise" / name / "ch01.wav" for name in SEEN + UNSEEN}
-    record_environments(paths, talkers, seconds=settings["noise_seconds"], rate=RATE, seed=seed, nj=nj)
+    record_environments(paths, talkers, seconds=settings["noise_seconds"], rate=SAMPLE_RATE, seed=seed, nj=nj)
 
     snrs = settings["snr"]
     # set, strings, noises, SNRs, part of the noise recordings
@@ -226,7 +226,7 @@ def prepare(root: Path, out: Path, settings: Mapping[str, Any], *, nj: int) -> N
         _write_csv(out / f"{name}.csv", plan[part], noisy)
     for _ in parallel_map(mix, jobs, nj=nj, description="noisy strings"):
         pass
-    log(f"digits: {len(strings)} strings, {total / RATE / 60:.1f} minutes, test on {', '.join(test_speakers)}")
+    log(f"digits: {len(strings)} strings, {total / SAMPLE_RATE / 60:.1f} minutes, test on {', '.join(test_speakers)}")
 
 
 @register_corpus("fsdd")

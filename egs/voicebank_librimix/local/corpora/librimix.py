@@ -6,7 +6,7 @@ import csv
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from local.common.audio import inspect
+from local.common.audio import SAMPLE_RATE, inspect
 from local.common.kaldi_dir import DataError, Utterance
 from local.common.parallel import parallel_map
 from local.common.steps import OptionError, Step
@@ -52,7 +52,7 @@ def utterances(
     librispeech: Path,
     type: str = "mix_single",
     mode: str = "max",
-    rate: int = 16000,
+    rate: int = SAMPLE_RATE,
     input: str = "noisy",
     nj: int = 1,
 ) -> list[Utterance]:
@@ -233,7 +233,7 @@ class LibriMix(Corpus):
         """What is mixed of a split: what its sets ask for, one plan per mode and rate."""
         asked: dict[tuple[str, int], dict[str, None]] = {}
         for spec in specs:
-            key = (spec.get("mode", "max"), spec.get("rate", 16000))
+            key = (spec.get("mode", "max"), spec.get("rate", SAMPLE_RATE))
             asked.setdefault(key, {})[spec.get("type", "mix_single")] = None
         return [
             Plan(
@@ -284,7 +284,7 @@ class LibriMix(Corpus):
         return step, mix
 
     def utterances(
-        self, *, split: str, type: str = "mix_single", mode: str = "max", rate: int = 16000, input: str = "noisy"
+        self, *, split: str, type: str = "mix_single", mode: str = "max", rate: int = SAMPLE_RATE, input: str = "noisy"
     ) -> list[Utterance]:
         """List a split, see `utterances`."""
         librispeech = self.catalogue.corpus("librispeech").root
@@ -297,4 +297,4 @@ class LibriMix(Corpus):
         if hours is None:
             hours = published_hours(self.catalogue.published("librimix_metadata").entry, spec["split"])
         signals = 1 + len(components(spec.get("type", "mix_single"), self._sources))
-        return Estimate(hours, made=signals * hours * 3600 * spec.get("rate", 16000) * 2, signals=signals)
+        return Estimate(hours, made=signals * hours * 3600 * spec.get("rate", SAMPLE_RATE) * 2, signals=signals)

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from espnet_plugins.atomic import remove
-from local.common.audio import RATE, read, resample, write
+from local.common.audio import SAMPLE_RATE, read, resample, write
 from local.common.kaldi_dir import DataError
 from local.common.parallel import parallel_map
 from local.common.steps import OptionError, RecipeError, atomic_path
@@ -74,7 +74,7 @@ class Plan:
     split: str
     types: tuple[str, ...] = ("mix_single",)
     modes: tuple[str, ...] = ("max",)
-    rates: tuple[int, ...] = (RATE,)
+    rates: tuple[int, ...] = (SAMPLE_RATE,)
 
     def folder(self, rate: int, mode: str) -> Path:
         """E.g. `<out>/wav16k/max`."""
@@ -170,10 +170,10 @@ def read_noise(path: Path, length: int) -> np.ndarray:
     if ending in _SPEEDS and not path.exists():
         speed = _SPEEDS[ending]
         original = path.with_name(path.name.removesuffix(ending) + ".wav")
-        slow, _ = read(original, rate=RATE, channel=0, frames=int(length * speed) + 2 * RATE)
-        noise = resample(np.ascontiguousarray(slow), round(RATE * speed), RATE)[:length]
+        slow, _ = read(original, rate=SAMPLE_RATE, channel=0, frames=int(length * speed) + 2 * SAMPLE_RATE)
+        noise = resample(np.ascontiguousarray(slow), round(SAMPLE_RATE * speed), SAMPLE_RATE)[:length]
     else:
-        noise, _ = read(path, rate=RATE, channel=0, frames=length)
+        noise, _ = read(path, rate=SAMPLE_RATE, channel=0, frames=length)
     try:
         return noise if len(noise) >= length else extend_noise(noise, length)
     except DataError as error:
@@ -182,7 +182,7 @@ def read_noise(path: Path, length: int) -> np.ndarray:
 
 def _scaled(row: Row, plan: Plan) -> list[np.ndarray]:
     """Sources and noise times their gains, at 16 kHz, each at its own length."""
-    sources = [read(plan.librispeech / path, rate=RATE)[0] for path in row.sources]
+    sources = [read(plan.librispeech / path, rate=SAMPLE_RATE)[0] for path in row.sources]
     noise = read_noise(plan.wham / row.noise, max(len(source) for source in sources))
     gains = (*row.source_gains, row.noise_gain)
     # A Python float keeps float32 signals in float32.
@@ -223,7 +223,9 @@ def mix(row: Row, plan: Plan, *, rate: int, mode: str) -> dict[str, np.ndarray]:
         need.
     """
     # Down-sampling comes before the cut, so that lengths are those of the published corpus.
-    scaled = [signal if rate == RATE else resample_poly(signal, rate, RATE) for signal in _scaled(row, plan)]
+    scaled = [
+        signal if rate == SAMPLE_RATE else resample_poly(signal, rate, SAMPLE_RATE) for signal in _scaled(row, plan)
+    ]
     names = [f"s{i + 1}" for i in range(len(row.sources))] + ["noise"]
     fitted = dict(zip(names, _fit(scaled, mode), strict=True))
     made: dict[str, np.ndarray] = {}

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 
-from local.common.audio import RATE, inspect
+from local.common.audio import SAMPLE_RATE, inspect
 from local.common.kaldi_dir import DataError, Utterance, read_text
 from local.common.parallel import parallel_map
 from local.corpora.corpus import Published, Spec, register_corpus, some
@@ -107,7 +107,7 @@ def files(root: Path, part: str) -> list[Path]:
 
 
 def _utterance(path: Path) -> Utterance:
-    info = inspect(path, rate=RATE)
+    info = inspect(path, rate=SAMPLE_RATE)
     return Utterance(
         id=path.stem,
         speaker=path.stem.split("-")[0],

@@ -1,4 +1,4 @@
-"""The embedded corpus: synthesized sources in the place of the published ones (see `synthetic.synthesis`)."""
+"""The synthetic corpus: synthesized sources in the place of the published ones (see `synthetic.synthesis`)."""
 
 from __future__ import annotations
 

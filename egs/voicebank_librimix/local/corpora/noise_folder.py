@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from local.common.audio import RATE, AudioError, read, resample, rms, to_pcm16, write
+from local.common.audio import SAMPLE_RATE, AudioError, read, resample, rms, to_pcm16, write
 from local.common.kaldi_dir import DataError
 from local.common.steps import OptionError
 from local.corpora.mixing import TRAIN_SHARE, named_rng
@@ -134,7 +134,7 @@ def bring_to_rate(task: tuple[Recording, Path]) -> int:
             f"{recording.audio} lasts {len(signal) / rate:.2f} s: noise needs {LEAST_SECONDS:g} s at least; remove it, "
             "or join it with others of its kind"
         )
-    signal = resample(signal, rate, RATE)
+    signal = resample(signal, rate, SAMPLE_RATE)
     if rms(signal) < SILENCE:
         raise AudioError(f"{recording.audio} is silent: remove it")
     write(target, to_pcm16(signal * min(1.0, 0.99 / float(np.abs(signal).max()))))
@@ -170,7 +170,7 @@ def looped(signal: np.ndarray) -> np.ndarray:
     Returns:
         Shape (T - F,), F being 50 ms, or a quarter of a very short signal.
     """
-    fade = min(int(_FADE_SECONDS * RATE), len(signal) // 4)
+    fade = min(int(_FADE_SECONDS * SAMPLE_RATE), len(signal) // 4)
     phase = (np.arange(fade) + 0.5) / fade * (np.pi / 2)
     faded = signal[:fade] * np.sin(phase) + signal[-fade:] * np.cos(phase)
     return np.concatenate([faded, signal[fade : len(signal) - fade]]).astype(signal.dtype)

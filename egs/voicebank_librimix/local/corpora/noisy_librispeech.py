@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 
 from espnet_plugins.atomic import remove
-from local.common.audio import RATE, inspect, read, write
+from local.common.audio import SAMPLE_RATE, inspect, read, write
 from local.common.kaldi_dir import DataError, Utterance
 from local.common.parallel import parallel_map
 from local.common.steps import OptionError, Step, atomic_path
@@ -120,13 +120,13 @@ def _make(job: _Job) -> None:
     """Write one noisy file unless an interrupted run did."""
     if job.target.exists():
         return
-    clean, _ = read(job.clean, rate=RATE)
+    clean, _ = read(job.clean, rate=SAMPLE_RATE)
     noise, _ = soundfile.read(str(job.noise), frames=len(clean), start=job.draw.start, dtype="float32")
     write(job.target, add_noise(clean, noise, job.draw.snr))
 
 
 def _frames(path: Path) -> int:
-    return inspect(path, rate=RATE).frames
+    return inspect(path, rate=SAMPLE_RATE).frames
 
 
 def generate(
@@ -150,7 +150,7 @@ def generate(
     paths = files(librispeech, part)
     frames = parallel_map(_frames, paths, nj=nj, description=f"lengths {part}")
     lengths = {p.relative_to(librispeech).as_posix(): n for p, n in zip(paths, frames, strict=True)}
-    sizes = {environment: inspect(recordings[environment], rate=RATE).frames for environment in KINDS[kind]}
+    sizes = {environment: inspect(recordings[environment], rate=SAMPLE_RATE).frames for environment in KINDS[kind]}
     drawn = draw(lengths, sizes, name=name, seed=seed)
     target = out / name
     for folder in sorted({path.parent for path in paths}):
@@ -181,8 +181,8 @@ def _write_manifest(path: Path, drawn: Sequence[Draw], seed: int) -> None:
 
 def _inspect_pair(task: tuple[Path, Path]) -> int:
     clean, noisy = task
-    frames = inspect(clean, rate=RATE).frames
-    if inspect(noisy, rate=RATE).frames != frames:
+    frames = inspect(clean, rate=SAMPLE_RATE).frames
+    if inspect(noisy, rate=SAMPLE_RATE).frames != frames:
         raise DataError(f"{noisy} is not as long as {clean}")
     return frames
 
@@ -220,7 +220,7 @@ def utterances(root: Path, librispeech: Path, *, part: str, kind: str, nj: int =
             texts=(transcript(clean),),
             category=f"{row['environment']}_{row['snr']}dB",
             samples=samples,
-            rate=RATE,
+            rate=SAMPLE_RATE,
             details={"noise": row["environment"], "snr": row["snr"], "start": row["start"]},
         )
         for row, (clean, noisy), samples in zip(rows, pairs, frames, strict=True)

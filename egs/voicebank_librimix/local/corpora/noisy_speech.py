@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from espnet_plugins.atomic import remove
-from local.common.audio import RATE, AudioError, inspect, read, resample, rms, to_pcm16, write
+from local.common.audio import SAMPLE_RATE, AudioError, inspect, read, resample, rms, to_pcm16, write
 from local.common.kaldi_dir import DataError, Utterance
 from local.common.parallel import parallel_map
 from local.common.steps import MissingInput, OptionError, Step, atomic_path, digest_of, log
@@ -85,12 +85,12 @@ def mix(task: Mixture) -> dict[str, Any]:
     name, path = names[rng.integers(len(names))]
     snr = task.snrs[rng.integers(len(task.snrs))]
     clean, rate = read(task.speech.audio)
-    clean = resample(clean.astype(np.float64), rate, RATE)
+    clean = resample(clean.astype(np.float64), rate, SAMPLE_RATE)
     room = task.responses[rng.integers(len(task.responses))] if task.responses else None
     heard, clean = (clean, clean) if room is None else in_room(clean, load_response(room))
-    if len(heard) < RATE // 50 or rms(heard) < _SILENCE:
+    if len(heard) < SAMPLE_RATE // 50 or rms(heard) < _SILENCE:
         raise AudioError(f"{task.speech.audio} is silent or shorter than 20 ms: leave it out")
-    level = active_rms(heard, RATE)
+    level = active_rms(heard, SAMPLE_RATE)
     piece = noise_folder.cut(path, len(heard), part=task.part, rng=rng)
     noise = piece.samples * (level / rms(piece.samples) * decibels(-snr))
     noisy = heard + noise
@@ -304,7 +304,7 @@ class NoisySpeech(Corpus):
         folder = self.made / "noise"
         remove(folder)
         tasks = [(recording, folder / f"{recording.name}.flac") for recording in recordings]
-        seconds = sum(parallel_map(noise_folder.bring_to_rate, tasks, nj=self.nj, description="noise")) / RATE
+        seconds = sum(parallel_map(noise_folder.bring_to_rate, tasks, nj=self.nj, description="noise")) / SAMPLE_RATE
         kinds = sorted({recording.kind for recording in recordings})
         log(f"noisy_speech: {len(recordings)} recordings of {len(kinds)} noises, {seconds / 60:.1f} minutes")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.signal import fftconvolve
 
-from local.common.audio import RATE, AudioError, read, resample
+from local.common.audio import SAMPLE_RATE, AudioError, read, resample
 from local.common.kaldi_dir import DataError
 
 # What belongs to the direct sound: reflections that arrive so soon afterwards help understanding.
@@ -55,7 +55,7 @@ def load_response(path: Path) -> np.ndarray:
     signal = np.asarray(signal, dtype=np.float64)
     if not np.isfinite(signal).all() or not np.abs(signal).max(initial=0.0) > 0:
         raise AudioError(f"{path}: the response is silent or holds values that are no numbers: remove it")
-    signal = resample(signal, rate, RATE)
+    signal = resample(signal, rate, SAMPLE_RATE)
     if not np.abs(signal).max(initial=0.0) > 0:
         raise AudioError(f"{path}: the response is too short: remove it")
     signal = signal[int(np.abs(signal).argmax()) :]
@@ -110,5 +110,5 @@ def in_room(speech: np.ndarray, response: np.ndarray) -> tuple[np.ndarray, np.nd
         What arrives, and of that what arrives directly or within 50 ms of it, each of shape (T,) and in time with the
         speech.
     """
-    early = response[: int(EARLY_SECONDS * RATE)]
+    early = response[: int(EARLY_SECONDS * SAMPLE_RATE)]
     return tuple(fftconvolve(speech, part)[: len(speech)] for part in (response, early))

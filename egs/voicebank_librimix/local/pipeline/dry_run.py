@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from local.common.audio import RATE
+from local.common.audio import SAMPLE_RATE
 from local.common.recipe import RECIPE_DIR, Recipe, read_yaml
 from local.common.steps import Step
 from local.corpora.acquire import local_archive, missing_archives
@@ -84,9 +84,9 @@ def forecast(corpora: Catalogue) -> str:
 def _batch_seconds(config: Mapping[str, Any], utterance: float) -> float:
     """Seconds of audio in one batch, padding included."""
     if config.get("iterator_type") == "chunk":
-        return config["batch_size"] * config["chunk_length"] / RATE
+        return config["batch_size"] * config["chunk_length"] / SAMPLE_RATE
     if config["batch_type"] == "numel":
-        return config["batch_bins"] / RATE
+        return config["batch_bins"] / SAMPLE_RATE
     return config["batch_size"] * utterance
 
 

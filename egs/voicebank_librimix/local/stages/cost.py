@@ -9,7 +9,7 @@ from pathlib import Path
 
 from espnet_plugins.analysis.comparison.cost import Cost
 from espnet_plugins.analysis.comparison.curves import read_curve
-from local.common.audio import RATE
+from local.common.audio import SAMPLE_RATE
 from local.common.kaldi_dir import read_table
 from local.common.recipe import Recipe
 from local.common.stages import Stage
@@ -43,7 +43,7 @@ def measure_delay(experiment: Experiment) -> None:
 
         samples = algorithmic_latency(load_front_end(find_experiment(front_end)))
         # null: the whole utterance
-        content = {"seconds": None if samples == math.inf else samples / RATE}
+        content = {"seconds": None if samples == math.inf else samples / SAMPLE_RATE}
         with atomic_path(step.out / _DELAY) as tmp:
             tmp.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
@@ -98,5 +98,5 @@ def _factor(recipe: Recipe, steps: Sequence[Step], utterances: Iterable[Iterable
     for step, name, ids in zip(steps, recipe.preset["test"], utterances, strict=False):
         took += json.loads(step.done.read_text()).get("seconds", math.nan)
         samples = read_table(Path(recipe.dumpdir / name / "utt2num_samples"))
-        length += sum(int(samples[utt]) for utt in ids) / RATE
+        length += sum(int(samples[utt]) for utt in ids) / SAMPLE_RATE
     return took / length if length else math.nan

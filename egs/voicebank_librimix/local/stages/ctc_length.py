@@ -6,13 +6,13 @@ import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from local.common.audio import RATE
+from local.common.audio import SAMPLE_RATE
 from local.common.kaldi_dir import Utterance
 from local.common.recipe import Recipe
 from local.stages.espnet_commands import merged_config
 
 # Of the SSL models: a frame each 20 ms, each seeing 25 ms.
-_HOP, _FIELD = RATE // 50, RATE // 40
+_HOP, _FIELD = SAMPLE_RATE // 50, SAMPLE_RATE // 40
 _SHOWN = 5
 
 # Gives the tokens of a transcript.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from local.common.audio import RATE
+from local.common.audio import SAMPLE_RATE
 from local.common.kaldi_dir import read_table, write_table
 from local.common.recipe import Recipe
 from local.common.steps import Step, atomic_path
@@ -64,7 +64,16 @@ def enhance(recipe: Recipe, system: System, name: str, step: Step) -> None:
         if wanted := step.settings["utterances"]:
             chosen = {utt: chosen[utt] for utt in spread(sorted(chosen), wanted)}
         write_table(tmp / "keys", chosen)
-        command = ["--output_dir", str(tmp / "out"), "--fs", str(RATE), "--num_workers", "0", "--output_format", "flac"]
+        command = [
+            "--output_dir",
+            str(tmp / "out"),
+            "--fs",
+            str(SAMPLE_RATE),
+            "--num_workers",
+            "0",
+            "--output_format",
+            "flac",
+        ]
         command += ["--data_path_and_name_and_type", f"{scp},speech_mix,kaldi_ark", "--key_file", str(tmp / "keys")]
         command += ["--train_config", str(trained / "espnet" / "config.yaml"), "--model_file", str(trained / MODEL)]
         command += ["--enh_s2t_task", str(system.front_end == "joint").lower(), "--log_level", "WARNING"]

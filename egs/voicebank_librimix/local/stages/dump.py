@@ -13,20 +13,20 @@ import kaldiio
 import numpy as np
 
 from espnet_plugins.atomic import remove
-from local.common.audio import RATE, AudioError, fitting_gain, is_clipped, read, resample, to_pcm16
+from local.common.audio import SAMPLE_RATE, AudioError, fitting_gain, is_clipped, read, resample, to_pcm16
 from local.common.kaldi_dir import Utterance
 from local.common.parallel import parallel_map
 from local.common.steps import atomic_path
 
 # A reference that ends in zeros for so long is noted: LibriMix in max mode pads with them.
 _TAIL_SECONDS = 0.1
-# Utterances per archive: few files, yet enough shares for all processes.
+# Utterances per archive: few files, yet enough shards for all processes.
 _MOST_PER_ARCHIVE = 1000
 _FEWEST_ARCHIVES = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class _Share:
+class _Shard:
     """What one process writes: a folder with the archives of a run of utterances."""
 
     folder: Path
@@ -45,7 +45,9 @@ def _signals(utterance: Utterance) -> Iterator[tuple[str, str]]:
 def _append(archive: BinaryIO, name: str, signal: np.ndarray) -> int:
     """Add a signal to an archive; gives the place that a list refers to."""
     place = archive.tell() + len(name.encode()) + 1
-    kaldiio.save_ark(archive, {name: (RATE, signal)}, write_function="soundfile", write_kwargs={"format": "flac"})
+    kaldiio.save_ark(
+        archive, {name: (SAMPLE_RATE, signal)}, write_function="soundfile", write_kwargs={"format": "flac"}
+    )
     return place
 
 
@@ -60,10 +62,11 @@ def _read_signals(utterance: Utterance) -> tuple[dict[str, np.ndarray], dict[str
         signal, rate = read(path, rate=utterance.rate)
         if is_clipped(signal):
             facts["clipped"] = f"{facts['clipped']} {name}" if "clipped" in facts else name
-        signals[name] = resample(signal, rate, RATE)
+        signals[name] = resample(signal, rate, SAMPLE_RATE)
         if len(signals[name]) != len(signals["wav"]):
             raise AudioError(
-                f"{path} has {len(signals[name])} samples at {RATE} Hz, {utterance.wav} has {len(signals['wav'])}"
+                f"{path} has {len(signals[name])} samples at {SAMPLE_RATE} Hz, "
+                f"{utterance.wav} has {len(signals['wav'])}"
             )
     gain = fitting_gain(signals.values())
     if gain != 1.0:
@@ -77,8 +80,8 @@ def _read_signals(utterance: Utterance) -> tuple[dict[str, np.ndarray], dict[str
                 f"{path} is silent: utterance '{utterance.id}' teaches nothing and has no score; leave it out"
             )
     tail = len(samples["spk1"]) - 1 - int(np.flatnonzero(samples["spk1"])[-1])
-    if tail >= _TAIL_SECONDS * RATE:
-        facts["tail"] = f"{tail / RATE:.2f}"
+    if tail >= _TAIL_SECONDS * SAMPLE_RATE:
+        facts["tail"] = f"{tail / SAMPLE_RATE:.2f}"
     return samples, facts
 
 
@@ -97,15 +100,15 @@ def _write_archives(folder: Path, utterances: Sequence[Utterance]) -> None:
     (folder / "index.json").write_text(json.dumps(index))
 
 
-def _dump_share(share: _Share) -> list[Utterance]:
-    """Write a share unless it is there; gives its utterances as they stand in the dump."""
-    if not share.folder.exists():
-        with atomic_path(share.folder) as tmp:
-            _write_archives(tmp, share.utterances)
-    index = json.loads((share.folder / "index.json").read_text())
+def _dump_shard(shard: _Shard) -> list[Utterance]:
+    """Write a shard unless it is there; gives its utterances as they stand in the dump."""
+    if not shard.folder.exists():
+        with atomic_path(shard.folder) as tmp:
+            _write_archives(tmp, shard.utterances)
+    index = json.loads((shard.folder / "index.json").read_text())
 
     def place(utterance: Utterance, name: str) -> str:
-        return f"{share.folder / name}.ark:{index[utterance.id][name]}"
+        return f"{shard.folder / name}.ark:{index[utterance.id][name]}"
 
     return [
         dataclasses.replace(
@@ -114,22 +117,22 @@ def _dump_share(share: _Share) -> list[Utterance]:
             references=tuple(place(u, f"spk{i}") for i in range(1, len(u.references) + 1)),
             noise=None if u.noise is None else place(u, "noise1"),
             samples=index[u.id]["samples"],
-            rate=RATE,
+            rate=SAMPLE_RATE,
             # A folder of an earlier version has no such notes.
             details={**u.details, **index[u.id].get("facts", {})},
         )
-        for u in share.utterances
+        for u in shard.utterances
     ]
 
 
 def dump(utterances: Sequence[Utterance], folder: Path, *, nj: int, description: str = "dump") -> list[Utterance]:
     """Bring a set to 16 kHz, one channel, 16 bit, in FLAC archives that ESPnet's type `kaldi_ark` reads.
 
-    Shares that an earlier, interrupted call finished are kept, so the folder must belong to these utterances.
+    Shards that an earlier, interrupted call finished are kept, so the folder must belong to these utterances.
 
     Args:
         utterances: Of one set, with audio files.
-        folder: Gets a numbered folder per share, with wav.ark, spk1.ark and so on.
+        folder: Gets a numbered folder per shard, with wav.ark, spk1.ark and so on.
         nj: Parallel processes.
         description: Shown beside the progress.
 
@@ -140,15 +143,15 @@ def dump(utterances: Sequence[Utterance], folder: Path, *, nj: int, description:
 
     Raises:
         AudioError: When a file cannot be used, or an input or a reference is silent.
-        RecipeError: When an archive cannot be written; nothing of its share is left.
+        RecipeError: When an archive cannot be written; nothing of its shard is left.
     """
     size = max(1, min(_MOST_PER_ARCHIVE, -(-len(utterances) // _FEWEST_ARCHIVES)))
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(".*.tmp"):
         remove(leftover)
-    shares = [
-        _Share(folder / f"{start // size:04d}", tuple(utterances[start : start + size]))
+    shards = [
+        _Shard(folder / f"{start // size:04d}", tuple(utterances[start : start + size]))
         for start in range(0, len(utterances), size)
     ]
-    dumped = parallel_map(_dump_share, shares, nj=nj, description=description, unit="archive", batch=1)
-    return [utterance for share in dumped for utterance in share]
+    dumped = parallel_map(_dump_shard, shards, nj=nj, description=description, unit="archive", batch=1)
+    return [utterance for shard in dumped for utterance in shard]

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from espnet_plugins.analysis.probe import ProbeError, ProbeResult
-from local.common.audio import RATE
+from local.common.audio import SAMPLE_RATE
 from local.common.recipe import Recipe
 from local.common.stages import Stage
 from local.common.steps import RecipeError, Step, log
@@ -45,7 +45,7 @@ def probe_development_set(recipe: Recipe, step: Step) -> None:
     utterances = [scp[utt][1].astype(np.float32) for utt in sorted(scp)]
     utterances.sort(key=len, reverse=True)
     chosen = utterances[: options.pop("utterances")]
-    options["seconds"] = min(options["seconds"], len(chosen[-1]) / RATE)
+    options["seconds"] = min(options["seconds"], len(chosen[-1]) / SAMPLE_RATE)
     waveforms = [torch.from_numpy(utterance) for utterance in chosen]
     upstream = upstream_options(recipe)
     result = probe_waveforms(upstream, waveforms, SSL_CRITERIA, **options)

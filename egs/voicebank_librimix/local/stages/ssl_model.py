@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet_plugins.atomic import remove
-from local.common.audio import RATE
+from local.common.audio import SAMPLE_RATE
 from local.common.recipe import Recipe
 from local.common.stages import Stage
 from local.common.steps import RecipeError, Step, atomic_path, log
@@ -66,9 +66,9 @@ def frame_features(waveform: np.ndarray) -> np.ndarray:
 
     mfcc = torchaudio.compliance.kaldi.mfcc(
         torch.from_numpy(waveform)[None] * 32768.0,
-        sample_frequency=RATE,
-        frame_length=1000.0 * _RECEPTIVE_FIELD / RATE,
-        frame_shift=1000.0 * _HOP / RATE,
+        sample_frequency=SAMPLE_RATE,
+        frame_length=1000.0 * _RECEPTIVE_FIELD / SAMPLE_RATE,
+        frame_shift=1000.0 * _HOP / SAMPLE_RATE,
         use_energy=False,
         dither=0.0,
     ).T

@@ -1,4 +1,4 @@
-"""Sentences of the embedded corpus: connected digits with a few command and color words."""
+"""Sentences of the synthetic corpus: connected digits with a few command and color words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded corpus: speech and noise made on the spot, on disk like VoiceBank-DEMAND and LibriMix.
+"""The synthetic corpus: speech and noise made on the spot, on disk like VoiceBank-DEMAND and LibriMix.
 
 Layouts, names and log formats are those of the real corpora (Valentini-Botinhao, DataShare 10283/2791;
 Cosentino et al., "LibriMix", 2020), so that the code that reads them is the same.
@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 
 from espnet_plugins.atomic import remove
-from local.common.audio import RATE, read, resample, rms, to_pcm16
+from local.common.audio import SAMPLE_RATE, read, resample, rms, to_pcm16
 from local.common.parallel import parallel_map
 from local.common.steps import log
 from local.corpora.mixing import Mixing, conditions, cut, decibels, load_recording, mix, named_rng
@@ -136,7 +136,7 @@ def _librispeech_speech(root: Path, settings: Mapping[str, Any], seed: int) -> l
             paths = tuple(folder / f"{stem}.flac" for stem in stems)
             lines = [f"{stem} {text.upper()}\n" for stem, text in zip(stems, share, strict=True)]
             (folder / f"{speaker}-{chapter}.trans.txt").write_text("".join(lines))
-            jobs.append(Recording(voice, _prompts(share, rng), paths, RATE, seed))
+            jobs.append(Recording(voice, _prompts(share, rng), paths, SAMPLE_RATE, seed))
             table.append(_speaker_line(speaker, voice, part))
     (root / "SPEAKERS.TXT").write_text("\n".join(table) + "\n")
     return jobs
@@ -161,7 +161,7 @@ def _wham_noise(root: Path, noise_root: Path, counts: Mapping[str, int], seed: i
             region = "test" if split == "test" else "train"
             pair = [cut(source, region, int(seconds * VOICEBANK_RATE), rng) for _ in range(2)]
             both = np.stack([resample(channel, VOICEBANK_RATE) for channel in pair], axis=1)
-            soundfile.write(str(folder / f"{environment}_{i:04d}.wav"), to_pcm16(both), RATE, subtype="PCM_16")
+            soundfile.write(str(folder / f"{environment}_{i:04d}.wav"), to_pcm16(both), SAMPLE_RATE, subtype="PCM_16")
 
 
 def _libri2mix_metadata(librispeech: Path, wham: Path, target: Path, seed: int) -> None:
@@ -245,4 +245,4 @@ def synthesize(root: Path, settings: Mapping[str, Any], *, nj: int) -> None:
     counts = {split: max(16, settings["librimix"][split] // 3) for split in _WHAM_PARTS}
     _wham_noise(root / "wham_noise", root, counts, seed)
     _libri2mix_metadata(librispeech, root / "wham_noise", root / "LibriMix" / "metadata" / "Libri2Mix", seed)
-    log(f"embedded corpus: {sum(len(job.paths) for job in jobs)} utterances, {len(mixtures)} noisy files")
+    log(f"synthetic corpus: {sum(len(job.paths) for job in jobs)} utterances, {len(mixtures)} noisy files")
