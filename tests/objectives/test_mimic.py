@@ -128,6 +128,13 @@ def test_wrong_options(files, options, message):
         Mimic(**{"recognizer": files, **options})
 
 
+def test_the_older_name_of_the_recognizer_warns_once(files, caplog):
+    assert Mimic(recogniser=files).recognizer.weights == Mimic(recognizer=files).recognizer.weights
+    assert caplog.messages == ["mimic: recogniser is now called recognizer; the older name goes with the next release"]
+    with pytest.raises(ValueError, match="mimic: unknown key recogniser"):
+        Mimic(recogniser=files, recognizer=files)
+
+
 def test_missing_files(files, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.pth: no such file; train the recognizer first"):
         Mimic(recognizer={"weights": str(tmp_path / "gone.pth")})

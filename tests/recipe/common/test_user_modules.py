@@ -12,6 +12,7 @@ from toy_objective import FILES, write_toy
 from espnet_plugins import extensions
 from espnet_plugins.analysis.scoring.names import label
 from espnet_plugins.objectives import CRITERIA
+from local.common.objectives import Objective
 from local.common.recipe import Recipe, add_common_arguments, add_run_arguments, load_preset, runs_from_args
 from local.common.steps import OptionError
 from local.stages.experiment import Experiment
@@ -49,6 +50,16 @@ def test_a_toy_is_short_and_stands_where_its_file_says(tmp_path):
     assert "objective" not in step.settings["config"]
     (criterion,) = config_with_paths(recipe, step)["enh_criterions"]
     assert criterion["conf"]["upstream"] == {"model": "local", "checkpoint": str(tmp_path / "exp/ssl/upstream.pth")}
+
+
+def test_the_older_name_of_what_an_objective_needs_warns_once(tmp_path, capsys):
+    config = {
+        "objective": {"label": "a", "order": 1, "needs": {"mimic": "recogniser"}},
+        "enh_criterions": [{"name": "mimic"}],
+    }
+    assert Objective.from_config(tmp_path / "mine.yaml", config).needs == {"mimic": "recognizer"}
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "mine.yaml: needs: recogniser is now called recognizer" in line
 
 
 def test_programs_that_are_started_know_the_module(tmp_path):

@@ -12,6 +12,7 @@ from local.common.kaldi_dir import read
 from local.common.recipe import load_preset
 from local.common.steps import MissingInput, OptionError, RecipeError
 from local.corpora import catalogue
+from local.corpora.registry import load_registry
 from local.pipeline import dry_run
 from local.stages import data
 
@@ -115,6 +116,14 @@ def test_an_archive_that_lies_there_is_not_fetched_and_stays(published, tmp_path
     assert server.requests == []
     assert (tmp_path / "downloads" / "dev-clean.tar.gz").exists()
     assert len(list((tmp_path / "downloads" / "LibriSpeech").rglob("*.flac"))) == 4
+
+
+def test_a_registry_may_say_licence(tmp_path, caplog):
+    own = tmp_path / "own.yaml"
+    own.write_text("voicebank_demand: {licence: CC0}")
+    assert load_registry(own)["voicebank_demand"].license == "CC0"
+    (message,) = caplog.messages
+    assert message.startswith(f"{own}: voicebank_demand: licence is now called license")
 
 
 def test_a_license_must_be_accepted(published, tmp_path, monkeypatch, capsys):

@@ -79,11 +79,14 @@ def test_help_shows_the_defaults_and_what_was_given():
         assert re.search(line, result.stdout)
 
 
-@pytest.mark.parametrize("options", [["--dry_run", "--preset", "smoke"], ["--preset", "smoke", "--dry_run"]])
+@pytest.mark.parametrize(
+    "options", [["--dry_run", "--preset", "smoke"], ["--preset", "smoke", "--accept_licences", "--dry_run"]]
+)
 def test_a_flag_needs_no_value(options, folders, tmp_path):
     result = run(*options, *folders, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "disk needed at the peak" in result.stdout
+    assert result.stderr.count("--accept_licences is now called --accept_licenses") == ("--accept_licences" in options)
     assert not list(tmp_path.iterdir())
 
 
