@@ -45,7 +45,6 @@ class HiddenStates:
                 )
         self._model = backbone.model(waveform.device)
         self._keep_all = keep_all
-        self._depth = 0
         self._carry: Any = None
         self._padding: torch.Tensor | None = None
         frames = [spec.frames_of(length) for length in samples]
@@ -57,8 +56,9 @@ class HiddenStates:
         self._mask = None if spec.whole_context else self._padding
         with torch.autocast(waveform.device.type, enabled=False):
             features = self._extract(waveform, samples, spec.normalize_waveform)
-            self._last = self._model.embed(features, self._mask)
-        self._states = {0: self._last}
+            known = features.unbind(2) if spec.all_at_once else (self._model.embed(features, self._mask),)
+        self._states = dict(enumerate(known))
+        self._last, self._depth = known[-1], len(known) - 1
 
     def offers(self, indices: Sequence[int]) -> bool:
         """Whether ``indices`` can be had without starting again."""

@@ -1,8 +1,7 @@
-"""Upstreams out of Hugging Face model directories, converted to torchaudio's modules."""
+"""Upstreams out of Hugging Face model directories: converted to torchaudio's modules, or by transformers' own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,26 +10,30 @@ import torch
 
 from espnet_plugins.ssl.spec import UpstreamSpec
 from espnet_plugins.ssl.torchaudio_model import TorchaudioModel
+from espnet_plugins.ssl.transformers_model import describe_encoder, load_model, read_configuration, read_extractor
 from espnet_plugins.ssl.whisper import describe_whisper, looks_like_whisper
-from espnet_plugins.weights import named, weights_are_finite
+from espnet_plugins.ssl.whisper.formats import read_config
 
-_TYPES = ("hubert", "wav2vec2", "wavlm")
-# What torchaudio's modules have built in, for options that models of these types seldom change.
-_FIXED = {
+_CONVERTED = ("hubert", "wav2vec2", "wavlm")
+# What torchaudio's modules have built in; a model that has it otherwise runs through transformers' own.
+_BUILT_IN = {
     "feat_extract_activation": "gelu",
     "hidden_act": "gelu",
     "feat_proj_layer_norm": True,
     "conv_pos_batch_norm": False,
     "add_adapter": False,
+    "adapter_attn_dim": None,
+    "layer_norm_eps": 1e-5,
 }
 
 
 def describe_directory(checkpoint: str | PathLike[str] | None, *, context: str | None = None) -> UpstreamSpec:
     """Describe the model of a directory that ``save_pretrained`` or a download made.
 
-    A model whose extractor normalizes layers was trained on waveforms of zero mean and unit variance, one with
-    a group norm on waveforms as they are; ``do_normalize`` of the directory says otherwise for HuBERT Base and
-    is not followed.
+    Usual HuBERTs, WavLMs and wav2vec 2.0s are converted to torchaudio's modules, of which only the blocks that are
+    needed run. One of these whose extractor normalizes layers was trained on waveforms of zero mean and unit variance,
+    one with a group norm on waveforms as they are; ``do_normalize`` of the directory says otherwise for HuBERT Base and
+    is not followed. Any other speech encoder runs as transformers has it, with the ``do_normalize`` of its directory.
 
     Args:
         checkpoint: the directory, with ``config.json`` and the weights.
@@ -57,16 +60,16 @@ def describe_directory(checkpoint: str | PathLike[str] | None, *, context: str |
     if context is not None:
         raise ValueError(f"{directory} is no Whisper: it has no option context; leave it out")
     try:
-        from transformers import AutoConfig
+        import transformers  # noqa: F401
     except ImportError as error:
         raise ImportError("Hugging Face directories need transformers: pip install transformers") from error
 
-    config = AutoConfig.from_pretrained(directory, local_files_only=True)
-    if config.model_type not in _TYPES:
-        raise ValueError(f"{directory}: model_type {config.model_type!r}; accepted are {', '.join(_TYPES)}")
-    for key, accepted in _FIXED.items():
-        if getattr(config, key, accepted) != accepted:
-            raise ValueError(f"{directory}: {key} is {getattr(config, key)!r}; accepted is {accepted!r}")
+    settings = read_config(directory)
+    if settings.get("model_type") not in _CONVERTED:
+        return describe_encoder(directory, settings)
+    config = read_configuration(directory)
+    if any(getattr(config, key, value) != value for key, value in _BUILT_IN.items()):
+        return describe_encoder(directory, settings)
     return UpstreamSpec(
         name=f"huggingface model {directory}",
         feature_dim=config.hidden_size,
@@ -74,47 +77,18 @@ def describe_directory(checkpoint: str | PathLike[str] | None, *, context: str |
         convolutions=tuple(zip(config.conv_kernel, config.conv_stride, strict=True)),
         normalize_waveform=config.feat_extract_norm == "layer",
         sample_rate=_sample_rate(directory),
-        build=lambda: _load(directory, config),
+        build=lambda: _converted(directory, config),
     )
 
 
-def _load(directory: Path, config: Any) -> torch.nn.Module:
+def _converted(directory: Path, config: Any) -> torch.nn.Module:
     from torchaudio.models.wav2vec2.utils import import_huggingface_model
-    from transformers import AutoModel
 
-    model, info = AutoModel.from_pretrained(
-        directory, config=config, local_files_only=True, dtype=torch.float32, output_loading_info=True
-    )
-    _check_loaded(directory, model, info)
-    return TorchaudioModel(import_huggingface_model(model))
-
-
-def _check_loaded(directory: Path, model: torch.nn.Module, info: Mapping[str, Any]) -> None:
-    """Refuse weights of which transformers left some out or filled some in; heads behind the model are no part of it.
-
-    Raises:
-        ValueError: naming the tensors.
-    """
-    parts = {name for name, _ in model.named_children()}
-    own = model.state_dict()
-    faults = {
-        "missing": set(info["missing_keys"]) - {"masked_spec_embed"},
-        "unexpected": {
-            name
-            for name in info["unexpected_keys"]
-            if parts & set(name.removeprefix(f"{model.base_model_prefix}.").split(".")[:1])
-        },
-        "not finite": {name for name in own if not weights_are_finite(own[name])},
-    }
-    found = [f"{kind} {named(sorted(names))}" for kind, names in faults.items() if names]
-    if found:
-        raise ValueError(f"{directory} does not fit its config.json: {'; '.join(found)}")
+    return TorchaudioModel(import_huggingface_model(load_model(directory, config)))
 
 
 def _sample_rate(directory: Path) -> int:
-    import json
-
-    settings = directory / "preprocessor_config.json"
-    if not settings.is_file():
+    try:
+        return read_extractor(directory)["sampling_rate"]
+    except FileNotFoundError:
         return 16000
-    return json.loads(settings.read_text(encoding="utf-8")).get("sampling_rate", 16000)

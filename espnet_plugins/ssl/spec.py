@@ -32,6 +32,7 @@ class UpstreamSpec:
         longest: samples of the longest utterance it takes; None for any.
         whole_context: ``extract`` gives more frames than the utterance has, and its blocks attend to all of them
             (Whisper's window of 30 s); ``padding`` is None then, and the surplus is cut off at the end.
+        all_at_once: ``extract`` gives all hidden states (B, N, n_layers + 1, D); the other two methods are not needed.
 
     Example:
         >>> spec = UpstreamSpec("tiny", 16, 2, ((10, 5), (3, 2)), False, 16000, build=lambda: None)
@@ -48,6 +49,7 @@ class UpstreamSpec:
     build: Callable[[], Module]
     longest: int | None = None
     whole_context: bool = False
+    all_at_once: bool = False
 
     @property
     def hop_length(self) -> int:

@@ -72,13 +72,12 @@ def test_sample_rate_is_the_preprocessors(save, tmp_path):
     assert build_upstream("huggingface", checkpoint=tmp_path).sample_rate == 8000
 
 
-def test_other_models_are_refused(save, tmp_path):
-    save("Hubert", **SMALL, conv_pos_batch_norm=True)
-    with pytest.raises(ValueError, match="conv_pos_batch_norm is True; accepted is False"):
-        build_upstream("huggingface", checkpoint=tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    with pytest.raises(ValueError, match="'bert'; accepted are hubert, wav2vec2, wavlm"):
-        build_upstream("huggingface", checkpoint=tmp_path)
+def test_what_torchaudio_has_not_built_in_runs_as_transformers_has_it(save, tmp_path, batch):
+    model = save("WavLM", **SMALL, layer_norm_eps=0.1)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"sampling_rate": 16000, "do_normalize": False}))
+    waveform = batch[0][:1]
+    frames, _ = build_upstream("huggingface", checkpoint=tmp_path, layers="all")(waveform)
+    torch.testing.assert_close(frames, hidden_states(model, waveform), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
