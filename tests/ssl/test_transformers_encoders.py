@@ -262,7 +262,7 @@ def test_a_model_that_does_not_keep_its_configurations_promise(models, tmp_path,
         upstream(torch.zeros(1, 800))
 
 
-def test_quiet_waveforms_are_normalised_as_transformers_does(models, batch):
+def test_quiet_waveforms_are_normalized_as_transformers_does(models, batch):
     model, folder = models("unispeech")
     quiet = 1e-2 * batch[0][0]
     given = extracted(folder, quiet)
