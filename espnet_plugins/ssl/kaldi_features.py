@@ -21,7 +21,7 @@ class Filterbank(torch.nn.Module):
     """Logarithms of Kaldi's mel filterbank, each band of zero mean and unit variance, two frames side by side.
 
     Frames of 400 samples every 160, none beyond the end; in each the mean taken off, pre-emphasis, Povey's window, the
-    power spectrum. A last frame without a neighbour is left out.
+    power spectrum. A last frame without a partner is left out.
 
     Source: Povey et al., "The Kaldi speech recognition toolkit", 2011; w2v-BERT 2.0: Seamless Communication et al.,
     "Seamless: multilingual expressive and streaming speech translation", 2023.
