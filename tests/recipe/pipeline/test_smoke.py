@@ -8,9 +8,11 @@ import signal
 import subprocess
 import tempfile
 import time
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from places import RECIPE, ROOT
 from slurm_testbed import folders, skip_without_slurm, write_small_config
 from toy_objective import write_toy
@@ -209,14 +211,34 @@ def test_the_page_about_clusters_is_true_and_gives_the_local_results(finished, t
     assert re.search(r"\[stage 8\] report: 1 jobs, submitted as \d+\n", outputs[run_index + 2])
 
 
-def test_an_objective_from_outside_the_repository_reaches_the_table(finished, tmp_path):
-    """Its module is known to the training, to the decoding, and to whoever is told its name; stages 1 to 4 are done."""
-    root, _ = finished
-    copy(root, tmp_path, *(f"expdir/{name}" for name in ("ssl", "se", "asr")))
-    preset = write_toy(tmp_path / "my files")
+def test_toys_of_all_kinds_from_outside_the_repository_reach_the_table(tmp_path):
+    """A corpus, an upstream and an objective, in modules of the user: every process of every stage knows them."""
+    mine = tmp_path / "my files"
+    preset = write_toy(mine)
+    for name in ("toy_corpus", "toy_upstream"):
+        source = Path(__file__).parents[1] / f"{name}.py"
+        assert len(source.read_text().splitlines()) <= 40
+        shutil.copy(source, mine / f"my_{name}.py")
+    settings = {
+        **yaml.safe_load(preset.read_text()),
+        "import": ["my_toy", "my_toy_corpus", "my_toy_upstream"],
+        "corpora": {"mini": None, "toy_tones": {"count": 8, "seed": 1}},
+        "sets": {f"toy_{part}": {"corpus": "toy_tones", "part": part} for part in ("train", "dev")},
+        "train": ["toy_train"],
+        "dev": ["toy_dev"],
+        "test": ["toy_dev"],
+        "ssl": {"model": "toy_spectrum"},
+        "vocabulary": "characters",
+    }
+    preset.write_text(yaml.safe_dump(settings))
     command = [RECIPE / "run.sh", "--preset", preset, "--objectives", "toy", *folders(tmp_path)]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=7000)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
-    assert any(line.startswith("Toy + ASR loss  ") for line in table(result.stdout))
+    lines = table(result.stdout)
+    assert lines[1].split() == ["system", "toy_dev"]
+    assert any(line.startswith("Toy + ASR loss  ") for line in lines)
     model = tmp_path / "expdir" / "runs" / "toy_joint_seed0"
     assert "toy_criterion=" in (model / "espnet" / "train.log").read_text()
+    config = yaml.safe_load((model / "espnet" / "config.yaml").read_text())
+    assert config["asr_frontend_conf"]["upstream"]["model"] == "toy_spectrum"
+    assert config["enh_criterions"][0]["conf"]["upstream"]["model"] == "toy_spectrum"
