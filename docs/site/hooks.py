@@ -1,4 +1,4 @@
-"""Pages of the repository that stand outside docs/ (README, results, ...) are pages of the site, too.
+"""Pages of the repository that stand outside docs/ (README, results, a notebook, ...) are pages of the site, too.
 
 Links between them are written as they work in a checkout; here they are turned into links between pages. A link to
 a file that is no page (a script, a folder) becomes its path: the site does not know where the checkout is hosted.
@@ -6,6 +6,7 @@ a file that is no page (a script, a folder) becomes its path: the site does not 
 
 from __future__ import annotations
 
+import json
 import os
 import posixpath
 import re
@@ -20,6 +21,7 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "egs/voicebank_librimix/README.md": "recipe.md",
+    "examples/first_steps.ipynb": "first_steps.md",
 }
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]*)(#[^)\s]*)?\)")
 
@@ -29,12 +31,21 @@ def _pages(root: Path) -> dict[str, str]:
     return {**PAGES, **{name: name for name in names}}
 
 
+def _content(path: Path) -> str:
+    """A page's Markdown; of a notebook, which is stored without outputs, its text and its code."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return text
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+    return "\n\n".join(f"```python\n{source}\n```" if kind == "code" else source for kind, source in cells)
+
+
 def on_files(files, config):
     """Add the pages that stand outside docs/."""
     root = Path(config.config_file_path).parent
     for source, target in _pages(root).items():
         if (root / source).is_file():
-            files.append(File.generated(config, target, content=(root / source).read_text(encoding="utf-8")))
+            files.append(File.generated(config, target, content=_content(root / source)))
     return files
 
 

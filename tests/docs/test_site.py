@@ -34,6 +34,13 @@ def test_examples_are_shown_as_code(site):
     assert "&gt;&gt;&gt;" in page
 
 
+def test_the_notebook_is_a_page_with_its_code(site):
+    page = (site / "first_steps" / "index.html").read_text(encoding="utf-8")
+    assert "register_criterion" in page
+    assert "highlight" in page
+    assert 'href="first_steps/"' in (site / "index.html").read_text(encoding="utf-8")
+
+
 def test_links_of_the_readme_lead_to_pages(site):
     page = (site / "index.html").read_text(encoding="utf-8")
     for name in ("results", "architecture", "objectives", "contributing"):

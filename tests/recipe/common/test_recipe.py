@@ -77,6 +77,17 @@ def test_a_preset_may_give_single_objectives_more_seeds(tmp_path):
             seeds()
 
 
+def test_how_many_utterances_are_measured(tmp_path):
+    own = tmp_path / "own.yaml"
+    for written, found in (("all", None), ("3", 3), ("0", 0)):
+        own.write_text(f"extends: mini\nquality_utterances: {written}\n")
+        assert Recipe.from_args(parse("--preset", str(own))).quality_utterances == found
+    for wrong in ("some", "-1", "true", "1.5"):
+        own.write_text(f"extends: mini\nquality_utterances: {wrong}\n")
+        with pytest.raises(OptionError, match=r"preset 'own': quality_utterances: .* give a number or all"):
+            Recipe.from_args(parse("--preset", str(own)))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -1,13 +1,16 @@
 """run.sh refuses wrong options with one clear line before any work, and says what is missing."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 from places import RECIPE, ROOT
 
 from local.common.steps import OptionError
+from local.corpora.corpus import variables
 from local.pipeline.options import parse
 
 
@@ -27,7 +30,10 @@ def folders(tmp_path):
     [
         (["--stages", "1"], "unknown option --stages"),
         (["--stage"], "option --stage needs a value"),
-        (["--noise", "/nowhere"], "--noise is for sets of noisy_speech; preset mini has none"),
+        (
+            ["--noise", "/nowhere"],
+            "--noise is for noisy_speech, from which preset mini reads no set; presets .*: noisy_",
+        ),
         (["--preset", "noisy_speech", "--noise", "/no where"], "--noise /no where: no such file or folder"),
         (["--preset", "digits", "--fsdd", "/nowhere"], "--fsdd /nowhere: no such file or folder"),
         (["--stage=3"], "write '--stage 3'"),
@@ -64,12 +70,37 @@ def test_a_wrong_option_is_one_clear_line(options, message, tmp_path):
         ("--finetune=everything", "unknown --finetune 'everything'"),
         ("--seeds=a", "--seeds takes whole numbers"),
         ("--resume=maybe", "--resume is true or false"),
+        (
+            "--fsdd=/nowhere",
+            "--fsdd is for fsdd, from which preset mini reads no set; presets that do: digits, ",
+        ),
+        # Its files are made with mini, and read by others.
+        ("--librispeech=/nowhere", "--librispeech is for librispeech, from which preset mini .*: full, noisy_sp"),
+        ("--preset=noisy_speech --librispeech=/nowhere", "--librispeech /nowhere: no such file or folder"),
+        (
+            "--preset=noisy_speech --librispeech=/nowhere --speech=/a.csv",
+            "is for librispeech, from which preset noisy_speech",
+        ),
     ],
 )
-def test_what_run_sh_hands_over_is_checked(word, message):
+def test_what_run_sh_hands_over_is_checked(word, message, monkeypatch):
     """The same check as run.sh makes, without a process for each word."""
+    for variable in variables():  # gone behind the test
+        monkeypatch.setenv(variable, "")
     with pytest.raises(OptionError, match=message):
-        parse([word])
+        parse(word.split())
+
+
+def test_who_reads_the_beginning_alone_gets_no_traceback():
+    code = "from local.common.steps import run_main; run_main(lambda: [print('line ' * 99) for _ in range(9999)])"
+    environment = {**os.environ, "PYTHONPATH": f"{RECIPE}{os.pathsep}{ROOT}"}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline().startswith("line line")
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=60) == 141
 
 
 def test_help_shows_the_defaults_and_what_was_given():

@@ -121,7 +121,7 @@ def test_hypotheses_that_do_not_fit_are_refused(experiment, change, message):
 
 
 def test_unscorable_audio_is_listed_and_the_rest_is_measured(tmp_path, monkeypatch, capsys):
-    experiment = Experiment(tmp_path, quality_utterances=8)
+    experiment = Experiment(tmp_path, quality_utterances="all")
     system = experiment.systems["se"]
     wavs = experiment.steps.enhance(system, "test_seen").out / "wavs"
     soundfile.write(wavs / "spk0_00.flac", np.zeros(16000), 16000)

@@ -162,6 +162,7 @@ class Recipe:
         if (front_end := preset.get("front_end")) not in front_ends:
             raise OptionError(f"unknown front-end '{front_end}': choose from {', '.join(front_ends)}")
         _check_recognizers(name, preset)
+        _check_quality_utterances(name, preset["quality_utterances"])
         if args.nj < 1:
             raise OptionError(f"--nj must be at least 1, not {args.nj}")
         paths = {
@@ -184,6 +185,12 @@ class Recipe:
     def recognizers(self) -> list[str]:
         """All that stage 6 recognizes with; the first gives the main tables."""
         return [*self.heads, *self.judges]
+
+    @property
+    def quality_utterances(self) -> int | None:
+        """Of each test set, those whose signals are measured; None for all."""
+        asked = self.preset["quality_utterances"]
+        return None if asked == "all" else asked
 
     @cached_property
     def objectives(self) -> dict[str, Objective]:
@@ -226,6 +233,16 @@ def _check_recognizers(name: str, preset: Mapping[str, Any]) -> None:
         raise OptionError(f"preset '{name}': heads: {heads!r} is not accepted without judges; give [asr] or [asr, pr]")
     if taken := sorted({*judges} & {*HEADS}):
         raise OptionError(f"preset '{name}': judges: '{taken[0]}' is the name of a head; choose another")
+
+
+def _check_quality_utterances(name: str, asked: Any) -> None:
+    """Refuse what is no number of utterances.
+
+    Raises:
+        OptionError: Naming the preset and the key.
+    """
+    if asked != "all" and (isinstance(asked, bool) or not isinstance(asked, int) or asked < 0):
+        raise OptionError(f"preset '{name}': quality_utterances: {asked!r} is not accepted; give a number or all")
 
 
 def conf_folders(preset: Mapping[str, Any]) -> list[Path]:

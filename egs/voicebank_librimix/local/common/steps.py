@@ -6,13 +6,14 @@ import fcntl
 import hashlib
 import json
 import os
+import select
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from espnet_plugins import atomic
 
@@ -321,10 +322,27 @@ class Step:
             tmp.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
 
 
+def _is_unread(stream: TextIO) -> bool:
+    """Whether a stream is a pipe whose reader is gone."""
+    poll = select.poll()
+    poll.register(stream.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
 def run_main(main: Callable[[], None]) -> None:
-    """Call a module's main; turn a RecipeError into one clear line and its exit code, Ctrl-C into 130."""
+    """Call a module's main; turn a RecipeError into one clear line and its exit code, Ctrl-C into 130.
+
+    Where nobody reads the output any more (`run.sh --status | head`), it ends like other programs, with 141.
+    """
     try:
         main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _is_unread(sys.stdout):
+            raise
+        # What is still buffered goes nowhere, instead of failing again when python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except RecipeError as error:
         print(f"{sys.argv[0].rsplit('/', 1)[-1]}: error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -85,6 +85,11 @@ class Catalogue:
                 needed[name] = needed.get(name, frozenset()) | parts
         return needed
 
+    def read(self) -> set[str]:
+        """All corpora whose folders the sets in use are read or made from; not those that the preset makes itself."""
+        names = {name for spec in self.sets.values() for name in self.corpus(spec["corpus"]).reads(spec)}
+        return {name for name in names if self.maker(name) is None}
+
     def sources(self, needed: Mapping[str, frozenset[str]]) -> dict[str, tuple[Path, int]]:
         """Where it is noted that published corpora are there: corpus -> (file, stage that makes it)."""
         names = {name: maker.name if (maker := self.maker(name)) else name for name in needed}

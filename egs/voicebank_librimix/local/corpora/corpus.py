@@ -112,6 +112,14 @@ class Corpus:
         """
         return {}
 
+    def reads(self, spec: Spec) -> frozenset[str]:
+        """The corpora whose folders a set is read or made from, itself included.
+
+        Args:
+            spec: The set's entry in the preset.
+        """
+        return frozenset([self.name, *self.requires(spec)])
+
     def prepare(self, specs: Collection[Spec]) -> Iterable[Work]:
         """The steps of stage 1 that some sets need, each with what it does; none by default.
 

@@ -187,6 +187,10 @@ class NoisySpeech(Corpus):
             return {}
         return {"librispeech": parts}
 
+    def reads(self, spec: Spec) -> frozenset[str]:
+        """LibriSpeech's tree as well, whoever has it, unless the speech is a table's."""
+        return super().reads(spec) | ({"librispeech"} if self._table is None else frozenset())
+
     @property
     def _read_parts(self) -> list[str]:
         """The parts of the tree that are read; none means all."""

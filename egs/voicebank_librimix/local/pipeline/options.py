@@ -17,13 +17,15 @@ from local.common.recipe import (
     add_common_arguments,
     add_resume_argument,
     add_run_arguments,
+    load_preset,
+    preset_names,
     resume_from_args,
     runs_from_args,
 )
-from local.common.sets import sets_in_use
 from local.common.stages import Stage
 from local.common.steps import OptionError
-from local.corpora.corpus import Published, corpus_class, corpus_names, variables
+from local.corpora.catalogue import Catalogue
+from local.corpora.corpus import corpus_class, corpus_names, variables
 
 # What a job has to know to do the same as run.sh here; the rest says how and where.
 _OF_A_JOB = (
@@ -92,14 +94,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check_site(recipe: Recipe, variable: str, path: Path) -> None:
-    """See that a corpus named on the command line is there, and that the preset has a use for it."""
+    """See that a corpus named on the command line is there, and that the preset reads it."""
     option = f"--{variable.lower()}"
-    owners = [made for made in map(corpus_class, corpus_names()) if variable in made.variables]
-    used = {spec["corpus"] for spec in sets_in_use(recipe.preset).values()}
-    # A published corpus may be material for others; the rest is read by sets of its own alone.
-    if not any(made.name in used or issubclass(made, Published) for made in owners):
-        names = ", ".join(made.name for made in owners)
-        raise OptionError(f"{option} is for sets of {names}; preset {recipe.name} has none of them")
+    owners = {name for name in corpus_names() if variable in corpus_class(name).variables}
+    if not owners & Catalogue(recipe).read():
+        presets = {name: dataclasses.replace(recipe, preset=load_preset(name), name=name) for name in preset_names()}
+        readers = [name for name, other in presets.items() if owners & Catalogue(other).read()]
+        raise OptionError(
+            f"{option} is for {', '.join(sorted(owners))}, from which preset {recipe.name} reads no set"
+            + (f"; presets that do: {', '.join(readers)}" if readers else "")
+        )
     if not path.exists():
         raise OptionError(f"{option} {path}: no such file or folder")
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
+from espnet_plugins.offline import import_within
 from local.common.steps import log, run_main
 from local.jobs.processes import Program, run_programs
 from local.pipeline.options import Invocation, parse
+
+# Of ESPnet (202511, 202611): print, when imported, that they do without flash-attn.
+_PRINTING = [f"{package}.nets.pytorch_backend.transformer.attention" for package in ("espnet", "espnet2.legacy")]
 
 if TYPE_CHECKING:
     from local.pipeline.pipeline import Job, JobArray, Pipeline
@@ -90,6 +96,7 @@ def _quiet_console() -> None:
     Warnings of the recipe and of its package stay.
     """
     if not sys.warnoptions:
+        import_within(_PRINTING, lambda: redirect_stdout(io.StringIO()))
         warnings.filterwarnings("ignore", module=r"(?!espnet_plugins\b|local\b|__main__\b)")
 
 

@@ -39,7 +39,7 @@ def enhance_step(recipe: Recipe, system: System, name: str, *, onednn: bool) -> 
         onednn: Whether oneDNN computes.
     """
     everything = system.front_end == "separate" or len(recipe.recognizers) > 1
-    settings = {"utterances": 0 if everything else recipe.preset["quality_utterances"], "onednn": onednn}
+    settings = {"utterances": 0 if everything else recipe.quality_utterances or 0, "onednn": onednn}
     folder = recipe.expdir / "enhanced" / system.name / name
     return _step(recipe, system.trained[:1], "enhance", folder, name, settings=settings, outputs=("spk1.scp", "wavs"))
 
