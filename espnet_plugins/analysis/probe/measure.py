@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import normalize
 
 from espnet_plugins.analysis.comparison.statistics import Interval
+from espnet_plugins.analysis.probe.alignment import alignment_shares
 from espnet_plugins.analysis.probe.decomposition import Vectors
 from espnet_plugins.analysis.probe.result import Layer, ProbeResult
 from espnet_plugins.analysis.probe.rings import disturb, draw_turns, make_rings, turn
@@ -37,6 +38,9 @@ def probe(
     utterances, the index explains 1 - D_same / D_any, D being the mean squared distances at the same and at any
     two indices; ``moved`` is the share that changes when the same content stands at another index. An upstream of
     convolutions without padding has 0 for both, one whose frames hold nothing but their index has 1.
+
+    Where frames are divided by their length, the estimates are aligned with references of another speed besides, as
+    :func:`~espnet_plugins.analysis.probe.alignment.alignment_shares` says.
 
     An objective's gradient at the frames is treated alike: the share of its variance that is the same for every
     utterance at an index. Its estimate is the utterance with a babble of others; random perturbations of the
@@ -90,6 +94,10 @@ at least 4 must: give more utterances, or shorter probes
         gradients[layer] = {
             name: vectors.shares(resamples=resamples, seed=seed).index for name, vectors in followed.items()
         }
+    # The gamma of the alignment is one for frames of length 1.
+    alignments: Sequence[Interval | None] = [None] * len(states)
+    if unit_length:
+        alignments = alignment_shares(upstream, rings, estimates, resamples=resamples, seed=seed)
     return ProbeResult(
         upstream=upstream.name,
         utterances=len(rings),
@@ -100,8 +108,8 @@ at least 4 must: give more utterances, or shorter probes
         unit_length=unit_length,
         seed=seed,
         layers={
-            layer: Layer(vectors.shares(resamples=resamples, seed=seed), gradients.get(layer, {}))
-            for layer, vectors in enumerate(states)
+            layer: Layer(vectors.shares(resamples=resamples, seed=seed), gradients.get(layer, {}), aligned)
+            for layer, (vectors, aligned) in enumerate(zip(states, alignments, strict=True))
         },
     )
 

@@ -40,10 +40,13 @@ class Layer:
     Args:
         states: Shares of the frames.
         gradients: Objective -> share of its gradient that follows the index.
+        alignment: Share of content in a soft alignment, 1 where it follows the content and 0 where it follows the
+            index (:func:`~espnet_plugins.analysis.probe.alignment.alignment_shares`); None where it was not measured.
     """
 
     states: Shares
     gradients: Mapping[str, Interval] = dataclasses.field(default_factory=dict)
+    alignment: Interval | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +82,19 @@ class ProbeResult:
 
     def table(self) -> Table:
         """One row for each layer, shares in per cent with their intervals."""
+        aligned = ["alignment"] if self.aligned else []
         rows = []
         for index, layer in self.layers.items():
             cells = [str(index), _cell(layer.states.index), _cell(layer.states.moved)]
+            cells += [_cell(layer.alignment) for _ in aligned]
             rows.append(cells + [_cell(layer.gradients.get(name)) for name in self.objectives])
-        return Table(["layer", "index", "moved", *(f"gradient of {name}" for name in self.objectives)], rows)
+        heads = ["layer", "index", "moved", *aligned, *(f"gradient of {name}" for name in self.objectives)]
+        return Table(heads, rows)
+
+    @property
+    def aligned(self) -> bool:
+        """Whether alignments were looked at."""
+        return any(layer.alignment for layer in self.layers.values())
 
     def caption(self) -> str:
         """How to read the table and the figure."""
@@ -94,6 +105,11 @@ class ProbeResult:
             f"intervals (bootstrap over {self.utterances} utterances of {self.seconds:.1f} s, each turned {self.turns} "
             f"times; frames{shape}). 0: no position; 100: nothing but position."
         )
+        if self.aligned:
+            text += (
+                " Alignment: where a soft alignment of estimates with references at speeds 0.8 and 1.2 goes, 100 along "
+                "the content, 0 along the index."
+            )
         if self.objectives:
             text += (
                 " Gradients: the share of an objective's gradient at the frames that is the same for every utterance "
@@ -136,6 +152,7 @@ class ProbeResult:
             int(index): Layer(
                 Shares(_interval(layer["states"]["index"]), _interval(layer["states"]["moved"])),
                 {name: _interval(values) for name, values in layer["gradients"].items()},
+                _interval(layer.get("alignment")),
             )
             for index, layer in content.pop("layers").items()
         }
