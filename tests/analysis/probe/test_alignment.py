@@ -13,13 +13,13 @@ FRAMES = 60
 class LevelAndCode:
     """Frames that hold the waveform's level, which no speed changes, and a code of their index, times `code`."""
 
-    hop, n_layers = 20, 1
+    hop_length, n_layers = 20, 1
 
     def __init__(self, code):
         self.code = code
 
     def all_layers(self, waveform):
-        level = 2**0.5 * waveform.unfold(1, 2 * self.hop, self.hop).square().mean(2).sqrt()
+        level = 2**0.5 * waveform.unfold(1, 2 * self.hop_length, self.hop_length).square().mean(2).sqrt()
         angle = 3 * level
         index = torch.arange(level.shape[1]) / 25
         content = torch.stack([angle.cos(), angle.sin()], -1)
@@ -30,7 +30,7 @@ class LevelAndCode:
 
 def speech(count=6):
     """A tone whose level rises and falls once, sooner or later."""
-    time = torch.arange(FRAMES * LevelAndCode.hop + LevelAndCode.hop)
+    time = torch.arange(FRAMES * LevelAndCode.hop_length + LevelAndCode.hop_length)
     places = torch.linspace(0.3, 0.7, count)[:, None] * len(time)
     return torch.sin(2 * math.pi * 0.2 * time) * (1 - (time - places).abs() / len(time))
 
