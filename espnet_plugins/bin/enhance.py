@@ -2,11 +2,12 @@
 
     python -m espnet_plugins.bin.enhance MODEL IN... --out DIR
 
-MODEL is a model file or the directory of a training. Any format that libsndfile reads, any rate, any number of
-channels, any length. Each input gives DIR/NAME.wav (32-bit float) of its own rate, channels and length, or
-DIR/NAME_spk1.wav, ... with a model of several speakers; folders keep their structure. A second call does what the
-first one left, and refuses what was made of another input, with another model or other options. Files that cannot be
-used are named and cost exit code 1; the others are done.
+MODEL is a model file, the directory of a training, or a packed model: the .zip that espnet_plugins.bin.pack writes, or
+the folder that it was unpacked to. Any format that libsndfile reads, any rate, any number of channels, any length. Each
+input gives DIR/NAME.wav (32-bit float) of its own rate, channels and length, or DIR/NAME_spk1.wav, ... with a model of
+several speakers; folders keep their structure. A second call does what the first one left, and refuses what was made of
+another input, with another model or other options. Files that cannot be used are named and cost exit code 1; the others
+are done.
 
 FLAC (--format flac) holds nothing above full scale. Results that lie there are made softer as a whole, all speakers of
 a file by one factor, which is written to DIR/NAME.gain: divide by it to have the model's level back.
@@ -59,11 +60,11 @@ def main(cmd: list[str] | None = None) -> None:
     args = parser.parse_args(cmd)
     try:
         options = {"rate": args.rate, "window": args.window, "overlap": args.overlap}
-        files = {"config": args.config, "moved": dict(args.moved)}
-        enhancer = Enhancer.from_checkpoint(args.model, **files, device=args.device, **options)
+        model, files = command_line.find_model(args)
+        enhancer = Enhancer.from_checkpoint(model, **files, device=args.device, **options)
         speakers = [""] if enhancer.n_speakers == 1 else [f"_spk{k + 1}" for k in range(enhancer.n_speakers)]
         jobs = find_jobs(args.inputs, args.out, [f"{speaker}.{args.format}" for speaker in speakers])
-        experiment = find_experiment(args.model, **files)
+        experiment = find_experiment(model, **files)
         ledger = command_line.open_ledger(args, experiment, {**options, "format": args.format})
         failures = run_jobs(jobs, lambda job: enhance_file(enhancer, job), ledger, overwrite=args.overwrite)
     except (ValueError, OSError) as error:

@@ -2,11 +2,11 @@
 
     python -m espnet_plugins.bin.recognize MODEL IN... --out DIR
 
-MODEL is a model file or the directory of a training. Any format that libsndfile reads, any rate, any number of
-channels (averaged), any length (cut at pauses). Each input gives DIR/NAME.txt, a line for each speaker of the model;
-DIR/text holds all that lie there, a line per file. A second call does what the first one left, and refuses what was
-made of another input, with another model or other options. Files that cannot be used are named and cost exit code 1;
-the others are done.
+MODEL is a model file, the directory of a training, or a packed model. Any format that libsndfile reads, any rate, any
+number of channels (averaged), any length (cut at pauses). Each input gives DIR/NAME.txt, a line for each speaker of the
+model; DIR/text holds all that lie there, a line per file. A second call does what the first one left, and refuses what
+was made of another input, with another model or other options. Files that cannot be used are named and cost exit code
+1; the others are done.
 """
 
 from __future__ import annotations
@@ -57,11 +57,9 @@ def main(cmd: list[str] | None = None) -> None:
     try:
         jobs = find_jobs(args.inputs, args.out, [".txt"])
         options = {name: getattr(args, name) for name in ("rate", "longest", "beam_size", "ctc_weight")}
-        files = {"config": args.config, "moved": dict(args.moved)}
-        recognizer = Recognizer.from_checkpoint(
-            args.model, **files, bpemodel=args.bpemodel, device=args.device, **options
-        )
-        experiment = find_experiment(args.model, **files)
+        model, files = command_line.find_model(args)
+        recognizer = Recognizer.from_checkpoint(model, **files, bpemodel=args.bpemodel, device=args.device, **options)
+        experiment = find_experiment(model, **files)
         bpemodel = {} if args.bpemodel is None else {"bpemodel": Stamp.of(args.bpemodel)}
         ledger = command_line.open_ledger(args, experiment, {**options, **bpemodel})
         failures = run_jobs(jobs, lambda job: recognize_file(recognizer, job), ledger, overwrite=args.overwrite)

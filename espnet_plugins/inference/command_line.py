@@ -10,6 +10,7 @@ from typing import Any
 
 from espnet_plugins.inference.experiment import Experiment
 from espnet_plugins.inference.files import Job
+from espnet_plugins.inference.pretrained import fetch_pretrained
 from espnet_plugins.inference.provenance import Ledger, Stamp
 
 DEFAULT = " (default: %(default)s)"
@@ -28,7 +29,7 @@ def get_parser(program: str, description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"python -m {program}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", metavar="MODEL", help="model file, or directory of a training")
+    parser.add_argument("model", metavar="MODEL", help="model file, directory of a training, or packed model")
     parser.add_argument("inputs", nargs="+", metavar="IN", help="audio files or folders")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
     parser.add_argument("--config", type=Path, help="config.yaml of the training, where it is not beside the model")
@@ -50,6 +51,25 @@ def add_moved(parser: argparse.ArgumentParser) -> None:
         help="of paths that config.yaml names (upstream, statistics, sentencepiece model): their beginning, and what "
         "stands there now; may be given several times",
     )
+
+
+def find_model(args: argparse.Namespace) -> tuple[Path, dict[str, Any]]:
+    """Find the model that the command line names; a packed one is unpacked into the cache.
+
+    Args:
+        args: Of get_parser().
+
+    Returns:
+        The model, and `config` and `moved` as `from_checkpoint` takes them.
+
+    Raises:
+        ValueError: For an archive that is no packed model, or would write outside its folder.
+    """
+    model, config = Path(args.model), args.config
+    # A name that is not there is none of a hub: a slip of the pen must not ask the network.
+    if config is None and model.exists():
+        model, config = fetch_pretrained(model)
+    return model, {"config": config, "moved": dict(args.moved)}
 
 
 def _moved(text: str) -> tuple[str, str]:

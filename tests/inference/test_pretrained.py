@@ -2,17 +2,19 @@
 
 import io
 import os
+import shutil
 import tarfile
 import zipfile
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 import yaml
 from espnet2.main_funcs.pack_funcs import pack
 from joint_configuration import joint_settings, save_experiment
 
-from espnet_plugins.bin import export
+from espnet_plugins.bin import enhance, export, recognize
 from espnet_plugins.inference import Enhancer, Recognizer
 from espnet_plugins.inference.pretrained import fetch_pretrained
 
@@ -56,6 +58,27 @@ def test_packed_files_of_espnet(stock_folder, tmp_path, speech, name):
     assert len([*(cache / "packed").iterdir()]) == 1
     front_end = packed(stock_folder, "enh.zip", kind="enh", prefix="")
     np.testing.assert_array_equal(Enhancer.from_pretrained(front_end, cache=cache)(speech, 16000), expected)
+
+
+def test_programs_take_packed_files(stock_folder, tmp_path, speech, monkeypatch, capsys):
+    file = packed(stock_folder, "a joint.zip")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    soundfile.write(tmp_path / "in.wav", speech, 16000, subtype="FLOAT")
+    for program in (enhance, recognize):
+        program.main([str(file), str(tmp_path / "in.wav"), "--out", str(tmp_path / program.__name__)])
+    expected = Enhancer.from_pretrained(file, cache=tmp_path / "other")(speech, 16000)
+    enhanced, _ = soundfile.read(tmp_path / enhance.__name__ / "in.wav", dtype="float32")
+    np.testing.assert_array_equal(enhanced, expected)
+    assert (tmp_path / recognize.__name__ / "text").is_file()
+    # The same model in another place is the same model.
+    shutil.copy(file, tmp_path / "moved.zip")
+    enhance.main([str(tmp_path / "moved.zip"), str(tmp_path / "in.wav"), "--out", str(tmp_path / enhance.__name__)])
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("readme.txt", "no model")
+    for name in ("other.zip", "owner/model"):
+        with pytest.raises(SystemExit):
+            enhance.main([str(tmp_path / name) if "zip" in name else name, str(tmp_path / "in.wav"), "--out", "x"])
+        assert name in capsys.readouterr().err
 
 
 def test_folders_and_model_files(stock_folder, tmp_path):
