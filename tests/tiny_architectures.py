@@ -20,3 +20,19 @@ TINY = {
 }
 LARGE = {"extractor_mode": "layer_norm", "extractor_conv_bias": True, "encoder_layer_norm_first": True}
 WAVLM = {"encoder_num_buckets": 32, "encoder_max_distance": 80}
+
+
+def save_hub_model(folder, *, layers):
+    """Write a tiny HuBERT as a hub has it; needs transformers."""
+    from transformers import HubertConfig, HubertModel
+
+    config = HubertConfig(
+        hidden_size=16,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        intermediate_size=32,
+        conv_dim=(8,) * 7,
+        num_conv_pos_embeddings=8,
+        num_conv_pos_embedding_groups=2,
+    )
+    HubertModel(config).save_pretrained(folder)

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 import torch
 
-from espnet_plugins.objectives.base import FrameOptions, SSLCriterion, SSLOptions, mean_squared_distance, sample_counts
+from espnet_plugins.objectives.base import FrameOptions, SSLOptions, sample_counts
 from espnet_plugins.objectives.draws import utterance_generators
 from espnet_plugins.objectives.padding import Padding, frames_between_zeros, rooms
+from espnet_plugins.objectives.ssl_mse import SSLMSE
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,7 @@ class SSLMSEPadOptions(SSLOptions):
     place: str = Padding.place
 
 
-class SSLMSEPad(SSLCriterion):
+class SSLMSEPad(SSLMSE):
     """Mean over content frames of |x_(i + p) - x'_i|^2, with p frames of zeros before the reference.
 
     Frames that stand for zeros have no partner and are left out. There are no more zeros than an upstream of limited
@@ -62,16 +63,6 @@ class SSLMSEPad(SSLCriterion):
         before, after = self.draw(reference, sample_counts(reference, lengths))
         with torch.no_grad():
             return frames_between_zeros(self, reference, lengths, before, after)
-
-    def distance(
-        self,
-        estimate: torch.Tensor,
-        reference: torch.Tensor,
-        estimate_lengths: torch.Tensor,
-        reference_lengths: torch.Tensor,
-    ) -> torch.Tensor:
-        """Compare frame i with frame i + p."""
-        return mean_squared_distance(estimate, reference, estimate_lengths)
 
     def draw(self, reference: torch.Tensor, samples: Sequence[int]) -> tuple[list[int], list[int]]:
         """Draw the hops of zeros before and after each utterance of ``samples`` samples."""

@@ -11,8 +11,22 @@ from torch.nn import Module
 from espnet_plugins.checks import renamed_attribute
 
 
+class FormerNames:
+    """Names of before, kept for a release."""
+
+    @property
+    def hop(self) -> int:
+        """The older name of `hop_length`, kept for a release."""
+        return renamed_attribute(self, "hop", "hop_length")
+
+    @property
+    def dim(self) -> int:
+        """The older name of `feature_dim`, kept for a release."""
+        return renamed_attribute(self, "dim", "feature_dim")
+
+
 @dataclass(frozen=True)
-class UpstreamSpec:
+class UpstreamSpec(FormerNames):
     """Description of one upstream: enough to check a configuration, cheap to make.
 
     The module that ``build`` makes has three methods, called in evaluation mode with float32 tensors:
@@ -55,16 +69,6 @@ class UpstreamSpec:
     def hop_length(self) -> int:
         """Samples from one frame to the next."""
         return prod(stride for _, stride in self.convolutions)
-
-    @property
-    def hop(self) -> int:
-        """The older name of `hop_length`, kept for a release."""
-        return renamed_attribute(self, "hop", "hop_length")
-
-    @property
-    def dim(self) -> int:
-        """The older name of `feature_dim`, kept for a release."""
-        return renamed_attribute(self, "dim", "feature_dim")
 
     @property
     def receptive_field(self) -> int:

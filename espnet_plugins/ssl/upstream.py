@@ -7,16 +7,15 @@ from os import PathLike
 
 import torch
 
-from espnet_plugins.checks import renamed_attribute
 from espnet_plugins.ssl.backbone import Backbone
 from espnet_plugins.ssl.passes import hidden_states
 from espnet_plugins.ssl.sources import describe_upstream
-from espnet_plugins.ssl.spec import resolve_layers
+from espnet_plugins.ssl.spec import FormerNames, resolve_layers
 
 Layers = int | Sequence[int] | str
 
 
-class Upstream(torch.nn.Module):
+class Upstream(FormerNames, torch.nn.Module):
     """Frozen SSL model behind one interface; see :func:`build_upstream`.
 
     It has no parameters, buffers or submodules of its own: registered or not, it adds nothing to a state
@@ -44,16 +43,6 @@ class Upstream(torch.nn.Module):
         self.sample_rate = backbone.spec.sample_rate
         # Samples of the longest utterance it takes; None for any.
         self.longest = backbone.spec.longest
-
-    @property
-    def hop(self) -> int:
-        """The older name of `hop_length`, kept for a release."""
-        return renamed_attribute(self, "hop", "hop_length")
-
-    @property
-    def dim(self) -> int:
-        """The older name of `feature_dim`, kept for a release."""
-        return renamed_attribute(self, "dim", "feature_dim")
 
     def train(self, mode: bool = True) -> Upstream:
         """Stay in evaluation mode."""

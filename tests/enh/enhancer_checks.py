@@ -2,6 +2,15 @@
 
 import torch
 
+# Waveform, lengths, what the error says.
+WRONG_INPUT = [
+    (torch.zeros(100), None, r"shape \(100,\)"),
+    (torch.zeros(2, 0), None, "T above 0"),
+    (torch.zeros(2, 100), torch.tensor([100, 0]), r"lengths \[100, 0\]"),
+    (torch.zeros(2, 100), torch.tensor([101, 5]), r"lengths \[101, 5\]"),
+    (torch.zeros(2, 100), torch.tensor([100]), r"lengths \[100\]"),
+]
+
 
 def in_pieces(stream, waveform, sizes):
     """What a stream gives of a waveform (T,), fed in pieces of these sizes in turn."""

@@ -11,7 +11,7 @@ import torch
 import yaml
 from joint_configuration import joint_settings, save_experiment
 from places import ROOT
-from tiny_architectures import TINY
+from tiny_architectures import TINY, save_hub_model
 
 from espnet_plugins.bin import export
 from espnet_plugins.compat import HUGGINGFACE_COUNTS_FRAMES, get_activation
@@ -126,18 +126,9 @@ def test_a_recognizer_over_frozen_ssl_is_refused_with_the_reason(joint_folder, t
 def hub_model(tmp_path_factory):
     """A tiny HuBERT as a hub has it."""
     transformers = pytest.importorskip("transformers")
-    config = transformers.HubertConfig(
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        conv_dim=(8,) * 7,
-        num_conv_pos_embeddings=8,
-        num_conv_pos_embedding_groups=2,
-    )
     folder = tmp_path_factory.mktemp("hub") / "model"
     torch.manual_seed(0)
-    transformers.HubertModel(config).save_pretrained(folder)
+    save_hub_model(folder, layers=2)
     transformers.Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(folder)
     return folder
 

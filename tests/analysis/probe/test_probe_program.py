@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from tiny_architectures import save_hub_model
 
 from espnet_plugins.analysis.probe import ProbeResult
 from espnet_plugins.analysis.probe.waveforms import probe_waveforms
@@ -64,17 +65,8 @@ def test_files_that_cannot_be_read_are_named_and_the_others_probed(make_upstream
 
 
 def test_a_directory_of_hugging_face(sounds, tmp_path):
-    transformers = pytest.importorskip("transformers")
-    config = transformers.HubertConfig(
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        conv_dim=(8,) * 7,
-        num_conv_pos_embeddings=8,
-        num_conv_pos_embedding_groups=2,
-    )
-    transformers.HubertModel(config).save_pretrained(tmp_path / "model")
+    pytest.importorskip("transformers")
+    save_hub_model(tmp_path / "model", layers=1)
     out = tmp_path / "out"
     probe.main([str(tmp_path / "model"), str(sounds), "--out", str(out), "--seconds", "0.5", "--utterances", "4"])
     result = ProbeResult.read(out / "probe.json")
