@@ -3,13 +3,14 @@
 Takes every option of espnet2.bin.enh_inference; joint models need --enh_s2t_task true.
 """
 
+from espnet_plugins.atomic import whole_audio_files
 from espnet_plugins.inference.stock_programs import enh_inference
 from espnet_plugins.train.onednn import onednn
 
 
 def main(cmd=None, *, use_onednn=True):
     """Enhance with the arguments of the command line, or with `cmd`; without oneDNN if so wished."""
-    with onednn(use_onednn):
+    with onednn(use_onednn), whole_audio_files():
         enh_inference.main(cmd=cmd)
 
 

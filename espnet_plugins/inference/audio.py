@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from espnet_plugins.atomic import atomic_path
+from espnet_plugins.atomic import write_audio
 from espnet_plugins.contents import is_lfs_pointer
 from espnet_plugins.inference.truncation import missing_part
 
@@ -161,5 +161,4 @@ def write(path: Path, waveform: np.ndarray, rate: int) -> None:
     # A rounding of the gain's product is no clipping.
     if np.abs(channels).max() > _FULL_SCALE[FORMATS[kind]] + 2.0**-24:
         raise AudioError(f"the result {path}: lies above full scale, {kind} would clip it")
-    with atomic_path(path) as temporary:
-        soundfile.write(str(temporary), waveform, rate, format=kind.upper(), subtype=FORMATS[kind])
+    write_audio(path, waveform, rate, format=kind.upper(), subtype=FORMATS[kind])

@@ -2,10 +2,11 @@
 
 import json
 import os
+import re
 
 import pytest
 
-from local.common.steps import MissingInput, RecipeError, Step, atomic_path
+from local.common.steps import MissingInput, RecipeError, Step, atomic_path, run_main
 
 
 def make_step(tmp_path, *, word="a", **kwargs):
@@ -156,3 +157,23 @@ def test_atomic_path_leaves_the_old_file_on_failure(tmp_path):
         write_half()
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["list.txt"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device", "a.txt"), "No space left on device: 'a.txt'"),
+        (OSError(5, "Input/output error"), r"Input/output error \(in .*common/test_steps.py, main\)"),
+        (MemoryError(), "there is not enough memory"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line(error, said, capsys):
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as stopped:
+        run_main(main)
+    assert stopped.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(f": error: .*{said}", line)
+    assert "run the same command again" in line

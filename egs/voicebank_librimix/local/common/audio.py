@@ -187,12 +187,13 @@ def is_clipped(signal: np.ndarray) -> bool:
 def write(path: Path, signal: np.ndarray, rate: int = SAMPLE_RATE) -> None:
     """Write 16-bit audio, all or nothing, in the format that the name ends in.
 
-    The file is put together in memory: soundfile, given a path, waits for the disk at the end of every file,
-    which for thousands of short ones takes longer than making them.
+    The file is put together in memory. Given a path, soundfile does not say when the header, which it writes last, did
+    not get to a full or broken disk; and it waits for the disk at the end of every file, which for thousands of short
+    ones takes longer than making them.
 
     Args:
         path: Ends in .wav or .flac.
-        signal: Shape (T,), int16, or floating point in [-1, 1).
+        signal: Shape (T,) or (T, C), int16, or floating point in [-1, 1).
         rate: In Hz.
 
     Raises:

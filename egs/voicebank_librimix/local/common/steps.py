@@ -10,6 +10,7 @@ import select
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from espnet_plugins import atomic
 
 # Files up to this size are compared by content, larger ones by size and time of change.
 _HASHED_BYTES = 64 * 2**20
+_REPOSITORY = f"{Path(__file__).resolve().parents[4]}{os.sep}"
 
 
 class RecipeError(Exception):
@@ -329,22 +331,37 @@ def _is_unread(stream: TextIO) -> bool:
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
-def run_main(main: Callable[[], None]) -> None:
-    """Call a module's main; turn a RecipeError into one clear line and its exit code, Ctrl-C into 130.
+def _told_by_the_machine(error: OSError | MemoryError) -> str:
+    """What a disk or the memory says, and where in the recipe it was said: that names no file where a read fails."""
+    what = str(error) or "there is not enough memory"
+    # Without the frame of run_main().
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    own = [frame for frame in frames if "site-packages" not in frame.filename and _REPOSITORY in frame.filename]
+    frame = (own or frames)[-1]
+    where = f"{frame.filename.removeprefix(_REPOSITORY)}, {frame.name}"
+    return f"{what} (in {where}); what is finished stays: run the same command again"
 
-    Where nobody reads the output any more (`run.sh --status | head`), it ends like other programs, with 141.
+
+def run_main(main: Callable[[], None]) -> None:
+    """Call a module's main; turn an error that the user can mend into one clear line and its exit code.
+
+    Such are a RecipeError, with its own code, and what a disk, the memory or the limits of this machine refuse.
+    Ctrl-C gives 130. Where nobody reads the output any more (`run.sh --status | head`), it ends like other programs,
+    with 141.
     """
     try:
         main()
         sys.stdout.flush()
-    except BrokenPipeError:
-        if not _is_unread(sys.stdout):
-            raise
-        # What is still buffered goes nowhere, instead of failing again when python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
-    except RecipeError as error:
-        print(f"{sys.argv[0].rsplit('/', 1)[-1]}: error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    except (RecipeError, OSError, MemoryError) as error:
+        if isinstance(error, BrokenPipeError) and _is_unread(sys.stdout):
+            # What is still buffered goes nowhere, instead of failing again when python ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE)
+        known = isinstance(error, RecipeError)
+        print(
+            f"{sys.argv[0].rsplit('/', 1)[-1]}: error: {error if known else _told_by_the_machine(error)}",
+            file=sys.stderr,
+        )
+        sys.exit(error.exit_code if known else 1)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)

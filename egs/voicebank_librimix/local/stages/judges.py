@@ -5,18 +5,19 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from espnet_plugins.asr.whisper import WhisperRecognizer
-from espnet_plugins.ssl.downloads import Archive, Source, fetch
-from espnet_plugins.ssl.whisper.catalogue import MODELS
 from local.common.kaldi_dir import read_table
 from local.common.recipe import Recipe
 from local.common.signals import load_audio
 from local.common.steps import OptionError, RecipeError
 from local.common.text import normalize
+
+# Where they are needed, and not before: they bring torch, which takes most of a start of the recipe.
+if TYPE_CHECKING:
+    from espnet_plugins.asr.whisper import WhisperRecognizer
 
 _DEFAULTS: dict[str, Any] = {
     "model": None,
@@ -67,6 +68,8 @@ def judge_settings(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         raise OptionError(f"judges: {name}: unknown option '{unknown[0]}': choose from {', '.join(_DEFAULTS)}")
     settings = {**_DEFAULTS, **options}
     if not isinstance(settings["model"], str):
+        from espnet_plugins.ssl.whisper.catalogue import MODELS
+
         raise OptionError(f"judges: {name}: needs `model`: one of {', '.join(MODELS)}, or a folder of CTranslate2")
     return settings
 
@@ -77,6 +80,9 @@ def judge_folder(recipe: Recipe, model: str) -> Path:
     Raises:
         RecipeError: When it cannot be had, with what to do.
     """
+    from espnet_plugins.ssl.downloads import Archive, Source, fetch
+    from espnet_plugins.ssl.whisper.catalogue import MODELS
+
     if model not in MODELS:
         folder = Path(model)
         if not folder.is_dir():
@@ -129,6 +135,8 @@ def transcribe(recipe: Recipe, name: str, audio: Path) -> dict[str, str]:
 # A process judges many sets; reading the model takes as long as a few utterances.
 @functools.lru_cache(maxsize=1)
 def _recognizer(folder: Path, **options: Any) -> WhisperRecognizer:
+    from espnet_plugins.asr.whisper import WhisperRecognizer
+
     return WhisperRecognizer(folder, threads=1, **options)
 
 

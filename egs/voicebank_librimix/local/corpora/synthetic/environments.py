@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
+from local.common.audio import write
 from local.common.parallel import parallel_map
 from local.corpora.synthetic.noises import recording
 
@@ -16,7 +16,7 @@ def _record(task: tuple[Path, str, Sequence[np.ndarray], int, int, int]) -> None
     path, environment, talkers, size, rate, seed = task
     noise = recording(environment, talkers=talkers, size=size, rate=rate, seed=seed)
     path.parent.mkdir(parents=True)
-    soundfile.write(str(path), noise, rate, subtype="PCM_16")
+    write(path, noise, rate)
 
 
 def record_environments(

@@ -6,9 +6,8 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from local.common.audio import resample, rms, to_pcm16
+from local.common.audio import resample, rms, to_pcm16, write
 from local.corpora.mixing import FLOOR_DB, LEVEL_DB, decibels, named_rng
 from local.corpora.synthetic.voices import Prompt, Voice, speak
 
@@ -65,7 +64,7 @@ def record(job: Recording) -> int:
     for path, (raw, source) in zip(job.paths, speak(job.voice, job.prompts, seed=job.seed), strict=True):
         samples = finish(raw, source, job.rate, named_rng(job.seed, path.stem))
         path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(str(path), samples, job.rate, subtype="PCM_16")
+        write(path, samples, job.rate)
     return len(job.paths)
 
 

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 
 from espnet_plugins.atomic import remove
-from local.common.audio import SAMPLE_RATE, read, resample, rms, to_pcm16
+from local.common.audio import SAMPLE_RATE, read, resample, rms, to_pcm16, write
 from local.common.parallel import parallel_map
 from local.common.steps import log
 from local.corpora.mixing import Mixing, conditions, cut, decibels, load_recording, mix, named_rng
@@ -161,7 +160,7 @@ def _wham_noise(root: Path, noise_root: Path, counts: Mapping[str, int], seed: i
             region = "test" if split == "test" else "train"
             pair = [cut(source, region, int(seconds * VOICEBANK_RATE), rng) for _ in range(2)]
             both = np.stack([resample(channel, VOICEBANK_RATE) for channel in pair], axis=1)
-            soundfile.write(str(folder / f"{environment}_{i:04d}.wav"), to_pcm16(both), SAMPLE_RATE, subtype="PCM_16")
+            write(folder / f"{environment}_{i:04d}.wav", to_pcm16(both), SAMPLE_RATE)
 
 
 def _libri2mix_metadata(librispeech: Path, wham: Path, target: Path, seed: int) -> None:
