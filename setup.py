@@ -13,7 +13,7 @@ ESPNET = [
     f"torchaudio==2.11.0{OLD}",
     f"numpy<2.4{OLD}",
     f"setuptools<74{OLD}",
-    f"espnet==202611{NEW}",
+    f"espnet[enh]==202611{NEW}",
     f"torch==2.14.1{NEW}",
     f"torchaudio==2.11.1{NEW}",
     f"setuptools>=77,<82{NEW}",

@@ -13,6 +13,9 @@ NEEDED = {
     "torch": f"torch=={TORCH}",
     "torchaudio": f"torchaudio=={TORCHAUDIO}",
     "espnet2": f"espnet=={ESPNET}",
+    # Of ESPnet's extra `enh`, a part of it before 202611.
+    "fast_bss_eval": "fast-bss-eval==0.1.3",
+    "ci_sdr": "ci-sdr",
     "kaldiio": "kaldiio",
     "sentencepiece": "sentencepiece",
     "yaml": "pyyaml",
