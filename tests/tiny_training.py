@@ -51,7 +51,8 @@ COMMON = {
     "seed": 3,
 }
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["espnet_plugins.tasks", "tiny_training"])
+# torch imports its compiler where the first optimizer is made: as many seconds as the training itself.
+_context.set_forkserver_preload(["espnet_plugins.tasks", "torch._dynamo", "tiny_training"])
 
 
 def write_data(folder: Path, *, utterances: int = 24, seconds: float | None = None, speakers: int = 1) -> None:

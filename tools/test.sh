@@ -15,6 +15,8 @@ bin=$(dirname "${python}")
 processes="${TEST_PROCESSES:-$(nproc)}"
 # One thread: the models are tiny, and threads that wait for one another cost minutes on busy cores.
 export OMP_NUM_THREADS=1
+# Images of containers set it; each process would compile torch and ESPnet anew.
+unset PYTHONDONTWRITEBYTECODE
 # Where a test takes several, they sleep soon when they wait; what the user has chosen stays.
 [ -n "${OMP_WAIT_POLICY:-}" ] || export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-10000}"
 
@@ -35,22 +37,20 @@ case "${1:-}" in
         exit 0
         ;;
     --fast)
-        # mypy needs half a minute where its cache is cold; it runs beside the tests.
         shift
-        lint &
-        linters=$!
-        run -m fast "$@"
-        wait "${linters}"
-        exit 0
+        set -- -m fast "$@"
         ;;
 esac
-lint
+# mypy needs half a minute where its cache is cold; the linters run beside the tests.
+lint &
+linters=$!
 echo "== pytest"
 if [ $# -gt 0 ]; then
     run "$@"
-    exit 0
+else
+    # The fast tests first, the runs of the recipe last.
+    run --durations=10 -m "not recipe and not slurm"
+    run --durations=10 -m "recipe and not slurm"
+    echo "Not run: tests on a Slurm of their own, twenty minutes: tools/test.sh -m slurm"
 fi
-# The fast tests first, the runs of the recipe last.
-run --durations=10 -m "not recipe and not slurm"
-run --durations=10 -m "recipe and not slurm"
-echo "Not run: tests on a Slurm of their own, twenty minutes: tools/test.sh -m slurm"
+wait "${linters}" || { echo "test.sh: error: the linters complain, see above" >&2; exit 1; }

@@ -9,4 +9,6 @@ PATH="$(cd "$(dirname "${recipe_python}")" && pwd):${PATH}"
 export PATH
 # `local` and, in an environment of one's own, the package itself.
 export PYTHONPATH="${repository}/egs/voicebank_librimix:${repository}${PYTHONPATH:+:${PYTHONPATH}}"
+# Images of containers set it; each process would compile torch and ESPnet anew.
+unset PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED=1 PYTHONIOENCODING=utf-8 LC_ALL=C.UTF-8

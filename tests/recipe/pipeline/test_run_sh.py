@@ -9,9 +9,10 @@ import sys
 import pytest
 from places import RECIPE, ROOT
 
-from local.common.steps import OptionError
+from local.common.steps import OptionError, RecipeError
 from local.corpora.corpus import variables
 from local.pipeline.options import parse
+from local.pipeline.run import run as run_stages
 
 
 def run(*options, cwd=RECIPE, script=RECIPE / "run.sh"):
@@ -132,18 +133,20 @@ def test_a_flag_needs_no_value(options, folders, tmp_path):
     ],
 )
 def test_a_stage_alone_names_what_is_missing_and_who_makes_it(stage, missing, maker, folders, tmp_path):
-    result = run("--preset", "smoke", *folders, "--stage", stage, "--stop_stage", stage)
-    assert result.returncode == 2
-    errors = [line for line in result.stderr.splitlines() if "error" in line]
-    assert len(errors) == 1
-    assert re.search(missing, errors[0])
-    assert f"stage {maker} makes it" in errors[0]
+    words = [f"{name}={value}" for name, value in zip(folders[::2], folders[1::2], strict=True)]
+    invocation = parse(["--preset=smoke", *words, f"--stage={stage}", f"--stop_stage={stage}"])
+    with pytest.raises(RecipeError, match=missing) as error:
+        run_stages(invocation)
+    assert f"stage {maker} makes it" in str(error.value)
+    assert error.value.exit_code == 2
 
 
 def test_it_runs_from_any_folder_and_relative_folders_count_from_there(tmp_path):
     result = run("--preset", "smoke", "--stage", 3, "--stop_stage", 3, "--dumpdir", "my dump", cwd=tmp_path)
     assert result.returncode == 2
-    assert str(tmp_path / "my dump") in result.stderr
+    (error,) = (line for line in result.stderr.splitlines() if "error" in line)
+    assert str(tmp_path / "my dump") in error
+    assert "stage 2 makes it" in error
 
 
 def test_a_preset_of_ones_own_with_a_broken_file(tmp_path):
@@ -152,6 +155,15 @@ def test_a_preset_of_ones_own_with_a_broken_file(tmp_path):
     result = run("--preset", broken)
     assert result.returncode == 2
     assert "own.yaml is not valid YAML" in result.stderr
+
+
+def test_the_recipe_itself_needs_no_torch():
+    """Each start of run.sh, --status and --help too, would wait seconds for it."""
+    code = "import sys; from local.pipeline import dry_run, job, pipeline, run, status, submit; "
+    code += "print([name for name in ('torch', 'espnet2', 'transformers', 'matplotlib.pyplot') if name in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": f"{RECIPE}:{ROOT}"}
+    told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"
 
 
 def test_own_environment_that_lacks_packages_is_named(tmp_path):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from once import once
 from places import RECIPE, ROOT
 from slurm_testbed import folders, skip_without_slurm, write_small_config
 from toy_objective import write_toy
@@ -44,8 +45,7 @@ def table(stdout):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A finished run, in a folder with a blank in its name, and what it printed."""
-    root = tmp_path_factory.mktemp("smoke run") / "with a blank"
-    return root, run(root).stdout
+    return once(tmp_path_factory, "smoke run with blanks", lambda root: run(root).stdout)
 
 
 def copy(root, target, *names):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
+from once import once
 from places import RECIPE
 from slurm_testbed import folders
 from tiny_judge import write_tiny_judge
@@ -39,7 +40,11 @@ def write_site(root):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    root = tmp_path_factory.mktemp("a site")
+    return once(tmp_path_factory, "a site", make_site)[0]
+
+
+def make_site(root):
+    root.mkdir()
     write_site(root)
     write_ctranslate2(root / "model.bin", tiny_encoder().state_dict())
     write_tiny_judge(root / "judge")
@@ -60,7 +65,7 @@ def site(tmp_path_factory):
         },
     }
     (root / "tiny.yaml").write_text(yaml.safe_dump(preset))
-    return root
+    return ""
 
 
 def run(site, root, *more, check=True, objectives=OBJECTIVES):
@@ -73,8 +78,7 @@ def run(site, root, *more, check=True, objectives=OBJECTIVES):
 
 @pytest.fixture(scope="module")
 def finished(site, tmp_path_factory):
-    root = tmp_path_factory.mktemp("whisper run")
-    return root, run(site, root).stdout
+    return once(tmp_path_factory, "whisper run", lambda root: run(site, root).stdout)
 
 
 def test_a_table_for_each_judge(finished):
