@@ -204,16 +204,19 @@ def test_a_table_of_speech_serves_as_well(stages, material, tmp_path, monkeypatc
     lines = ["utt;clean;speaker;text;part;color"]
     for speaker in ("ann", "bob", "cat", "dan"):
         for i in range(2):
-            soundfile.write(tmp_path / f"{speaker}{i}.wav", voice(rng, 1.5, 22050), 22050)
+            soundfile.write(tmp_path / f"{speaker}{i}.wav", voice(rng, 1.5 + i, 22050), 22050)
             lines.append(f'{i};{speaker}{i}.wav;{speaker};"Well; said.";p;red')
     (tmp_path / "speech.csv").write_bytes("\r\n".join(lines).encode("utf-8-sig"))
     monkeypatch.setenv("SPEECH", str(tmp_path / "speech.csv"))
-    stages.write(corpora={"noisy_speech": {**OPTIONS, "parts": None, "speakers": {"dev": ["bob"], "test": 0.25}}})
+    sets = {**stages.defaults["sets"], "seen": {"corpus": "noisy_speech", "split": "test", "max_seconds": 2}}
+    own = {"noisy_speech": {**OPTIONS, "parts": None, "speakers": {"dev": ["bob"], "test": 0.25}}}
+    stages.write(corpora=own, sets=sets)
     stages(catalogue, "--nj", "1")
     stages(data, "--nj", "1")
     assert {u.speaker for u in read(stages.root / "data" / "ns_dev")} == {"bob"}
     tested = {u.speaker for u in read(stages.root / "data" / "seen")}
     assert len(tested) == 1
+    assert [round(u.seconds, 2) for u in read(stages.root / "data" / "seen")] == [1.5]
     assert {u.speaker for u in read(stages.root / "data" / "ns_train")} == {"ann", "cat", "dan"} - tested
     assert read(stages.root / "data" / "seen")[0].texts == ("WELL SAID",)
 
@@ -261,6 +264,8 @@ def test_without_a_tree_the_parts_are_fetched(stages, monkeypatch, capsys):
         ),
         ({}, {"seen": {"split": "exam"}}, "not of 'exam' with 'seen'"),
         ({}, {"seen": {"split": "test", "most": 0}}, "most: 0 is no number of utterances"),
+        ({}, {"seen": {"split": "test", "max_seconds": "30"}}, "max_seconds: '30' is no number of seconds"),
+        ({}, {"seen": {"split": "test", "max_seconds": 1}}, "utterances of test are over 1 s"),
     ],
 )
 def test_faults_of_a_preset_are_named(stages, options, sets, message):

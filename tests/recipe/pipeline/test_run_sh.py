@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from places import RECIPE, ROOT
 
 from local.common.steps import OptionError, RecipeError
@@ -102,6 +103,23 @@ def test_who_reads_the_beginning_alone_gets_no_traceback():
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(timeout=60) == 141
+
+
+@pytest.mark.parametrize(
+    ("judge", "message"),
+    [
+        ({"model": "tiny.en", "language": "de"}, "tiny.en does not know language 'de': choose from en"),
+        ({"model": "base", "language": "xx"}, "base does not know language 'xx': choose from .*de"),
+        ({"model": "nowhere/whisper"}, "no folder nowhere/whisper; give one of tiny.en, .* or a folder of CTranslate2"),
+        ({"model": "base", "beams": 2}, "unknown option 'beams'"),
+    ],
+)
+def test_a_judge_that_cannot_be_had_is_refused_before_any_work(judge, message, tmp_path):
+    pytest.importorskip("faster_whisper", reason="it knows Whisper's languages")
+    preset = tmp_path / "own.yaml"
+    preset.write_text(yaml.safe_dump({"extends": "whisper_small", "judges": {"own": judge}}))
+    with pytest.raises(OptionError, match=f"judges: own: {message}"):
+        parse([f"--preset={preset}"])
 
 
 def test_help_shows_the_defaults_and_what_was_given():

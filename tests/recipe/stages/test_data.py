@@ -1,13 +1,16 @@
 """Stages 1 and 2 from the command line: complete, skipped when done, repeated after a change, clear errors."""
 
+from types import SimpleNamespace
+
 import kaldiio
 import pytest
 from stages import Stages
 
-from local.common.kaldi_dir import read, read_table
+from local.common.kaldi_dir import DataError, read, read_table
 from local.common.steps import MissingInput, OptionError
 from local.corpora import catalogue
 from local.stages import data
+from local.stages.judges import check_lengths
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +121,10 @@ def test_limits_leave_out_what_is_too_short_or_too_long(finished, capsys):
         finished.write()
         finished(data)
     assert "train: 2 of 36 utterances are not within" in out
+
+
+def test_what_a_judge_cannot_hear_is_named_before_any_training():
+    heard = [SimpleNamespace(id=f"u{k}", seconds=seconds) for k, seconds in enumerate((1.0, 30.0))]
+    check_lengths("test_seen", heard)
+    with pytest.raises(DataError, match=r"'test_seen' .* sees 30 s, but 1 utterances are longer: late; leave them out"):
+        check_lengths("test_seen", [*heard, SimpleNamespace(id="late", seconds=30.1)])

@@ -218,6 +218,13 @@ class NoisySpeech(Corpus):
                     f"noisy_speech: {len(silent)} of {len(found)} utterances of {split} have no transcript "
                     f"({some(silent)}): set `transcripts: false` for a set that trains front-ends"
                 )
+        if (longest := spec.get("max_seconds")) is not None:
+            kept = [s for s in found if _seconds(s) <= longest]
+            if not kept:
+                raise DataError(f"noisy_speech: all {len(found)} utterances of {split} are over {longest:g} s")
+            if len(kept) < len(found):
+                log(f"noisy_speech: {len(found) - len(kept)} of {len(found)} of {split} are over {longest:g} s")
+            found = kept
         most = spec.get("most")
         if most is not None and most < len(found):
             order = named_rng(self._seed, f"most {split}").permutation(len(found))[: int(most)]
@@ -239,6 +246,9 @@ class NoisySpeech(Corpus):
         most = spec.get("most")
         if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
             raise OptionError(f"noisy_speech: most: {most!r} is no number of utterances")
+        longest = spec.get("max_seconds")
+        if longest is not None and (not isinstance(longest, (int, float)) or isinstance(longest, bool) or longest <= 0):
+            raise OptionError(f"noisy_speech: max_seconds: {longest!r} is no number of seconds")
         return {
             "split": split,
             "noise": kind,
@@ -246,6 +256,7 @@ class NoisySpeech(Corpus):
             "most": most,
             "transcripts": bool(spec.get("transcripts", True)),
             "reverberant": bool(spec.get("reverberant", True)) and self._rirs is not None,
+            **({} if longest is None else {"max_seconds": longest}),
         }
 
     def _name(self, spec: Spec) -> str:
@@ -357,6 +368,7 @@ class NoisySpeech(Corpus):
         snr: Any = None,
         transcripts: bool = True,
         most: int | None = None,
+        max_seconds: float | None = None,
         reverberant: bool = True,
         input: str = "noisy",
     ) -> list[Utterance]:
@@ -368,6 +380,7 @@ class NoisySpeech(Corpus):
             snr: In dB, one or several; by default those of the preset for the split.
             transcripts: Whether every utterance must have one; false takes them all, for training front-ends.
             most: So many utterances, drawn, at most.
+            max_seconds: Longer utterances are left out.
             reverberant: Whether the speech is put into rooms, where --rirs gives some.
             input: "noisy" or "clean".
         """
@@ -377,6 +390,7 @@ class NoisySpeech(Corpus):
             "snr": snr,
             "transcripts": transcripts,
             "most": most,
+            "max_seconds": max_seconds,
             "reverberant": reverberant,
         }
         manifest = self.made / self._name(spec) / "manifest.csv"

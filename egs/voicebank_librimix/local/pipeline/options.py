@@ -26,6 +26,7 @@ from local.common.stages import Stage
 from local.common.steps import OptionError
 from local.corpora.catalogue import Catalogue
 from local.corpora.corpus import corpus_class, corpus_names, variables
+from local.stages.judges import judge_settings
 
 # What a job has to know to do the same as run.sh here; the rest says how and where.
 _OF_A_JOB = (
@@ -144,5 +145,7 @@ def parse(words: Sequence[str]) -> Invocation:
     recipe = Recipe.from_args(args)
     for variable, path in sites.items():
         _check_site(recipe, variable, path)
+    for judge, options in recipe.judges.items():
+        judge_settings(judge, options)
     stages = [stage for stage in Stage if args.stage <= stage <= args.stop_stage]
     return Invocation(args, recipe, runs_from_args(recipe, args), stages, resume_from_args(args))

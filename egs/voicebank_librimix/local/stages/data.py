@@ -14,6 +14,7 @@ from local.corpora.catalogue import Catalogue
 from local.corpora.corpus import some
 from local.stages import dump
 from local.stages.ctc_length import describe, subsampling, token_counter
+from local.stages.judges import check_lengths
 from local.stages.phones import phones_step
 from local.stages.summary import write_signals, write_summary
 from local.stages.tokens import CHARACTERS, character_tokens, train_tokens
@@ -55,6 +56,8 @@ def prepare_set(corpora: Catalogue, name: str) -> None:
         found = corpus.utterances(**options)
         if name in corpora.recipe.preset["test"] and (bare := [u.id for u in found if not u.transcribed]):
             raise DataError(f"set '{name}' is tested on, but {len(bare)} utterances have no transcript: {some(bare)}")
+        if name in corpora.recipe.preset["test"] and corpora.recipe.judges:
+            check_lengths(name, found)
         write_summary(directory.out, kaldi_dir.write(directory.out, found))
 
     directory.run(write_lists)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from local.common.kaldi_dir import read_table
+from local.common.kaldi_dir import DataError, Utterance, read_table
 from local.common.recipe import Recipe
 from local.common.signals import load_audio
 from local.common.steps import OptionError, RecipeError
 from local.common.text import normalize
+from local.corpora.corpus import some
 
 # Where they are needed, and not before: they bring torch, which takes most of a start of the recipe.
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def judge_settings(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
             `beam_size`, `batch_size`, `compute_type`.
 
     Raises:
-        OptionError: For an unknown option, or no model.
+        OptionError: For an unknown option, no model, or a language that it lacks.
 
     Example:
         >>> judge_settings("whisper_tiny_en", {"model": "tiny.en", "beam_size": 5})["beam_size"]
@@ -67,11 +68,46 @@ def judge_settings(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     if unknown := sorted({*options} - {*_DEFAULTS}):
         raise OptionError(f"judges: {name}: unknown option '{unknown[0]}': choose from {', '.join(_DEFAULTS)}")
     settings = {**_DEFAULTS, **options}
-    if not isinstance(settings["model"], str):
-        from espnet_plugins.ssl.whisper.catalogue import MODELS
+    from espnet_plugins.ssl.whisper.catalogue import MODELS
 
+    if not isinstance(settings["model"], str):
         raise OptionError(f"judges: {name}: needs `model`: one of {', '.join(MODELS)}, or a folder of CTranslate2")
+    model, language = settings["model"], settings["language"]
+    if model not in MODELS and not Path(model).is_dir():
+        raise OptionError(
+            f"judges: {name}: no folder {model}; give one of {', '.join(MODELS)}, or a folder of CTranslate2"
+        )
+    # A folder's own languages are known when it is read; all models know English.
+    if model in MODELS and language != "en" and language not in (known := _languages(model)):
+        raise OptionError(
+            f"judges: {name}: {model} does not know language {language!r}: choose from {', '.join(known)}"
+        )
     return settings
+
+
+def _languages(model: str) -> tuple[str, ...]:
+    if model.endswith(".en"):
+        return ("en",)
+    try:
+        from faster_whisper import tokenizer
+    except ImportError as error:
+        raise OptionError("a judge needs faster-whisper: pip install '.[whisper]'") from error
+    return tuple(tokenizer._LANGUAGE_CODES)
+
+
+def check_lengths(name: str, utterances: Iterable[Utterance]) -> None:
+    """See that a judge can hear a set that it will judge, before anything is trained.
+
+    Raises:
+        DataError: For utterances of more than 30 s, naming some.
+    """
+    from espnet_plugins.asr.whisper import WINDOW_SECONDS
+
+    if long := [utterance.id for utterance in utterances if utterance.seconds > WINDOW_SECONDS]:
+        raise DataError(
+            f"set '{name}' is judged by Whisper, which sees {WINDOW_SECONDS} s, but {len(long)} utterances are longer: "
+            f"{some(long)}; leave them out (a set of noisy_speech: `max_seconds: {WINDOW_SECONDS}`) or cut them"
+        )
 
 
 def judge_folder(recipe: Recipe, model: str) -> Path:
