@@ -94,7 +94,7 @@ def utterances(path: Path, *, input: str = "noisy", nj: int = 1) -> list[Utteran
 def from_rows(rows: Sequence[Mapping[str, str]], path: Path, *, input: str, nj: int) -> list[Utterance]:
     """Make utterances of the rows of a table; see `utterances`. A row without a text has no transcript."""
     pairs = [(locate(path.parent, row["clean"]), locate(path.parent, row["noisy"])) for row in rows]
-    infos = parallel_map(_inspect_pair, pairs, nj=nj, description=f"check {path.stem}")
+    infos = list(parallel_map(_inspect_pair, pairs, nj=nj, description=f"check {path.stem}"))
     found = []
     for row, (clean, noisy), info in zip(rows, pairs, infos, strict=True):
         name, speaker, quiet = row["utt"], row["speaker"], input == "clean"

@@ -10,6 +10,7 @@ import csv
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -385,8 +386,9 @@ def generate(plan: Plan, *, nj: int) -> int:
     tasks = ((row, plan) for row in read_metadata(plan.metadata) if row.id not in finished)
     records = parallel_map(_generate, tasks, nj=nj, total=total - len(finished), description=f"mixtures {plan.split}")
     try:
-        with plan.journal.open("a", encoding="utf-8") as file:
-            for record in records:
+        # Closed before an error is told: the line of the progress bar ends there.
+        with closing(records) as made, plan.journal.open("a", encoding="utf-8") as file:
+            for record in made:
                 file.write(json.dumps(record) + "\n")
                 file.flush()
     except OSError as error:
