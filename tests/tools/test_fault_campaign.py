@@ -94,5 +94,5 @@ def test_killed_and_hindered_in_stage_1_the_recipe_ends_with_the_same_files(libr
     assert counts["faults"] >= 6
     assert counts["two_at_once"] == 1
     assert counts["compared"] >= 1
-    assert counts["results_each"] > 50
+    assert counts["results_compared"] > 50
     assert counts["differences"] == counts["not_continued"] == 0

@@ -280,7 +280,7 @@ class Campaign:
         """Write the counts; gives whether nothing was found."""
         counts = counts_of(self.record)
         (self.folder / "counts.json").write_text(json.dumps(counts, indent=1) + "\n")
-        text = markdown(self.record)
+        text = markdown(counts)
         (self.folder / "counts.md").write_text(text)
         print(text)
         return not counts["found"]

@@ -13,7 +13,7 @@ from pathlib import Path
 # Notes of the run itself, with times in them; the checkpoints of a training hold its times beside its weights, which
 # model.pth and the models of the epochs have alone.
 _NOTES = re.compile(
-    r"(.*\.log|checkpoint(\.previous)?\.pth|.*\.csv\.log|events\.out.*|RESULTS\.md|report\.html|.*\.svg|.*\.png)"
+    r"(.*\.log|checkpoint(\.previous)?\.pth|.*\.csv\.log|peak_memory\.json|events\.out.*|RESULTS\.md|report\.html|.*\.svg|.*\.png)"
 )
 _FOLDERS_OF_NOTES = {"tensorboard", "images", "__pycache__"}
 # What an interrupted run may leave beside its results.

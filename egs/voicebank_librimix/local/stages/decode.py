@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from espnet_plugins.atomic import remove
 from local.common.audio import SAMPLE_RATE
 from local.common.kaldi_dir import read_table, write_table
 from local.common.recipe import Recipe
@@ -82,6 +83,8 @@ def enhance(recipe: Recipe, system: System, name: str, step: Step) -> None:
         written = read_table(tmp / "out" / "spk1.scp")
         for path in written.values():
             os.replace(path, tmp / Path(path).name)
+        # ESPnet's own list names the temporary folder.
+        remove(tmp / "out")
         audio = {utt: str(step.out / "wavs" / Path(path).name) for utt, path in written.items()}
     write_table(step.out / "spk1.scp", audio)
 
