@@ -1,13 +1,26 @@
-"""What a file holds: its digest, and whether it is only a stand-in for the file itself."""
+"""What a file holds: its digest, whether it is only a stand-in for the file itself, what tells that it is damaged."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import lzma
+import struct
+import tarfile
+import zipfile
+import zlib
 from os import PathLike
 from pathlib import Path
 
 _BLOCK = 1 << 20
 _LFS_POINTER = b"version https://git-lfs"
+
+# What python's libraries raise for a damaged archive, and for one that asks for what they do not know, a password for
+# one, or for more memory than there is.
+DAMAGED_ARCHIVE: tuple[type[Exception], ...] = (
+    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError, ValueError),
+    *(NotImplementedError, RuntimeError, IndexError, KeyError, struct.error, OverflowError, MemoryError),
+)
 
 
 def sha256_of(path: str | PathLike[str]) -> str:

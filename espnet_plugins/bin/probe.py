@@ -73,7 +73,7 @@ def read_utterances(
     Returns:
         (T,) each, and what was wrong with files that could not be read.
     """
-    long_enough, unreadable = [], []
+    long_enough, unreadable, short = [], [], 0
     for file in find_audio(inputs):
         length = duration(file)
         if length == 0:
@@ -83,6 +83,10 @@ def read_utterances(
                 unreadable.append(error)
         if length >= seconds:
             long_enough.append(str(file))
+        elif length:
+            short += 1
+    if short:
+        print(f"{short} files are shorter than {seconds:g} s and are left out", file=sys.stderr)
     utterances = []
     for name in spread(long_enough, count):
         try:

@@ -54,7 +54,9 @@ def as_channels(waveform: np.ndarray, *, where: str = "waveform") -> np.ndarray:
     scale = 1.0
     if np.issubdtype(waveform.dtype, np.integer):
         scale = float(np.iinfo(waveform.dtype).max) + 1.0
-    channels = waveform.reshape(len(waveform), -1).astype(np.float32) / np.float32(scale)
+    # What is beyond float32 becomes infinite, which is told below.
+    with np.errstate(over="ignore", invalid="ignore"):
+        channels = waveform.reshape(len(waveform), -1).astype(np.float32) / np.float32(scale)
     if not np.isfinite(channels).all():
         raise AudioError(f"{where}: holds values that are not finite")
     return channels

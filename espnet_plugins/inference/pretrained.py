@@ -17,7 +17,7 @@ from typing import IO, Any
 import yaml
 
 from espnet_plugins.atomic import atomic_path
-from espnet_plugins.contents import sha256_of
+from espnet_plugins.contents import DAMAGED_ARCHIVE, sha256_of
 
 _META = "meta.yaml"
 # What espnet2.bin.pack calls weights and configuration of a recognizer, a front-end and a joint model.
@@ -51,7 +51,7 @@ def fetch_pretrained(
 
     Raises:
         FileNotFoundError: For a name that is neither a file nor could be downloaded.
-        ValueError: For an archive that is no packed model or would write outside its folder.
+        ValueError: For an archive that is damaged, no packed model or would write outside its folder.
         ImportError: For a hub's name where huggingface_hub is not installed.
     """
     path, cache = Path(source), Path(cache) if cache is not None else default_cache()
@@ -59,14 +59,29 @@ def fetch_pretrained(
         path = _download(str(source))
     if path.is_dir():
         return _located(path, cache) if (path / _META).is_file() else (path, None)
-    if _is_packed(path):
-        folder = cache / "packed" / sha256_of(path)
-        if not folder.is_dir():
-            with atomic_path(folder) as temporary:
-                temporary.mkdir()
-                _unpack(path, temporary)
-        return _located(folder, cache)
-    return path, None
+    try:
+        folder = _unpacked(path, cache)
+    except _OutsideError as error:
+        raise ValueError(str(error)) from None
+    except DAMAGED_ARCHIVE as error:
+        raise ValueError(f"{path} is a damaged archive: {error}. Fetch it again") from error
+    return (path, None) if folder is None else _located(folder, cache)
+
+
+class _OutsideError(ValueError):
+    """An archive that holds what is not unpacked."""
+
+
+def _unpacked(path: Path, cache: Path) -> Path | None:
+    """The folder of a packed model; None for another file."""
+    if not _is_packed(path):
+        return None
+    folder = cache / "packed" / sha256_of(path)
+    if not folder.is_dir():
+        with atomic_path(folder) as temporary:
+            temporary.mkdir()
+            _unpack(path, temporary)
+    return folder
 
 
 def _download(name: str) -> Path:
@@ -108,13 +123,13 @@ def _unpack(path: Path, folder: Path) -> None:
     for name, info in _members(path):
         parts = PurePosixPath(name).parts
         if PurePosixPath(name).is_absolute() or ".." in parts or "\\" in name or ":" in name:
-            raise ValueError(f"{path}: holds {name!r}, which would lie outside its folder")
+            raise _OutsideError(f"{path}: holds {name!r}, which would lie outside its folder")
         if isinstance(info, zipfile.ZipInfo):
             plain = not stat.S_ISLNK(info.external_attr >> 16)
         else:
             plain = info.isfile() or info.isdir()
         if not plain:
-            raise ValueError(f"{path}: holds {name!r}, which is no plain file")
+            raise _OutsideError(f"{path}: holds {name!r}, which is no plain file")
 
     def write(name: str, stream: IO[bytes]) -> None:
         target = folder / name
@@ -148,7 +163,10 @@ def _located(folder: Path, cache: Path) -> tuple[Path, Path]:
     for name in (weights, config):
         if not (folder / name).resolve().is_file() or ".." in PurePosixPath(name).parts:
             raise ValueError(f"{folder / _META} names {name}, which is not there")
-    settings = yaml.safe_load((folder / config).read_text(encoding="utf-8"))
+    try:
+        settings = yaml.safe_load((folder / config).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{folder / config} is no configuration: {' '.join(str(error).split())}") from error
     text = yaml.safe_dump(_with_folder(settings, folder), allow_unicode=True)
     # Named by its content: the same folder gives the same file, an altered one another.
     place = cache / "configurations" / hashlib.sha256(text.encode()).hexdigest() / "config.yaml"

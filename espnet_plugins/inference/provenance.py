@@ -74,9 +74,11 @@ class Ledger:
         for line in text.splitlines():
             try:
                 entry = json.loads(line)
-            except ValueError:  # cut off by a kill: its results had not been begun
+                if {"targets", "source", "settings"} <= {*entry}:
+                    self._entries[entry["targets"][0]] = entry
+            except (ValueError, TypeError, KeyError, IndexError):
+                # Cut off by a kill, its results had not been begun; damaged, is_done() says that nothing tells of them.
                 continue
-            self._entries[entry["targets"][0]] = entry
         self._cut_off = bool(text) and not text.endswith("\n")
 
     def check_settings(self) -> None:

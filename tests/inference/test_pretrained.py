@@ -184,3 +184,15 @@ def test_what_is_packed_runs_no_code(stock_folder, tmp_path):
         archive.write(tmp_path / "m.pth", "m.pth")
     with pytest.raises(ValueError, match="cannot be read as weights"):
         Enhancer.from_pretrained(tmp_path / "a.zip", cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("make", [evil_zip, evil_tar])
+def test_a_damaged_archive_is_named(tmp_path, make):
+    path = tmp_path / "a.archive"
+    make(path, "model.pth")
+    content = path.read_bytes()
+    at = content.index(b"files: {}") if make is evil_zip else 512 + 100
+    path.write_bytes(content[:at] + b"\xff" + content[at + 1 :])
+    with pytest.raises(ValueError, match=r"a\.archive is a damaged archive: .*Fetch it again"):
+        fetch_pretrained(path, cache=tmp_path / "cache")
+    assert not list((tmp_path / "cache" / "packed").iterdir()) if (tmp_path / "cache").exists() else True

@@ -101,3 +101,17 @@ def test_an_mp3_may_be_a_little_shorter_than_libsndfile_guesses_but_not_half(tmp
     (tmp_path / "half.mp3").write_bytes(content[: len(content) // 2])
     with pytest.raises(AudioError, match=r"half\.mp3: truncated"):
         audio.read(tmp_path / "half.mp3")
+
+
+def test_what_libsndfile_has_no_say_in_is_named_all_the_same(tmp_path):
+    (tmp_path / "a.raw").write_bytes(bytes(400))
+    (tmp_path / "b.wav").mkdir()
+    long = tmp_path / ("x" * 300)
+    for path, message in (
+        (tmp_path / "a.raw", "has no header that tells its rate"),
+        (tmp_path / "b.wav", "no such audio file"),
+        (long, "cannot be read: File name too long"),
+    ):
+        with pytest.raises(AudioError, match=message) as error:
+            audio.read(path)
+        assert str(path) in str(error.value)

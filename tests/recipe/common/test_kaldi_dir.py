@@ -115,3 +115,29 @@ def test_a_damaged_directory_is_named(tmp_path, name, old, new, message):
     (tmp_path / name).write_bytes(content.replace(old, new, 1))
     with pytest.raises(kaldi_dir.DataError, match=message):
         kaldi_dir.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda d: (d / "spk1.scp").unlink(), r"spk1\.scp is missing"),
+        (lambda d: (d / "text_spk1").unlink(), "text_spk1 is missing"),
+        (lambda d: (d / "text_spk2").write_text("p1_1 HO\n"), r"spk2\.scp is missing"),
+        (lambda d: (d / "utt2num_samples").write_text("p1_1 " + "9" * 5000), "which is no positive whole number"),
+        (lambda d: (d / "manifest.csv").write_text(2 * (d / "manifest.csv").read_text()), "no row|comes twice|column"),
+        (lambda d: (d / "utt2spk").unlink() or (d / "utt2spk").mkdir(), "utt2spk cannot be read: Is a directory"),
+    ],
+)
+def test_a_list_that_is_lost_is_no_speaker_less(tmp_path, spoil, message):
+    kaldi_dir.write(tmp_path, [utterance("p1_1")])
+    spoil(tmp_path)
+    with pytest.raises(DataError, match=message):
+        kaldi_dir.read(tmp_path)
+
+
+def test_a_row_of_the_manifest_that_comes_twice_is_named(tmp_path):
+    kaldi_dir.write(tmp_path, [utterance("p1_1")])
+    header, row = (tmp_path / "manifest.csv").read_text().splitlines()
+    (tmp_path / "manifest.csv").write_text(f"{header}\n{row}\n{row}\n")
+    with pytest.raises(DataError, match=r"manifest\.csv, line 3: 'p1_1' comes twice"):
+        kaldi_dir.read(tmp_path)

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from local.common.parallel import parallel_map
-from local.common.steps import RecipeError
+from local.common.steps import MissingInput, RecipeError
 
 
 def square(number):
@@ -166,3 +167,21 @@ def test_large_tasks_and_results_do_not_block_each_other():
 def test_a_result_that_cannot_be_sent_is_an_error():
     with pytest.raises(RecipeError, match="cannot be sent"):
         list(parallel_map(unpicklable, range(3), nj=1))
+
+
+class Demanding(Exception):
+    """Cannot be made anew of its text alone, as it comes from another process."""
+
+    def __init__(self, path, reason):
+        super().__init__(f"{path}: {reason}")
+
+
+def demand(number):
+    raise Demanding(number, "is bad") if number == 7 else MissingInput(Path("a/b"), number)
+
+
+def test_an_exception_that_asks_for_more_than_a_text_arrives(capfd):
+    with pytest.raises(RecipeError, match="Demanding: 7: is bad"):
+        list(parallel_map(demand, [7], nj=1))
+    with pytest.raises(MissingInput, match="a/b is missing: stage 2 makes it"):
+        list(parallel_map(demand, [2], nj=1))

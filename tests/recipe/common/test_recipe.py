@@ -105,3 +105,37 @@ def test_how_many_utterances_are_measured(tmp_path):
 def test_wrong_runs(options, message):
     with pytest.raises(OptionError, match=message):
         runs_of(*options)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("trian: [vb_train]", "own': unknown key 'trian': did you mean 'train'?"),
+        ("train: vb_train", "own': train: 'vb_train' is not accepted; give a list of names"),
+        ("listened_utterances: -1", "listened_utterances: -1 is not accepted; give a whole number from 0 on"),
+        ("config: {joint_training: {max_epoch: 1}}", "own': config: unknown key 'joint_training'"),
+        ("config: {train_jiont: {max_epoch: 1}}", "config: unknown key 'train_jiont': did you mean 'train_joint'?"),
+        ("limits: {max_second: 20}", "limits: unknown key 'max_second': did you mean 'max_seconds'?"),
+        ("limits: {max_seconds: long}", "limits: max_seconds: 'long' is not accepted; give seconds from 0 on"),
+        ("threads: {single: 0}", "threads: single: 0 is not accepted"),
+        ("runs: {objectives: [ssl_mse]}", "runs: objectives: ['ssl_mse'] is not accepted"),
+        ("sets: {vb_dev: x}", "sets: {"),
+        ("seed: 1\nseed: 2", "own.yaml is not valid YAML: line 3: the key 'seed' is there twice"),
+        ("seed: 2001-99-99", "own.yaml is not valid YAML: month must be in 1..12"),
+        ("seed: " + "[" * 3000, "own.yaml is not valid YAML"),
+    ],
+)
+def test_what_no_stage_would_read_is_refused(tmp_path, text, message):
+    own = tmp_path / "own.yaml"
+    own.write_text(f"extends: mini\n{text}\n")
+    with pytest.raises(OptionError) as error:
+        Recipe.from_args(parse("--preset", str(own)))
+    assert message in str(error.value)
+
+
+def test_a_preset_in_a_folder_of_configurations_may_change_these(tmp_path):
+    (tmp_path / "conf" / "objectives").mkdir(parents=True)
+    (tmp_path / "conf" / "objectives" / "mine.yaml").write_text("{}")
+    own = tmp_path / "own.yaml"
+    own.write_text("extends: mini\nconf_dirs: [conf]\nconfig: {mine: {seed: 1}, gtcrn: null}\nlimits: null\n")
+    assert Recipe.from_args(parse("--preset", str(own))).preset["config"]["mine"] == {"seed": 1}

@@ -177,3 +177,15 @@ def test_what_the_machine_refuses_is_one_line(error, said, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert re.search(f": error: .*{said}", line)
     assert "run the same command again" in line
+
+
+def test_a_damaged_record_is_told_and_that_of_an_input_names_the_stage_again(tmp_path, capsys):
+    first = make_step(tmp_path)
+    first.run(lambda: write(first))
+    for damage in ('{"finger', "[]", "\x00"):
+        first.done.write_text(damage)
+        second = Step("use", stage=4, out=tmp_path / "second", inputs={"first": (first.done, 3)})
+        with pytest.raises(RecipeError, match=rf"{first.done.name} is damaged: remove it and run its stage again"):
+            second.run(lambda: None)
+    assert first.run(lambda: write(first))
+    assert f"{first.done.name} is damaged and counts as missing" in capsys.readouterr().out

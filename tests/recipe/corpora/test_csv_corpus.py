@@ -163,3 +163,13 @@ def test_the_preset_prepares_it_and_sees_a_change(table, tmp_path, monkeypatch, 
     stages(data)
     assert "custom (corpora/custom): changed since the last run (test.csv:" in capsys.readouterr().out
     assert len(read(stages.root / "dump" / "test_noisy")) == 3
+
+
+def test_a_text_in_a_files_place_and_an_odd_separator_are_named(table, tmp_path):
+    long = "x" * 300
+    path = table("utt,clean,noisy,text,speaker", f"a1,{long},{long},YES,a")
+    with pytest.raises(RecipeError, match="xxx: cannot be read: File name too long"):
+        csv_corpus.utterances(path)
+    path.write_text('sep="\nutt"clean"noisy"text"speaker\n')
+    with pytest.raises(RecipeError, match=r"test\.csv"):
+        csv_corpus.utterances(path)

@@ -235,3 +235,31 @@ def test_an_incomplete_corpus_is_named(tiny_corpus, tiny_mixtures, tmp_path):
         librimix.utterances(moved, "train-360", librispeech=tiny_corpus / "LibriSpeech")
     with pytest.raises(OptionError, match="no split 'eval'"):
         librimix.utterances(moved, "eval", librispeech=tiny_corpus / "LibriSpeech")
+
+
+def test_mixtures_without_an_snr_are_counted_and_a_damaged_table_is_named(tmp_path, capsys):
+    corpus = Corpus(tmp_path, rows=3)
+    generate(corpus.plan(tmp_path / "out"), nj=1)
+    path = tmp_path / "out" / "wav16k" / "max" / "metadata" / "metrics_dev_mix_single.csv"
+    content = path.read_text()
+
+    def list_them():
+        return librimix.utterances(tmp_path / "out", "dev", librispeech=corpus.plan(tmp_path).librispeech)
+
+    path.unlink()
+    assert {u.category for u in list_them()} == {"mix_single"}
+    assert "LibriMix dev: 3 of 3 mixtures have no SNR in the tables beside them" in capsys.readouterr().out
+    for damaged, message in (
+        (content.replace("mixture_ID", "id"), "no column"),
+        ("mixture_ID,source_1_SNR\nx,loud\n", "line 2: 'loud' is not an SNR"),
+    ):
+        path.write_text(damaged)
+        with pytest.raises(DataError, match=message) as error:
+            list_them()
+        assert str(path) in str(error.value)
+    path.write_text(content)
+    for file in (tmp_path / "out").rglob("*.wav"):
+        file.rename(file.with_name(file.name.replace("-", "+")))
+    path.unlink()
+    with pytest.raises(DataError, match="is not named like an utterance of LibriSpeech"):
+        list_them()

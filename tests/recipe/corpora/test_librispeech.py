@@ -190,3 +190,35 @@ def test_an_utterance_of_another_rate_is_named(speech, recordings, tmp_path):
     soundfile.write(victim, np.zeros(8000), 8000)
     with pytest.raises(AudioError, match=f"{victim.name}: sampled at 8000 Hz"):
         make(speech, recordings, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("source", "sauce", "has no column 'source'"),
+        ("test-clean/61", "../61", "line 5: '../61/.*' is no file of test-clean"),
+        (",75\n", "\n", "line 2: 5 fields where the header has 6"),
+    ],
+)
+def test_a_damaged_manifest_is_named(speech, recordings, tmp_path, old, new, message):
+    make(speech, recordings, tmp_path)
+    path = tmp_path / "test-clean_unseen_noisy" / "manifest.csv"
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(DataError, match=message) as error:
+        noisy_librispeech.utterances(tmp_path, speech, part="test-clean", kind="unseen")
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("silent", ["speech", "noise"])
+def test_without_energy_there_is_no_snr(speech, recordings, tmp_path, silent):
+    victim = next((speech / "test-clean").rglob("*.flac")) if silent == "speech" else recordings["NPARK"]
+    soundfile.write(victim, np.zeros(16000), 16000)
+    with pytest.raises(AudioError, match=rf"{victim.name} is silent.*: there is no SNR"):
+        make(speech, recordings if silent == "speech" else dict.fromkeys(recordings, victim), tmp_path)
+
+
+def test_two_transcripts_of_one_utterance_are_named(speech):
+    path = next((speech / "test-clean" / "61").rglob("*.trans.txt"))
+    path.write_text(path.read_text() + "61-70968-0000 SHE SAID NO\n")
+    with pytest.raises(DataError, match="line 4: utterance '61-70968-0000' comes twice, with different transcripts"):
+        librispeech.utterances(speech, "test-clean")

@@ -159,3 +159,10 @@ def test_real_pairs_keep_their_content_and_alignment(tmp_path):
             assert np.corrcoef(signal, source)[0, 1] > 0.999
             lags = np.correlate(signal[8000:16000], source[8010:15990], mode="valid")
             assert int(np.argmax(lags)) == 10
+
+
+def test_two_conditions_of_one_utterance_are_named(tree):
+    log = tree / "logfiles" / "log_testset.txt"
+    log.write_text(log.read_text() + "p232_001 cafe 2.5\n")
+    with pytest.raises(DataError, match=r"log_testset\.txt, line 3: 'p232_001' comes twice, with different conditions"):
+        voicebank_demand.utterances(tree, "test")

@@ -87,3 +87,8 @@ def test_the_delay_of_the_front_end_is_that_of_every_system_that_has_it(experime
     train_front_end(experiment, causal=True, norm_type="cLN")
     measure_delay(experiment.steps)
     assert delays()["se"] == 31 / 16000
+
+
+def test_a_front_end_that_is_gone_is_said(experiment, capsys):
+    measure_delay(experiment.steps)
+    assert "no delay of the front-end: " in capsys.readouterr().out

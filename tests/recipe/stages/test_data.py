@@ -99,6 +99,8 @@ def test_without_stage_1_its_missing_file_is_named(tmp_path, monkeypatch):
         ({"sets": {"dev": {"corpus": "librimix", "split": "dev"}}}, "cannot be called 'dev'"),
         ({"sets": {"vb_train": {"corpus": "timit"}}}, "unknown corpus 'timit', choose from"),
         ({"sets": {"vb_train": {"corpus": "voicebank_demand", "speaker": 1}}}, "'vb_train' of voicebank_demand"),
+        ({"corpora": {"librimx": {}}}, "corpora: unknown corpus 'librimx', choose from"),
+        ({"corpora": {"librimix": {"source": 3}}}, r"corpora: librimix: unknown key 'source' \(keys: sources\)"),
     ],
 )
 def test_faults_of_a_preset_are_named_before_any_work(tmp_path, monkeypatch, settings, message):

@@ -1,8 +1,12 @@
 """Which decodings share their audio, and that a shared one is taken over."""
 
+from pathlib import Path
+
 import pytest
 from fake_experiment import SETS, Experiment
 
+from local.common.steps import RecipeError
+from local.stages import decode
 from local.stages.decode import copy_transcripts
 from local.stages.score import SetScoring
 
@@ -76,3 +80,20 @@ def test_transcripts_are_taken_over_and_follow_their_source(experiment):
     assert (target.out / "text").read_text() == experiment.text("clean", SEEN).read_text()
     experiment.touch(experiment.steps.recognize(clean, SEEN).done, "second")
     assert not experiment.steps.is_decoded(noisy, UNSEEN)
+
+
+def test_utterances_that_were_not_enhanced_are_named_and_nothing_is_left(tmp_path, monkeypatch):
+    made = Experiment(tmp_path, utterances=4)
+    system = made.systems["se"]
+    step = made.steps.enhance(system, SEEN)
+    listed, wavs = (step.out / "spk1.scp").read_text(), {path.name for path in (step.out / "wavs").iterdir()}
+
+    def lose_one(command, **_):
+        folder = Path(command[command.index("--output_dir") + 1])
+        folder.mkdir()
+        (folder / "spk1.scp").write_text("".join(listed.splitlines(keepends=True)[1:]))
+
+    monkeypatch.setattr("espnet_plugins.bin.enh_inference.main", lose_one)
+    with pytest.raises(RecipeError, match=r"se on .*: 1 of 4 were not enhanced: spk0_00"):
+        decode.enhance(made.recipe, system, SEEN, step)
+    assert {path.name for path in (step.out / "wavs").iterdir()} == wavs

@@ -16,6 +16,8 @@ from local.common.steps import RecipeError, atomic_path
 
 # The rate of all models of the recipe.
 SAMPLE_RATE = 16000
+# Of files without a header, by the name: soundfile wants to be told what is in them.
+_HEADERLESS = {".raw", ".pcm"}
 
 
 class AudioError(RecipeError):
@@ -64,17 +66,22 @@ def inspect(path: str | Path, *, rate: int | None = None, channels: int | None =
         AudioError: When it is missing, empty, truncated, not audio, or of another rate or channel count.
     """
     path = Path(path)
-    if not path.is_file():
-        raise AudioError(f"{path}: no such audio file")
-    if path.stat().st_size == 0:
+    try:
+        if not path.is_file():
+            raise AudioError(f"{path}: no such audio file")
+        size, promised = path.stat().st_size, _promised_wav_bytes(path)
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if size == 0:
         raise AudioError(f"{path}: the file is empty (0 bytes); copy it again from the corpus")
+    if path.suffix.lower() in _HEADERLESS:
+        raise AudioError(f"{path}: has no header that tells its rate and format; write it as WAV")
     try:
         info = soundfile.info(str(path))
-    except soundfile.LibsndfileError:
+    except (soundfile.SoundFileError, OSError, TypeError, ValueError):
         raise AudioError(f"{path}: not an audio file, or its header is damaged") from None
-    promised = _promised_wav_bytes(path)
-    if promised is not None and promised > path.stat().st_size:
-        raise AudioError(f"{path}: truncated, {path.stat().st_size} bytes of {promised}; copy it again from the corpus")
+    if promised is not None and promised > size:
+        raise AudioError(f"{path}: truncated, {size} bytes of {promised}; copy it again from the corpus")
     if info.frames == 0:
         raise AudioError(f"{path}: holds no samples")
     if channels is not None and info.channels != channels:
@@ -108,8 +115,10 @@ def read(
     info = inspect(path, rate=rate, channels=1 if channel is None else None)
     try:
         signal, file_rate = soundfile.read(str(path), frames=frames, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError:
+    except (soundfile.SoundFileError, OSError, TypeError, ValueError):
         raise AudioError(f"{path}: cannot be decoded, it is damaged or truncated") from None
+    except MemoryError:
+        raise AudioError(f"{path}: its header promises {info.frames} samples, more than memory holds") from None
     expected = info.frames if frames < 0 else min(frames, info.frames)
     if len(signal) < expected - _slack(path, expected, found=len(signal)):
         raise AudioError(f"{path}: truncated, {len(signal)} samples of {expected}")

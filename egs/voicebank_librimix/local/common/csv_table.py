@@ -45,8 +45,10 @@ def _decode(content: bytes, path: Path) -> str:
 def _delimiter(lines: list[str], known: Collection[str]) -> tuple[str, int]:
     """The character between fields, and how many lines stand before the header."""
     first = lines[0].strip().lower() if lines else ""
-    if first.startswith("sep=") and len(first) == 5:
-        return lines[0].strip()[4], 1
+    declared = first[4:] if first.startswith("sep=") else ""
+    # A quotation mark or a letter separates nothing.
+    if len(declared) == 1 and declared != '"' and not declared.isalnum():
+        return declared, 1
     header = lines[0] if lines else ""
     found = {d: sum(name.strip().strip('"').lower() in known for name in header.split(d)) for d in _DELIMITERS}
     return max(_DELIMITERS, key=lambda d: (found[d], header.count(d))), 0
@@ -156,4 +158,11 @@ def locate(folder: Path, name: str) -> Path:
     written = folder / name
     forms = [name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))]
     candidates = [folder / form for form in (*forms, *(form.replace("\\", "/") for form in forms))]
-    return next((path for path in candidates if path.is_file()), written)
+    return next((path for path in candidates if _is_there(path)), written)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a text that is too long for a name, say: whoever reads the file says so
+        return False

@@ -18,6 +18,7 @@ _RESERVED_ENDINGS = ("CLEAN", "REAL")
 NO_TRANSCRIPT = "<no_transcript>"
 # Below a data directory: its utterances that have a transcript, where not all have one.
 TRANSCRIBED = "transcribed"
+_DIGITS = 19
 
 
 class DataError(RecipeError):
@@ -73,6 +74,8 @@ def read_text(path: Path) -> str:
         content = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -254,7 +257,9 @@ def read(directory: Path) -> list[Utterance]:
     """
     wav = read_table(directory / "wav.scp")
     names = ["utt2spk", "utt2num_samples"]
-    speakers = sorted(path.stem for path in directory.glob("spk[0-9].scp"))
+    found = {path.name.partition(".")[0].removeprefix("text_") for path in _of_speakers(directory)}
+    # A speaker whose list is lost must not be one fewer speaker.
+    speakers = sorted({"spk1", *found})
     names += [f"{s}.scp" for s in speakers] + [f"text_{s}" for s in speakers]
     names += [name for name in ("noise1.scp", "utt2category") if (directory / name).exists()]
     tables = {name: read_table(directory / name) for name in names}
@@ -283,6 +288,10 @@ def read(directory: Path) -> list[Utterance]:
     ]
 
 
+def _of_speakers(directory: Path) -> list[Path]:
+    return [*directory.glob("spk[0-9].scp"), *directory.glob("text_spk[0-9]")]
+
+
 def _read_manifest(path: Path, expected: Collection[str]) -> dict[str, dict[str, str]]:
     """Its rows by utterance."""
     fixed = {"utterance", "speaker", "category", "samples", "rate"}
@@ -294,7 +303,10 @@ def _read_manifest(path: Path, expected: Collection[str]) -> dict[str, dict[str,
         for row in reader:
             if None in row or None in row.values():
                 raise DataError(f"{path}, line {reader.line_num}: not as many fields as the header has")
-            rows[row.pop("utterance")] = row
+            utterance = row.pop("utterance")
+            if utterance in rows:
+                raise DataError(f"{path}, line {reader.line_num}: '{utterance}' comes twice")
+            rows[utterance] = row
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: {error}") from None
     if missing := sorted({*expected} - rows.keys()):
@@ -304,9 +316,33 @@ def _read_manifest(path: Path, expected: Collection[str]) -> dict[str, dict[str,
 
 def _whole(value: str, path: Path, key: str) -> int:
     """A positive whole number."""
-    if not (value.isascii() and value.isdigit() and int(value) > 0):
-        raise DataError(f"{path}: '{key}' has '{value}', which is no positive whole number")
+    # More digits than any file has samples are not read as a number.
+    if not (value.isascii() and value.isdigit() and len(value) < _DIGITS and int(value) > 0):
+        raise DataError(f"{path}: '{key}' has '{value[:_DIGITS]}', which is no positive whole number")
     return int(value)
+
+
+def left_out(parts: Mapping[str, Sequence[Utterance]]) -> str:
+    """Say what `combine` leaves out, since not all of the sets have it.
+
+    Args:
+        parts: Utterances by the set's name.
+
+    Returns:
+        A sentence; empty where nothing is left out.
+
+    Example:
+        >>> one = Utterance("a-1", "a", "1.wav", ("c.wav",), ("HI",), "quiet", 16000, 16000)
+        >>> two = dataclasses.replace(one, references=("c.wav", "d.wav"), texts=("HI", "HO"), noise="n.wav")
+        >>> left_out({"x": [one], "y": [two]})
+        'not all sets have the noise alone (y has), 2 speakers (y has): left out'
+    """
+    counts = {name: max((len(u.references) for u in utterances), default=0) for name, utterances in parts.items()}
+    with_noise = [name for name, utterances in parts.items() if any(u.noise is not None for u in utterances)]
+    more = [name for name, count in counts.items() if count > min(counts.values())]
+    told = [f"the noise alone ({', '.join(with_noise)} has)"] if 0 < len(with_noise) < len(parts) else []
+    told += [f"{max(counts.values())} speakers ({', '.join(more)} has)"] if more else []
+    return f"not all sets have {', '.join(told)}: left out" if told else ""
 
 
 def combine(parts: Mapping[str, Sequence[Utterance]]) -> list[Utterance]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import queue
 import signal
 import threading
@@ -74,13 +75,22 @@ def _serve(connection: Connection, function: Callable[[Any], Any]) -> None:
         try:
             answer: tuple[Any, ...] = (function(*task), None, "")
         except Exception as error:
-            answer = (None, error, traceback.format_exc())
+            answer = (None, _sendable(error), traceback.format_exc())
         try:
             connection.send(answer)
         except (BrokenPipeError, ConnectionResetError):
             return
         except Exception as error:
             connection.send((None, RecipeError(f"a result cannot be sent: {error}"), traceback.format_exc()))
+
+
+def _sendable(error: Exception) -> Exception:
+    """An exception that the other end can read; one whose class asks for more than a text is told in words."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RecipeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 class _Worker:

@@ -10,11 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from espnet_plugins.extensions import announce, import_modules
 from local.common.objectives import Objective, in_order
+from local.common.preset_keys import check_preset
 from local.common.steps import OptionError
+from local.common.yaml_files import read_yaml
 
 RECIPE_DIR = Path(__file__).resolve().parents[2]
 FINETUNE_MODES = ("joint", "se")
@@ -36,25 +36,6 @@ def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, An
         old = merged.get(key)
         merged[key] = deep_merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return merged
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping.
-
-    Raises:
-        OptionError: When it is missing, broken, or no mapping.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise OptionError(f"no such configuration: {path}") from None
-    except UnicodeDecodeError as error:
-        raise OptionError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8") from None
-    except yaml.YAMLError as error:
-        raise OptionError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise OptionError(f"{path} must hold a mapping of settings")
-    return content
 
 
 def preset_names() -> list[str]:
@@ -158,6 +139,7 @@ class Recipe:
         if args.front_end and args.front_end != preset.get("front_end"):
             # Published weights belong to the preset's own front-end; another one is trained.
             preset |= {"front_end": args.front_end, "front_end_weights": None}
+        check_preset(name, preset, configurations=configuration_names(preset))
         front_ends = front_end_names(conf_folders(preset))
         if (front_end := preset.get("front_end")) not in front_ends:
             raise OptionError(f"unknown front-end '{front_end}': choose from {', '.join(front_ends)}")
@@ -202,7 +184,7 @@ class Recipe:
         names = {path.stem for folder in conf_folders(self.preset) for path in (folder / "objectives").glob("*.yaml")}
         files = [self.conf(f"objectives/{name}.yaml") for name in sorted(names)]
         over = self.preset.get("config", {})
-        found = [Objective.from_config(path, deep_merge(read_yaml(path), over.get(path.stem, {}))) for path in files]
+        found = [Objective.from_config(path, deep_merge(read_yaml(path), over.get(path.stem) or {})) for path in files]
         layers = self.preset.get("layers") or []
         return in_order([*found, *(one.at_layer(layer) for one in found if one.needs_upstream for layer in layers)])
 
@@ -248,6 +230,12 @@ def _check_quality_utterances(name: str, asked: Any) -> None:
 def conf_folders(preset: Mapping[str, Any]) -> list[Path]:
     """Where configurations are looked for: the folders of the preset, then the recipe's conf/."""
     return [*map(Path, preset.get("conf_dirs", [])), RECIPE_DIR / "conf"]
+
+
+def configuration_names(preset: Mapping[str, Any]) -> set[str]:
+    """Over which files `config` of a preset may say something: those in its folders and below the recipe's conf/."""
+    found = {path for folder in conf_folders(preset) for path in (*folder.glob("*.yaml"), *folder.glob("*/*.yaml"))}
+    return {path.stem for path in found if path.parent.name != "presets"}
 
 
 def add_common_arguments(

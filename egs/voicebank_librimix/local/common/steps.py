@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -36,6 +37,12 @@ class MissingInput(RecipeError):
 
     def __init__(self, path: Path, stage: int, *, why: str = "is missing"):
         super().__init__(f"{path} {why}: stage {stage} makes it. Run with --stage {stage} first.")
+        self._given = (path, stage, why)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Comes whole from one process to another."""
+        path, stage, why = self._given
+        return partial(MissingInput, why=why), (path, stage)
 
 
 class OptionError(RecipeError):
@@ -77,12 +84,23 @@ def digest_of(value: Any) -> str:
 def _fingerprint_of(path: Path) -> str:
     """The fingerprint of an input: for a step's `.done` what it says of the step, else the file's content."""
     if path.name.endswith(".done"):
-        record = json.loads(path.read_text())
+        record = _read_record(path)
+        if record is None:
+            raise RecipeError(f"{path} is damaged: remove it and run its stage again")
         return record.get("content", record["fingerprint"])
     stat = path.stat()
     if path.is_dir() or stat.st_size > _HASHED_BYTES:
         return digest_of([stat.st_size, stat.st_mtime_ns])
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _read_record(path: Path) -> dict[str, Any] | None:
+    """What a step has left of itself; None where that is no such record."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return {"inputs": {}, "settings": {}, **record} if record["fingerprint"] else None
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -311,12 +329,14 @@ class Step:
             else:
                 atomic.remove(target)
 
-    @staticmethod
-    def _read(path: Path) -> dict[str, Any] | None:
+    def _read(self, path: Path) -> dict[str, Any] | None:
         try:
-            return json.loads(path.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+            record = _read_record(path)
+        except FileNotFoundError:
             return None
+        if record is None:
+            log(f"[stage {self.stage}] {self.label}: {path.name} is damaged and counts as missing")
+        return record
 
     @staticmethod
     def _write(path: Path, record: Mapping[str, Any]) -> None:

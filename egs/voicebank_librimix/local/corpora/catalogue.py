@@ -48,6 +48,8 @@ class Catalogue:
         sets = sets_in_use(self.recipe.preset)
         for name, spec in sets.items():
             _check(name, spec)
+        for name, options in (self.recipe.preset.get("corpora") or {}).items():
+            _check_settings(name, options or {})
         return sets
 
     @cached_property
@@ -120,6 +122,15 @@ class Catalogue:
         sources = makers[0].estimate(spec)
         own = corpus.estimate(spec, sources.hours)
         return dataclasses.replace(own, made=own.made + sources.made)
+
+
+def _check_settings(name: str, options: Mapping[str, Any]) -> None:
+    """See that a corpus of which the preset says something is known, and that it reads what is said."""
+    if name not in corpus_names():
+        raise OptionError(f"corpora: unknown corpus '{name}', choose from {', '.join(corpus_names())}")
+    known = corpus_class(name).settings
+    if known is not None and (unknown := [key for key in options if key not in known]):
+        raise OptionError(f"corpora: {name}: unknown key '{unknown[0]}' (keys: {', '.join(known) or 'none'})")
 
 
 def _check(name: str, spec: Spec) -> None:

@@ -60,6 +60,7 @@ class Corpus:
         name: What presets call it; set by `register_corpus`.
         variables: Variables of the environment (db.sh) that say where a site keeps it, the first its folder.
         stands_for: Corpora whose files it makes, in a preset that says anything about it.
+        settings: What a preset may say about it under `corpora`; None for anything, which the class checks itself.
 
     Example:
         >>> @register_corpus("example")
@@ -74,6 +75,7 @@ class Corpus:
     name: ClassVar[str] = ""
     variables: ClassVar[tuple[str, ...]] = ()
     stands_for: ClassVar[tuple[str, ...]] = ()
+    settings: ClassVar[tuple[str, ...] | None] = None
 
     def __init__(self, catalogue: Catalogue):
         self.catalogue = catalogue
@@ -172,6 +174,7 @@ class Published(Corpus):
     """
 
     folder: ClassVar[str] = ""
+    settings: ClassVar[tuple[str, ...] | None] = ()
 
     @property
     def entry(self) -> Entry:

@@ -122,6 +122,7 @@ class Custom(Corpus):
     """A corpus of one's own; the parts are the names of its tables."""
 
     variables = ("CUSTOM",)
+    settings = ()
 
     def _table(self, part: str) -> Path:
         return self.root / f"{part}.csv"

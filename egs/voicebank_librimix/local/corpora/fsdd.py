@@ -251,6 +251,11 @@ class FreeSpokenDigits(Published):
 class DigitStrings(Corpus):
     """Strings of digits with noise, as the preset says; see `prepare`."""
 
+    settings = (
+        *("seed", "test_speakers", "train", "dev", "test"),
+        *("speeds", "dev_share", "snr", "noise_seconds"),
+    )
+
     @property
     def root(self) -> Path:
         """Where it is made."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from local.common.audio import SAMPLE_RATE, inspect
+from local.common.csv_table import read_csv
 from local.common.kaldi_dir import DataError, Utterance
 from local.common.parallel import parallel_map
-from local.common.steps import OptionError, Step
+from local.common.steps import OptionError, Step, log
 from local.corpora.corpus import (
     STAGE,
     Corpus,
@@ -32,8 +32,13 @@ def _read_metrics(path: Path) -> dict[str, float]:
     """The SNR of the first speaker of every mixture; empty where there is no such table."""
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        return {row["mixture_ID"]: float(row["source_1_SNR"]) for row in csv.DictReader(file)}
+    found = {}
+    for number, row in read_csv(path, required=("mixture_id", "source_1_snr"), ignore=True):
+        try:
+            found[row["mixture_id"]] = float(row["source_1_snr"])
+        except ValueError:
+            raise DataError(f"{path}, line {number}: '{row['source_1_snr']}' is not an SNR in dB") from None
+    return found
 
 
 def _lengths(task: tuple[list[Path], int]) -> int:
@@ -89,6 +94,8 @@ def utterances(
     snrs = _read_metrics(base / "metadata" / f"metrics_{split}_{type}.csv")
     if missing := sorted(snrs.keys() - set(names)):
         raise DataError(f"{folder} lacks {len(missing)} mixtures of its table, the first is {missing[0]}.wav")
+    if without := [name for name in names if name not in snrs]:
+        log(f"LibriMix {split}: {len(without)} of {len(names)} mixtures have no SNR in the tables beside them")
     parts = components(type, names[0].count("_") + 1)
     for part in parts:
         there = {path.stem for path in (base / split / part).glob("*.wav")}
@@ -202,6 +209,7 @@ class LibriMix(Corpus):
     """Mixtures made here, or those that a site has; the preset may give the number of `sources`."""
 
     variables = ("LIBRIMIX",)
+    settings = ("sources",)
 
     @property
     def _sources(self) -> int:

@@ -30,12 +30,13 @@ def chapter_transcripts(path: Path) -> dict[str, str]:
     """
     if not path.is_file():
         raise DataError(f"{path} is missing: unpack the LibriSpeech archive again")
-    texts = {}
+    texts: dict[str, str] = {}
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         name, _, text = line.partition(" ")
         if not text.strip():
             raise DataError(f"{path}, line {number}: utterance '{name}' has no transcript")
-        texts[name] = text.strip()
+        if texts.setdefault(name, text.strip()) != text.strip():
+            raise DataError(f"{path}, line {number}: utterance '{name}' comes twice, with different transcripts")
     return texts
 
 
@@ -67,7 +68,12 @@ def utterance_path(root: Path, part: str, name: str) -> Path:
     Example:
         >>> utterance_path(Path("LibriSpeech"), "dev-clean", "84-121123-0000").as_posix()
         'LibriSpeech/dev-clean/84/121123/84-121123-0000.flac'
+
+    Raises:
+        DataError: When it is not named like one.
     """
+    if not _STEM.fullmatch(name):
+        raise DataError(f"'{name}' is not named like an utterance of LibriSpeech (84-121123-0000)")
     speaker, chapter, _ = name.split("-")
     return root / part / speaker / chapter / f"{name}.flac"
 

@@ -16,6 +16,7 @@ _SECONDS = 2.45
 class Mini(Corpus):
     """What the preset says under `mini`: counts, SNRs, the seed."""
 
+    settings = ("seed", "voicebank_demand", "librimix", "noise_seconds")
     stands_for = ("voicebank_demand", "librispeech", "wham_noise", "librimix_metadata", "demand")
 
     def prepare(self, specs: Collection[Spec]) -> Iterable[Work]:

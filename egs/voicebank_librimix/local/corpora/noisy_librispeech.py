@@ -17,7 +17,8 @@ import numpy as np
 import soundfile
 
 from espnet_plugins.atomic import remove
-from local.common.audio import SAMPLE_RATE, inspect, read, write
+from local.common.audio import SAMPLE_RATE, AudioError, inspect, read, write
+from local.common.csv_table import read_csv
 from local.common.kaldi_dir import DataError, Utterance
 from local.common.parallel import parallel_map
 from local.common.steps import OptionError, Step, atomic_path
@@ -122,6 +123,10 @@ def _make(job: _Job) -> None:
         return
     clean, _ = read(job.clean, rate=SAMPLE_RATE)
     noise, _ = soundfile.read(str(job.noise), frames=len(clean), start=job.draw.start, dtype="float32")
+    for path, signal in ((job.clean, clean), (job.noise, noise)):
+        if not signal.any():
+            start = f" from sample {job.draw.start} on" if path is job.noise else ""
+            raise AudioError(f"{job.target}: {path} is silent{start}: there is no SNR of {job.draw.snr:g} dB")
     write(job.target, add_noise(clean, noise, job.draw.snr))
 
 
@@ -207,9 +212,13 @@ def utterances(root: Path, librispeech: Path, *, part: str, kind: str, nj: int =
     manifest = root / name / "manifest.csv"
     if not manifest.is_file():
         raise DataError(f"{manifest} is missing: stage 1 makes it")
-    with manifest.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    pairs = [(librispeech / r["source"], root / name / Path(r["source"]).relative_to(part)) for r in rows]
+    rows, pairs = [], []
+    for number, row in read_csv(manifest, required=_COLUMNS):
+        source = Path(row["source"])
+        if not source.is_relative_to(part) or ".." in source.parts:
+            raise DataError(f"{manifest}, line {number}: '{source}' is no file of {part}")
+        rows.append(row)
+        pairs.append((librispeech / source, root / name / source.relative_to(part)))
     frames = parallel_map(_inspect_pair, pairs, nj=nj, description=f"check {name}")
     return [
         Utterance(
@@ -230,6 +239,8 @@ def utterances(root: Path, librispeech: Path, *, part: str, kind: str, nj: int =
 @register_corpus("noisy_librispeech")
 class NoisyLibriSpeech(Corpus):
     """Noise-augmented LibriSpeech; the preset gives the `seed`."""
+
+    settings = ("seed",)
 
     @property
     def root(self) -> Path:

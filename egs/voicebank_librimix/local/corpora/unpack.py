@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
-import lzma
 import os
 import shutil
-import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +15,7 @@ from typing import IO
 from tqdm import tqdm
 
 from espnet_plugins.atomic import remove
+from espnet_plugins.contents import DAMAGED_ARCHIVE
 from local.common.steps import RecipeError
 
 
@@ -26,11 +23,6 @@ class ArchiveError(RecipeError):
     """An archive that cannot be unpacked."""
 
 
-# What the libraries raise for a damaged archive.
-_DAMAGE: tuple[type[Exception], ...]
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError, ValueError)
-# And for one that asks for what it does not know, a password for one.
-_DAMAGE += (NotImplementedError, RuntimeError, IndexError, KeyError, struct.error)
 # A member: its name, its size, and what opens it; None for a folder.
 _Member = tuple[str, int, Callable[[], IO[bytes]] | None]
 
@@ -67,7 +59,7 @@ def _members(path: Path) -> Iterator[Iterator[_Member]]:
                 yield _tar_members(archive, path)
         else:
             raise ArchiveError(f"{path} is neither a zip nor a tar archive")
-    except _DAMAGE as error:
+    except DAMAGED_ARCHIVE as error:
         raise ArchiveError(f"{path} is damaged: {error}. Remove it and run again") from error
 
 

@@ -48,13 +48,15 @@ def read_log(path: Path) -> dict[str, tuple[str, float]]:
     path = path if path.is_file() else path.parents[1] / path.name
     if not path.is_file():
         raise DataError(f"{path.parent / 'logfiles' / path.name} is missing: unpack logfiles.zip there")
-    entries = {}
+    entries: dict[str, tuple[str, float]] = {}
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         try:
             name, noise, snr = line.split()
-            entries[name] = (noise, float(snr))
+            entry = (noise, float(snr))
         except ValueError:
             raise DataError(f"{path}, line {number}: '{line}' is not 'utterance noise snr'") from None
+        if entries.setdefault(name, entry) != entry:
+            raise DataError(f"{path}, line {number}: '{name}' comes twice, with different conditions")
     return entries
 
 
@@ -181,6 +183,7 @@ class VoiceBankDemand(Published):
 
     folder = "voicebank_demand"
     variables = ("VOICEBANK_DEMAND",)
+    settings = ("dev_speakers", "rate")
 
     def verify(self, root: Path, parts: Collection[str]) -> dict[str, int]:
         """Count the utterances of every speaker; see that noises and SNRs are the published ones."""

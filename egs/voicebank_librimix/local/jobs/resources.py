@@ -134,7 +134,7 @@ def load_cluster_config(path: Path | None = None) -> ClusterConfig:
     content = read_yaml(path)
     known = {"defaults", "kinds", "environment", "poll_seconds", "patience_minutes"}
     _reject(content, known, str(path))
-    kinds = content.get("kinds") or {}
+    kinds = _mapping(content, "kinds", str(path))
     _reject(kinds, set(KINDS), f"{path}: kinds")
     environment = content.get("environment") or []
     if not isinstance(environment, list) or not all(re.fullmatch(r"[A-Za-z_]\w*", str(name)) for name in environment):
@@ -147,7 +147,7 @@ def load_cluster_config(path: Path | None = None) -> ClusterConfig:
     fields = {field.name for field in dataclasses.fields(Resources)}
     resources = {}
     for kind in KINDS:
-        settings = {**(content.get("defaults") or {}), **(kinds.get(kind) or {})}
+        settings = {**_mapping(content, "defaults", str(path)), **_mapping(kinds, kind, f"{path}: kinds")}
         _reject(settings, fields, f"{path}: {kind}")
         settings = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
         try:
@@ -159,6 +159,13 @@ def load_cluster_config(path: Path | None = None) -> ClusterConfig:
         environment=tuple(environment),
         **waits,
     )
+
+
+def _mapping(settings: dict[str, Any], key: str, where: str) -> dict[str, Any]:
+    value = settings.get(key)
+    if value is not None and not isinstance(value, dict):
+        raise OptionError(f"{where}: {key} must hold settings, not {value!r}")
+    return value or {}
 
 
 def _reject(settings: dict[str, Any], known: set[str], where: str) -> None:

@@ -11,7 +11,7 @@ from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 from espnet_plugins.offline import import_within
-from local.common.steps import log, run_main
+from local.common.steps import RecipeError, log, run_main
 from local.jobs.processes import Program, run_programs
 from local.pipeline.options import Invocation, parse
 
@@ -43,8 +43,16 @@ def _in_turn(pipeline: Pipeline, array: JobArray, jobs: Sequence[Job]) -> None:
 
 def _in_threads(pipeline: Pipeline, array: JobArray, jobs: Sequence[Job]) -> None:
     with ThreadPoolExecutor(max_workers=pipeline.recipe.nj if pipeline.recipe.ngpu == 0 else 1) as pool:
-        for future in [pool.submit(job.work) for job in jobs]:
-            future.result()
+        futures = [pool.submit(job.work) for job in jobs]
+    # All have ended here: each failure is told, not the first alone.
+    failures = [error for future in futures if (error := future.exception()) is not None]
+    for error in failures:
+        if not isinstance(error, RecipeError):
+            raise error
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise RecipeError("\n".join(map(str, failures)))
 
 
 def _in_processes(pipeline: Pipeline, array: JobArray, jobs: Sequence[Job]) -> None:

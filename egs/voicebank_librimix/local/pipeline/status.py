@@ -27,17 +27,21 @@ def rows(pipeline: Pipeline) -> list[tuple[str, str, str, str, str]]:
     for array in pipeline.arrays():
         submitted = read_record(jobs_folder(pipeline.recipe), array.name)
         queue = _states(submitted.job) if submitted else {}
+        silent = queue is None
         for job in array.jobs_in(pipeline):
             number, state, progress = "", "", ""
             if submitted and job.name in submitted.array.names:
                 place = submitted.array.names.index(job.name) + 1
                 number = f"{submitted.job}_{place}"
-                state, reason = queue.get(place, ("", ""))
+                # Who does not answer has not said that the job is waiting.
+                state, reason = (queue or {}).get(place, ("unknown" if silent else "", ""))
                 code = submitted.exit_code(place)
                 if code is not None:
                     state = "done" if code == 0 else f"failed ({code})"
                 tail = log_tail(submitted.array.log_of(place), 1)
                 progress = reason if state == "PENDING" else "".join(tail).strip()
+                if silent and code is None:
+                    progress = f"squeue does not answer; {progress}".strip()
             if job.is_done():
                 state = "done"
             stages = "+".join(map(str, array.stages))
@@ -45,11 +49,12 @@ def rows(pipeline: Pipeline) -> list[tuple[str, str, str, str, str]]:
     return found
 
 
-def _states(job: str) -> dict[int, tuple[str, str]]:
+def _states(job: str) -> dict[int, tuple[str, str]] | None:
+    """What Slurm says of the jobs of an array; None where it does not answer."""
     try:
         return states(job)
     except RecipeError:
-        return {}
+        return None
 
 
 def print_status(pipeline: Pipeline) -> None:

@@ -13,7 +13,7 @@ from local.common.audio import SAMPLE_RATE
 from local.common.kaldi_dir import read_table
 from local.common.recipe import Recipe
 from local.common.stages import Stage
-from local.common.steps import Step, atomic_path
+from local.common.steps import Step, atomic_path, log
 from local.stages.experiment import Experiment
 from local.stages.systems import System
 from local.stages.train_steps import MODEL
@@ -35,6 +35,7 @@ def measure_delay(experiment: Experiment) -> None:
     """Measure the front-end's delay unless that is done, or the front-end is gone."""
     step, front_end = delay_step(experiment), experiment.se.out
     if not (front_end / "espnet" / "config.yaml").exists():
+        log(f"[stage {Stage.REPORT}] no delay of the front-end: {front_end / 'espnet' / 'config.yaml'} is missing")
         return
 
     def measure() -> None:

@@ -17,7 +17,7 @@ from local.stages.ctc_length import describe, subsampling, token_counter
 from local.stages.judges import check_lengths
 from local.stages.phones import phones_step
 from local.stages.summary import write_signals, write_summary
-from local.stages.tokens import CHARACTERS, character_tokens, train_tokens
+from local.stages.tokens import CHARACTERS, character_tokens, train_tokens, unknown_characters
 
 
 def set_steps(corpora: Catalogue, name: str) -> tuple[Step, Step]:
@@ -104,7 +104,10 @@ def combine_sets(recipe: Recipe, name: str) -> None:
     parts, limits = step.settings["parts"], step.settings["limits"]
 
     def combine() -> None:
-        utterances = kaldi_dir.combine({part: kaldi_dir.read(recipe.dumpdir / part) for part in parts})
+        sets = {part: kaldi_dir.read(recipe.dumpdir / part) for part in parts}
+        utterances = kaldi_dir.combine(sets)
+        if text := kaldi_dir.left_out(sets):
+            log(f"{name}: {text}")
         kept = kaldi_dir.write(step.out, _within(utterances, limits, name), categories=False)
         if bare := sum(not utterance.transcribed for utterance in kept):
             log(f"{name}: {bare} of {len(kept)} utterances have no transcript: they train front-ends alone")
@@ -137,12 +140,18 @@ def prepare_tokens(recipe: Recipe) -> None:
             tokens = character_tokens(texts, step.out)
         else:
             tokens = train_tokens(texts, step.out, vocabulary=vocabulary)
-        log(f"tokens: {len(tokens)}")
+        asked = "" if vocabulary in (CHARACTERS, len(tokens)) else f" of {vocabulary}: the transcripts give no more"
+        log(f"tokens: {len(tokens)}{asked}")
         for name in COMBINED:
             folder = kaldi_dir.transcribed(recipe.dumpdir / name)
             count = token_counter(step.out, characters=vocabulary == CHARACTERS)
-            if text := describe(kaldi_dir.read(folder), count, subsample=subsampling(recipe)):
-                log(f"{name}: {text}")
+            utterances = kaldi_dir.read(folder)
+            for text in (
+                describe(utterances, count, subsample=subsampling(recipe)),
+                unknown_characters(utterances, tokens),
+            ):
+                if text:
+                    log(f"{name}: {text}")
 
     step.run(train)
 

@@ -13,7 +13,8 @@ from espnet_plugins.atomic import remove
 from local.common.audio import SAMPLE_RATE
 from local.common.kaldi_dir import read_table, write_table
 from local.common.recipe import Recipe
-from local.common.steps import Step, atomic_path
+from local.common.steps import RecipeError, Step, atomic_path
+from local.corpora.corpus import some
 from local.stages.decode_steps import is_one_model
 from local.stages.experiment import Experiment
 from local.stages.judges import transcribe
@@ -81,6 +82,8 @@ def enhance(recipe: Recipe, system: System, name: str, step: Step) -> None:
         command += _device(recipe)
         enh_inference.main(command, use_onednn=step.settings["onednn"])
         written = read_table(tmp / "out" / "spk1.scp")
+        if lost := sorted(chosen.keys() - written.keys()):
+            raise RecipeError(f"{system.name} on {name}: {len(lost)} of {len(chosen)} were not enhanced: {some(lost)}")
         for path in written.values():
             os.replace(path, tmp / Path(path).name)
         # ESPnet's own list names the temporary folder.

@@ -37,7 +37,7 @@ def merged_config(recipe: Recipe, names: Sequence[str], *overrides: Mapping[str,
     config: dict[str, Any] = {}
     for name in names:
         config = deep_merge(config, read_yaml(recipe.conf(name)))
-        config = deep_merge(config, recipe.preset.get("config", {}).get(Path(name).stem, {}))
+        config = deep_merge(config, recipe.preset.get("config", {}).get(Path(name).stem) or {})
     for override in overrides:
         config = deep_merge(config, override)
     # What the recipe reads of an objective's file; ESPnet has no such option.

@@ -70,7 +70,7 @@ def read_lexicon(path: Path) -> dict[str, tuple[str, ...]]:
     if not path.is_file():
         raise RecipeError(f"{path} is missing: fetch it from {LEXICON_ADDRESS}, or set `lexicon` in the preset")
     lexicon: dict[str, tuple[str, ...]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(kaldi_dir.read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         word, *phones = line.split()

@@ -57,7 +57,7 @@ def read_hypotheses(path: Path) -> dict[str, str]:
 
     try:
         return read_2columns_text(path)
-    except (RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise RecipeError(f"{path}: {error}; delete it and run stage {Stage.DECODING} again") from error
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import sentencepiece
 
+from local.common.kaldi_dir import Utterance
 from local.common.steps import RecipeError, atomic_path
 
 # What the preset's `vocabulary` says for characters instead of a number of units.
@@ -30,6 +31,31 @@ def character_tokens(texts: Iterable[str], out: Path) -> list[str]:
     with atomic_path(out / "tokens.txt") as tmp:
         tmp.write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
     return tokens
+
+
+def unknown_characters(utterances: Iterable[Utterance], tokens: Iterable[str]) -> str:
+    """Name the characters of transcripts that no token has: they become <unk>, which is never right.
+
+    Args:
+        utterances: Of a set.
+        tokens: The token list.
+
+    Returns:
+        A sentence; empty where there is none.
+
+    Example:
+        >>> said = [Utterance(f"a-{i}", "a", "x", ("x",), (text,), "all", 1, 1) for i, text in enumerate(["AB", "AC"])]
+        >>> unknown_characters(said, ["<blank>", "<unk>", "A", "B", "<sos/eos>"])
+        "1 transcripts have characters that no transcript of train has: C; the first is a-1"
+    """
+    known = {character for token in tokens if token not in SPECIAL for character in token}
+    strange = {u.id: {c for text in u.texts for c in text if not c.isspace()} - known for u in utterances}
+    strange = {name: characters for name, characters in strange.items() if characters}
+    if not strange:
+        return ""
+    shown = " ".join(sorted(set().union(*strange.values()))[:20])
+    first = next(iter(strange))
+    return f"{len(strange)} transcripts have characters that no transcript of train has: {shown}; the first is {first}"
 
 
 def train_tokens(texts: Iterable[str], out: Path, *, vocabulary: int) -> list[str]:

@@ -18,7 +18,7 @@ def se_config(recipe: Recipe) -> dict[str, Any]:
     Raises:
         OptionError: When the preset gives modules of a front-end under `train_se`.
     """
-    own = recipe.preset.get("config", {}).get("train_se", {})
+    own = recipe.preset.get("config", {}).get("train_se") or {}
     if misplaced := sorted({*_with_options(*_SE_MODULES)} & own.keys()):
         raise OptionError(
             f"preset '{recipe.name}': {', '.join(misplaced)} of the front-end belong under its name "
@@ -61,7 +61,7 @@ def selected_by_decoder(config: Mapping[str, Any], recipe: Recipe) -> dict[str, 
         config: The joint configuration.
         recipe: A `best_model_criterion` of its preset's own stays.
     """
-    decoder, own = config.get("asr_decoder"), recipe.preset.get("config", {}).get("train_joint", {})
+    decoder, own = config.get("asr_decoder"), recipe.preset.get("config", {}).get("train_joint") or {}
     if decoder is None or "best_model_criterion" in own:
         return dict(config)
     chosen = ["valid", "loss_transducer", "min"] if decoder == "transducer" else ["valid", "acc", "max"]

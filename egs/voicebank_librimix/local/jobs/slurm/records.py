@@ -6,7 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from local.common.steps import atomic_path
+from local.common.steps import RecipeError, atomic_path
 from local.jobs.array import CommandArray
 
 
@@ -55,10 +55,18 @@ def read_record(folder: Path, name: str) -> Submission | None:
 
     Returns:
         The submission; None when there was none.
+
+    Raises:
+        RecipeError: When its record is damaged.
     """
+    path = folder / "q" / f"{name}.json"
     try:
-        record = json.loads((folder / "q" / f"{name}.json").read_text())
+        record = json.loads(path.read_text())
+        array = CommandArray(name, 1, len(record["units"]), record["variable"], record["log"], [], record["units"])
+        return Submission(record["job"], array, folder / "q")
     except FileNotFoundError:
         return None
-    array = CommandArray(name, 1, len(record["units"]), record["variable"], record["log"], [], record["units"])
-    return Submission(record["job"], array, folder / "q")
+    except (ValueError, KeyError, TypeError):
+        raise RecipeError(
+            f"{path} is damaged: see with `squeue --me` that no job of this run is there, then remove it"
+        ) from None

@@ -1,0 +1,48 @@
+"""What a run says of jobs that fail side by side, and of a queue that does not answer."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from local.common.stages import Stage
+from local.common.steps import RecipeError
+from local.jobs.slurm.records import read_record
+from local.pipeline import run, status
+from local.pipeline.pipeline import Job
+
+
+def fail(name):
+    raise RecipeError(f"{name} failed")
+
+
+def job(name, work=None):
+    return Job(name, Stage.FINETUNING, work or (lambda: fail(name)), lambda: False)
+
+
+def pipeline(tmp_path, jobs=()):
+    array = SimpleNamespace(name="joint", stages=(Stage.FINETUNING,), jobs_in=lambda _: jobs)
+    recipe = SimpleNamespace(nj=2, ngpu=0, expdir=tmp_path)
+    return SimpleNamespace(recipe=recipe, arrays=lambda: [array])
+
+
+def test_every_training_that_failed_is_told(tmp_path):
+    done = []
+    jobs = [job("first"), job("second", lambda: done.append("second")), job("third")]
+    with pytest.raises(RecipeError, match="first failed\nthird failed"):
+        run._in_threads(pipeline(tmp_path), None, jobs)
+    assert done == ["second"]
+    with pytest.raises(ZeroDivisionError):
+        run._in_threads(pipeline(tmp_path), None, [job("first"), job("second", lambda: 1 / 0)])
+
+
+def test_a_queue_that_does_not_answer_has_not_said_that_a_job_waits(tmp_path, monkeypatch):
+    record = tmp_path / "jobs" / "q" / "joint.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"job": "7", "log": "x", "variable": "N", "units": ["first"]}))
+    monkeypatch.setattr(status, "states", lambda number: fail("squeue"))
+    ((_, _, number, state, progress),) = status.rows(pipeline(tmp_path, [job("first")]))
+    assert (number, state, progress) == ("7_1", "unknown", "squeue does not answer;")
+    record.write_text("{")
+    with pytest.raises(RecipeError, match=r"joint\.json is damaged: see with `squeue --me`"):
+        read_record(tmp_path / "jobs", "joint")
