@@ -30,6 +30,7 @@ def test_every_preset_loads(name):
     preset = load_preset(name)
     assert "extends" not in preset
     assert isinstance(preset["seed"], int)
+    assert Recipe.from_args(parse("--preset", name)).name == name
 
 
 def test_an_unknown_preset_lists_the_known_ones():
