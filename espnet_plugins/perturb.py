@@ -135,7 +135,7 @@ def tempo(waveform: torch.Tensor, lengths: torch.Tensor | None, factors: Sequenc
 
 
 def _overlap_add(batch: torch.Tensor, ratios: Sequence[Fraction]) -> torch.Tensor:
-    """WSOLA of each row of (B, T); what lies behind a row's end must be zero."""
+    """WSOLA of each row of (B, T); padding must be zero."""
     half, reach, device = _WINDOW // 2, _SEARCH, batch.device
     longest = max(_stretched_length(batch.shape[1], ratio) for ratio in ratios)
     steps = torch.arange(ceil(longest / half) + 1, device=device)

@@ -16,7 +16,7 @@ Signal = tuple[torch.Tensor, "torch.Tensor | None"]
 
 
 def _silence_padding(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
-    """Set what lies behind each utterance's end in (B, C, N) to zero."""
+    """Zero the padding of (B, C, N)."""
     return x if lengths is None else mask_padding(x.transpose(1, 2), lengths).transpose(1, 2)
 
 

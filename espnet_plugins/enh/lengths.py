@@ -1,4 +1,4 @@
-"""Padded batches of waveforms: what lies behind an utterance's end is nothing, and counts for nothing."""
+"""Padded batches of waveforms: padding beyond an utterance's length is zero, and counts for nothing."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from espnet2.tasks.abs_task import AbsTask
 
 from espnet_plugins.tasks import EnhTask, JointTask, RecognitionTask
 from local.common.recipe import Recipe, Run, add_common_arguments
-from local.stages.espnet_commands import merged_config
+from local.common.steps import RecipeError
+from local.stages.espnet_commands import merged_config, selected_model
 from local.stages.experiment import Experiment
 from local.stages.train_command import config_with_paths
 from local.stages.train_config import se_config
@@ -122,3 +123,16 @@ def test_the_best_model_is_chosen_by_what_decodes_it(tmp_path, decoder, own, exp
     )
     config = joint_step(recipe(tmp_path, str(preset)), Run("si_snr", "joint", 0)).settings["config"]
     assert config["best_model_criterion"] == [expected]
+
+
+def test_a_training_that_made_no_update_says_why(tmp_path):
+    config = {"best_model_criterion": [["valid", "loss", "min"]], "chunk_length": 16000}
+    with pytest.raises(RecipeError, match=r"ended without a model: no epoch was better .* see .*train\.log"):
+        selected_model(tmp_path, config)
+    (tmp_path / "train.log").write_text(
+        "The length of 'a' is 9, but it is shorter than any candidates of chunk-length: [9]"
+    )
+    with pytest.raises(RecipeError, match="utterances of no more than chunk_length: 16000 samples"):
+        selected_model(tmp_path, config)
+    (tmp_path / "valid.loss.ave.pth").touch()
+    assert selected_model(tmp_path, config).name == "valid.loss.ave.pth"

@@ -18,7 +18,7 @@ _ACCEPTED = ".licences_accepted"
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class Location:
     """Where a corpus is looked for, and where it is put.
 
     Args:
@@ -56,9 +56,13 @@ def _is_there(folder: Path, archive: Archive, path: str) -> bool:
     return (folder / path).exists() or (folder / beside).exists()
 
 
-def local_archive(archive: Archive, place: Place) -> Path | None:
+def local_archive(archive: Archive, location: Location) -> Path | None:
     """An archive that somebody has downloaded already."""
-    candidates = (place.archives / archive.name, place.shared / archive.name, place.shared.parent / archive.name)
+    candidates = (
+        location.archives / archive.name,
+        location.shared / archive.name,
+        location.shared.parent / archive.name,
+    )
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -87,25 +91,25 @@ def accept_license(entry: Entry, folder: Path, *, accepted: bool) -> None:
         tmp.write_text("".join(f"{text}\n" for text in [*known, line]))
 
 
-def _target(entry: Entry, place: Place, parts: Collection[str]) -> Path:
+def _target(entry: Entry, location: Location, parts: Collection[str]) -> Path:
     """The folder to put what is missing into; one that cannot be written is linked from one that can."""
-    if place.own.exists() or _writable(place.shared):
-        return place.folder
-    log(f"{entry.name}: {place.shared} cannot be written, what is missing goes to {place.own}")
+    if location.own.exists() or _writable(location.shared):
+        return location.folder
+    log(f"{entry.name}: {location.shared} cannot be written, what is missing goes to {location.own}")
     for archive in entry.needed(parts) if parts else entry.archives:
         for path in archive.provides:
-            if (place.shared / path).exists():
-                (place.own / path).parent.mkdir(parents=True, exist_ok=True)
-                (place.own / path).symlink_to(place.shared / path)
-    return place.own
+            if (location.shared / path).exists():
+                (location.own / path).parent.mkdir(parents=True, exist_ok=True)
+                (location.own / path).symlink_to(location.shared / path)
+    return location.own
 
 
-def acquire(entry: Entry, place: Place, parts: Collection[str], *, accepted: bool) -> Path:
+def acquire(entry: Entry, location: Location, parts: Collection[str], *, accepted: bool) -> Path:
     """Download and unpack what is missing of a corpus.
 
     Args:
         entry: What the registry says.
-        place: Where it is, or goes.
+        location: Where it is, or goes.
         parts: The parts that are needed; none means all.
         accepted: Whether --accept_licenses was given.
 
@@ -115,20 +119,20 @@ def acquire(entry: Entry, place: Place, parts: Collection[str], *, accepted: boo
     Raises:
         RecipeError: When something cannot be had, or the site's own folder is incomplete.
     """
-    missing = missing_archives(entry, place.folder, parts)
+    missing = missing_archives(entry, location.folder, parts)
     if not missing:
-        return place.folder
-    if place.fixed:
+        return location.folder
+    if location.fixed:
         lacking = ", ".join(path for a in missing for path in a.provides)
-        raise RecipeError(f"{place.shared}, set for {entry.name.upper()} in db.sh, lacks {lacking}")
-    target = _target(entry, place, parts)
+        raise RecipeError(f"{location.shared}, set for {entry.name.upper()} in db.sh, lacks {lacking}")
+    target = _target(entry, location, parts)
     missing = missing_archives(entry, target, parts)
-    there = {a.name: path for a in missing if (path := local_archive(a, place))}
+    there = {a.name: path for a in missing if (path := local_archive(a, location))}
     for archive in missing:
         if archive.name in there and (fault := archive_fault(there[archive.name], archive)):
             raise RecipeError(f"{there[archive.name]} is damaged: {fault}. Remove it and run again")
     wanted = [a for a in missing if a.name not in there]
-    archives = place.archives if _writable(place.archives) else target.parent
+    archives = location.archives if _writable(location.archives) else target.parent
     if wanted:
         accept_license(entry, archives, accepted=accepted)
         size = sum(a.about for a in wanted)

@@ -16,7 +16,7 @@ from local.common.audio import SAMPLE_RATE
 from local.common.kaldi_dir import Utterance
 from local.common.stages import Stage
 from local.common.steps import OptionError, Step, atomic_path, log
-from local.corpora.acquire import Place, acquire
+from local.corpora.acquire import Location, acquire
 from local.corpora.registry import Entry
 
 if TYPE_CHECKING:
@@ -185,10 +185,10 @@ class Published(Corpus):
             raise OptionError(f"the registry of corpora has no '{self.name}': name a file in `registry`") from None
 
     @property
-    def place(self) -> Place:
+    def location(self) -> Location:
         """Where it is looked for and put."""
         downloads = self.catalogue.recipe.downloads
-        return Place(
+        return Location(
             shared=self.site or downloads / self.folder,
             own=self.made / self.folder,
             archives=downloads,
@@ -199,7 +199,7 @@ class Published(Corpus):
     def root(self) -> Path:
         """The folder it is read from."""
         maker = self.catalogue.maker(self.name)
-        return maker.made / self.folder if maker else self.place.folder
+        return maker.made / self.folder if maker else self.location.folder
 
     def requires(self, spec: Spec) -> dict[str, frozenset[str]]:
         """Itself."""
@@ -211,12 +211,12 @@ class Published(Corpus):
         Args:
             parts: The parts that are needed; none means all.
         """
-        place, entry = self.place, self.entry
-        settings = {"folder": place.shared, "parts": sorted(parts), "facts": entry.facts}
+        location, entry = self.location, self.entry
+        settings = {"folder": location.shared, "parts": sorted(parts), "facts": entry.facts}
         step = Step(self.name, stage=STAGE, out=self.made, settings=settings, outputs=("report.json",))
 
         def work() -> None:
-            folder = acquire(entry, place, parts, accepted=self.catalogue.accepted)
+            folder = acquire(entry, location, parts, accepted=self.catalogue.accepted)
             counts = self.verify(folder, parts)
             log(f"{self.name}: complete, {sum(counts.values())} entries in {folder}")
             write_report(step.out / "report.json", {"folder": str(folder), "found": counts})

@@ -81,11 +81,11 @@ def _destination(name: str, folder: Path, path: Path, take: PurePosixPath) -> Pa
 def _merge(source: Path, target: Path) -> None:
     """Move what lies in a folder into another; a file or folder that is new there appears whole."""
     for child in sorted(source.iterdir()):
-        place = target / child.name
-        if child.is_dir() and place.is_dir():
-            _merge(child, place)
+        location = target / child.name
+        if child.is_dir() and location.is_dir():
+            _merge(child, location)
         else:
-            os.replace(child, place)
+            os.replace(child, location)
 
 
 def unpack(path: Path, folder: Path, *, take: str = "", only: str = "") -> None:

@@ -51,8 +51,8 @@ def stage(scp: Path, scratch: Path) -> Path:
         OptionError: When nothing can be written there.
     """
     table = read_table(scp)
-    places = {utt: _PLACE.fullmatch(place) for utt, place in table.items()}
-    archives = {match[1] for match in places.values() if match}
+    locations = {utt: _PLACE.fullmatch(location) for utt, location in table.items()}
+    archives = {match[1] for match in locations.values() if match}
     copies = {archive: scratch / _name(Path(archive)) for archive in archives}
     try:
         scratch.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,9 @@ def stage(scp: Path, scratch: Path) -> Path:
                 with atomic_path(copies[str(path)]) as tmp:
                     shutil.copyfile(path, tmp)
             target = scratch / f"{hashlib.sha256(str(scp).encode()).hexdigest()[:16]}.{os.getpid()}.{scp.name}"
-            write_table(target, {utt: f"{copies[match[1]]}{match[2] or ''}" for utt, match in places.items() if match})
+            write_table(
+                target, {utt: f"{copies[match[1]]}{match[2] or ''}" for utt, match in locations.items() if match}
+            )
     except OSError as error:
         raise OptionError(f"--local_scratch {scratch}: {error.strerror or error}") from error
     if missing:

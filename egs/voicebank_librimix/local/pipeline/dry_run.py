@@ -23,13 +23,13 @@ def _upstream(recipe: Recipe) -> tuple[list[str], float]:
     if options["model"] == "local":
         return ["  SSL model: pre-trained here"], 0.0
     known = read_yaml(RECIPE_DIR / "conf" / "models.yaml").get(options["model"])
-    place = Path(options["checkpoint"])
+    location = Path(options["checkpoint"])
     if known is None:
-        return [f"  SSL model: {options['model']}, of unknown size, from {place} or its publisher"], 0.0
+        return [f"  SSL model: {options['model']}, of unknown size, from {location} or its publisher"], 0.0
     line = f"  SSL model: {known['title']}; license {known['license']}"
-    if place.is_file() or (place / known["file"]).is_file():
-        return [line, f"    is in {place}, nothing is fetched"], 0.0
-    return [line, f"    {known['file']}: fetch {human(known['about'])} to {place}"], float(known["about"])
+    if location.is_file() or (location / known["file"]).is_file():
+        return [line, f"    is in {location}, nothing is fetched"], 0.0
+    return [line, f"    {known['file']}: fetch {human(known['about'])} to {location}"], float(known["about"])
 
 
 def forecast(corpora: Catalogue) -> str:
@@ -48,18 +48,20 @@ def forecast(corpora: Catalogue) -> str:
         lines.append("  the sources are synthesized here, nothing is fetched")
     for name in (name for name in needed if not corpora.maker(name)):
         corpus, parts = corpora.published(name), needed[name]
-        entry, place = corpus.entry, corpus.place
-        missing = missing_archives(entry, place.folder, parts)
-        wanted = [archive for archive in missing if local_archive(archive, place) is None]
+        entry, location = corpus.entry, corpus.location
+        missing = missing_archives(entry, location.folder, parts)
+        wanted = [archive for archive in missing if local_archive(archive, location) is None]
         lines.append(f"  {entry.title}; license {entry.license}")
         if not missing:
-            lines.append(f"    is in {place.folder}, nothing is fetched")
-        elif place.fixed:
-            lines.append(f"    {place.folder}, set in db.sh, lacks {', '.join(p for a in missing for p in a.provides)}")
-        for archive in () if place.fixed else missing:
+            lines.append(f"    is in {location.folder}, nothing is fetched")
+        elif location.fixed:
+            lines.append(
+                f"    {location.folder}, set in db.sh, lacks {', '.join(p for a in missing for p in a.provides)}"
+            )
+        for archive in () if location.fixed else missing:
             state = f"fetch {human(archive.about)}" if archive in wanted else "is there"
-            lines.append(f"    {archive.name}: {state}, unpacks to {human(archive.unpacked)} in {place.shared}")
-        if not place.fixed:
+            lines.append(f"    {archive.name}: {state}, unpacks to {human(archive.unpacked)} in {location.shared}")
+        if not location.fixed:
             size = sum(archive.about for archive in wanted)
             download += size
             # The archives of a corpus are removed before those of the next are fetched.

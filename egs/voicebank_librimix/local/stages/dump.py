@@ -44,11 +44,11 @@ def _signals(utterance: Utterance) -> Iterator[tuple[str, str]]:
 
 def _append(archive: BinaryIO, name: str, signal: np.ndarray) -> int:
     """Add a signal to an archive; gives the place that a list refers to."""
-    place = archive.tell() + len(name.encode()) + 1
+    location = archive.tell() + len(name.encode()) + 1
     kaldiio.save_ark(
         archive, {name: (SAMPLE_RATE, signal)}, write_function="soundfile", write_kwargs={"format": "flac"}
     )
-    return place
+    return location
 
 
 def _read_signals(utterance: Utterance) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -95,8 +95,8 @@ def _write_archives(folder: Path, utterances: Sequence[Utterance]) -> None:
         }
         for utterance in utterances:
             signals, facts = _read_signals(utterance)
-            places = {name: _append(archives[name], utterance.id, signal) for name, signal in signals.items()}
-            index[utterance.id] = {"samples": len(signals["wav"]), **places, "facts": facts}
+            locations = {name: _append(archives[name], utterance.id, signal) for name, signal in signals.items()}
+            index[utterance.id] = {"samples": len(signals["wav"]), **locations, "facts": facts}
     (folder / "index.json").write_text(json.dumps(index))
 
 
@@ -107,15 +107,15 @@ def _dump_shard(shard: _Shard) -> list[Utterance]:
             _write_archives(tmp, shard.utterances)
     index = json.loads((shard.folder / "index.json").read_text())
 
-    def place(utterance: Utterance, name: str) -> str:
+    def location(utterance: Utterance, name: str) -> str:
         return f"{shard.folder / name}.ark:{index[utterance.id][name]}"
 
     return [
         dataclasses.replace(
             u,
-            wav=place(u, "wav"),
-            references=tuple(place(u, f"spk{i}") for i in range(1, len(u.references) + 1)),
-            noise=None if u.noise is None else place(u, "noise1"),
+            wav=location(u, "wav"),
+            references=tuple(location(u, f"spk{i}") for i in range(1, len(u.references) + 1)),
+            noise=None if u.noise is None else location(u, "noise1"),
             samples=index[u.id]["samples"],
             rate=SAMPLE_RATE,
             # A folder of an earlier version has no such notes.

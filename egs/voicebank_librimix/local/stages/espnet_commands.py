@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from local.common.recipe import Recipe, deep_merge, read_yaml
-from local.common.steps import atomic_path
+from local.common.steps import RecipeError, atomic_path
 from local.jobs.launch import distribution_options, training_prefix
 
 # The data of each of ESPnet's tasks: name in the model's forward -> (file of the data directory, type).
@@ -21,6 +21,8 @@ JOINT_DATA = {
     "text_spk1": ("text_spk1", "text"),
 }
 HUBERT_DATA = {"speech": ("wav.scp", "kaldi_ark"), "text": ("text", "text")}
+# What ESPnet logs of an utterance that it leaves out.
+_TOO_SHORT = "shorter than any candidates of chunk-length"
 
 
 def merged_config(recipe: Recipe, names: Sequence[str], *overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,6 +98,17 @@ def selected_model(folder: Path, config: Mapping[str, Any]) -> Path:
 
     Returns:
         ESPnet's link to that model; of a training with fewer epochs than it keeps, the best one.
+
+    Raises:
+        RecipeError: When there is none: ESPnet ends a training well that made no update.
     """
     phase, name, _ = config["best_model_criterion"][0]
-    return folder / f"{phase}.{name}.ave.pth"
+    model = folder / f"{phase}.{name}.ave.pth"
+    if not model.exists():
+        log = folder / "train.log"
+        printed = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+        why = "no epoch was better than none"
+        if _TOO_SHORT in printed:
+            why = f"there are utterances of no more than chunk_length: {config.get('chunk_length')} samples, left out"
+        raise RecipeError(f"the training in {folder} ended without a model: {why}; see {log}")
+    return model

@@ -72,20 +72,20 @@ def make_examples(experiment: Experiment, scores: Scores, *, subject: str | None
     examples = []
     for name, utt in choose_examples(scores, [s.name for s in enhancing], among=among, count=_EXAMPLES):
         inputs = {s: read_table(recipe.dumpdir / name / file)[utt] for s, file in _INPUTS.items()}
-        places = {**inputs, **{system: by_utt[utt] for system, by_utt in lists[name].items()}}
+        locations = {**inputs, **{system: by_utt[utt] for system, by_utt in lists[name].items()}}
         fields = scores["noisy"][name].utterances[utt]
         versions = [
             make_version(
                 label(firsts[system]),
-                *load_audio(place),
+                *load_audio(location),
                 reference=fields.reference,
                 hypothesis=scores[system][name].utterances[utt].hypothesis,
             )
-            for system, place in places.items()
+            for system, location in locations.items()
         ]
         example = Example(name, utt, fields.condition, fields.reference, versions)
-        if aligned in places and experiment.ssl.done.exists():
-            pair = [load_audio(place)[0] for place in (places["clean"], places[aligned])]
+        if aligned in locations and experiment.ssl.done.exists():
+            pair = [load_audio(location)[0] for location in (locations["clean"], locations[aligned])]
             picture = alignment_picture(speed_alignment(*pair, upstream=upstream_options(recipe)))
             example = dataclasses.replace(example, alignment=picture, aligned=label(firsts[aligned]))
         examples.append(example)

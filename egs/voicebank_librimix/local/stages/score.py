@@ -83,8 +83,8 @@ def not_measured(pair: Pair, reason: str) -> Measurement:
 
 def dnsmos_folder(recipe: Recipe) -> Path | None:
     """Where the network of DNSMOS is; None for that of the package speechmos."""
-    place = recipe.preset["dnsmos"]
-    return recipe.downloads / place if isinstance(place, str) else None
+    location = recipe.preset["dnsmos"]
+    return recipe.downloads / location if isinstance(location, str) else None
 
 
 def listeners(recipe: Recipe) -> tuple[str, ...]:
@@ -95,9 +95,9 @@ def listeners(recipe: Recipe) -> tuple[str, ...]:
             DNSMOS, which no preset names, it is left out.
     """
     chosen = []
-    if place := recipe.preset["dnsmos"]:
+    if location := recipe.preset["dnsmos"]:
         problem = missing_for_dnsmos(dnsmos_folder(recipe))
-        if problem and isinstance(place, str):
+        if problem and isinstance(location, str):
             raise OptionError(f"preset '{recipe.name}': dnsmos: {problem}, or say `dnsmos: false`")
         chosen += [] if problem else ["dnsmos"]
     if recipe.preset["distillmos"]:
