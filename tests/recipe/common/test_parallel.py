@@ -1,17 +1,19 @@
 """Parallel work keeps its order, stops at the first failure, and does not hang when a process dies."""
 
 import itertools
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from local.common.parallel import parallel_map
+from local.common.parallel import _serve, parallel_map
 from local.common.steps import MissingInput, RecipeError
 
 
@@ -185,3 +187,20 @@ def test_an_exception_that_asks_for_more_than_a_text_arrives(capfd):
         list(parallel_map(demand, [7], nj=1))
     with pytest.raises(MissingInput, match="a/b is missing: stage 2 makes it"):
         list(parallel_map(demand, [2], nj=1))
+
+
+def test_a_process_that_may_not_start_a_thread_says_so(monkeypatch):
+    """Where memory or the number of processes is limited; else its task looks as if it had ended the process."""
+
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    ours, theirs = multiprocessing.Pipe()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        patched.setattr(signal, "signal", lambda *_: None)
+        _serve(theirs, square)
+    assert ours.recv() == "ready"
+    _, error, _ = ours.recv()
+    assert isinstance(error, RecipeError)
+    assert "can't start new thread: too little memory" in str(error)

@@ -70,7 +70,12 @@ def _serve(connection: Connection, function: Callable[[Any], Any]) -> None:
         connection.send(_READY)
     except (BrokenPipeError, ConnectionResetError):
         return
-    threading.Thread(target=receive, daemon=True).start()
+    try:
+        threading.Thread(target=receive, daemon=True).start()
+    except RuntimeError as error:
+        refused = RecipeError(f"a process cannot work: {error}: too little memory, or a limit on processes")
+        connection.send((None, refused, traceback.format_exc()))
+        return
     while (task := tasks.get()) is not None:
         try:
             answer: tuple[Any, ...] = (function(*task), None, "")
