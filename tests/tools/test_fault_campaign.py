@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from places import RECIPE, ROOT
 
 from faults.preload import Fault, NoCompiler, Preload, build
+from local.common.audio import write
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +74,21 @@ def test_audio_is_whole_or_an_error_wherever_the_disk_fails(own, library, tmp_pa
         left = [path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")]
         assert {*left} <= whole
         assert len(left) == 5 - len(failing.stdout.splitlines())
+
+
+def test_a_disk_that_cannot_be_read_is_not_a_damaged_file(library, tmp_path):
+    folder = tmp_path / "audio"
+    folder.mkdir()
+    path = folder / "a.wav"
+    write(path, np.ones(100_000, dtype="int16"))
+    code = f"from local.common.audio import read; read({str(path)!r})"
+    clean, seen = run_failing(code, folder, library, Fault())
+    assert clean.returncode == 0, clean.stderr
+    calls = seen.counts[0]["read"]
+    assert calls > 3
+    for call in (1, calls // 2, calls):
+        failing, _ = run_failing(code, folder, library, Fault("read", 0, call, f"fail {errno.EIO}", times=0))
+        assert failing.stderr.splitlines()[-1].endswith(f"AudioError: {path}: cannot be read: Input/output error")
 
 
 def test_a_start_of_the_recipe_does_not_bring_torch():

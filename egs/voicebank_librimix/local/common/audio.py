@@ -79,7 +79,7 @@ def inspect(path: str | Path, *, rate: int | None = None, channels: int | None =
     try:
         info = soundfile.info(str(path))
     except (soundfile.SoundFileError, OSError, TypeError, ValueError):
-        raise AudioError(f"{path}: not an audio file, or its header is damaged") from None
+        raise AudioError(_refused(path) or f"{path}: not an audio file, or its header is damaged") from None
     if promised is not None and promised > size:
         raise AudioError(f"{path}: truncated, {size} bytes of {promised}; copy it again from the corpus")
     if info.frames == 0:
@@ -116,16 +116,27 @@ def read(
     try:
         signal, file_rate = soundfile.read(str(path), frames=frames, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError, TypeError, ValueError):
-        raise AudioError(f"{path}: cannot be decoded, it is damaged or truncated") from None
+        raise AudioError(_refused(path) or f"{path}: cannot be decoded, it is damaged or truncated") from None
     except MemoryError:
         raise AudioError(f"{path}: its header promises {info.frames} samples, more than memory holds") from None
     expected = info.frames if frames < 0 else min(frames, info.frames)
     if len(signal) < expected - _slack(path, expected, found=len(signal)):
-        raise AudioError(f"{path}: truncated, {len(signal)} samples of {expected}")
+        raise AudioError(_refused(path) or f"{path}: truncated, {len(signal)} samples of {expected}")
     if not np.isfinite(signal).all():
         bad = int(np.argmin(np.isfinite(signal).all(axis=1)))
         raise AudioError(f"{path}: sample {bad} is no finite number; make the file again, or take it out")
     return signal[:, channel or 0], file_rate
+
+
+def _refused(path: str | Path) -> str:
+    """What the disk says of a file that soundfile did not read, which takes no notice of it; empty for nothing."""
+    try:
+        with Path(path).open("rb") as file:
+            while file.read(1 << 20):
+                pass
+    except OSError as error:
+        return f"{path}: cannot be read: {error.strerror or error}"
+    return ""
 
 
 def _slack(path: str | Path, expected: int, *, found: int) -> int:

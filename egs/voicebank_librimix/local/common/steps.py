@@ -83,15 +83,19 @@ def digest_of(value: Any) -> str:
 
 def _fingerprint_of(path: Path) -> str:
     """The fingerprint of an input: for a step's `.done` what it says of the step, else the file's content."""
-    if path.name.endswith(".done"):
-        record = _read_record(path)
-        if record is None:
-            raise RecipeError(f"{path} is damaged: remove it and run its stage again")
-        return record.get("content", record["fingerprint"])
-    stat = path.stat()
-    if path.is_dir() or stat.st_size > _HASHED_BYTES:
-        return digest_of([stat.st_size, stat.st_mtime_ns])
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    try:
+        if path.name.endswith(".done"):
+            record = _read_record(path)
+            if record is None:
+                raise RecipeError(f"{path} is damaged: remove it and run its stage again")
+            return record.get("content", record["fingerprint"])
+        stat = path.stat()
+        if path.is_dir() or stat.st_size > _HASHED_BYTES:
+            return digest_of([stat.st_size, stat.st_mtime_ns])
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        # A read that fails names no file by itself.
+        raise RecipeError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _read_record(path: Path) -> dict[str, Any] | None:
