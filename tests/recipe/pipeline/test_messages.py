@@ -1,12 +1,13 @@
 """What a run says of jobs that fail side by side, and of a queue that does not answer."""
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
 import pytest
 
 from local.common.stages import Stage
-from local.common.steps import RecipeError
+from local.common.steps import RecipeError, Step
 from local.jobs.slurm.records import read_record
 from local.pipeline import run, status
 from local.pipeline.pipeline import Job
@@ -34,6 +35,19 @@ def test_every_training_that_failed_is_told(tmp_path):
     assert done == ["second"]
     with pytest.raises(ZeroDivisionError):
         run._in_threads(pipeline(tmp_path), None, [job("first"), job("second", lambda: 1 / 0)])
+
+
+def test_of_two_recipes_at_the_same_trainings_the_second_does_none(tmp_path):
+    """Else each would do one of the trainings, refuse it to the other, and both would fail."""
+    done, step = [], Step("train", stage=5, out=tmp_path / "second")
+    jobs = [job("first", lambda: done.append("first")), dataclasses.replace(job("second"), steps=(step,))]
+
+    def second_recipe():
+        with pytest.raises(RecipeError, match="is running this step"):
+            run._in_threads(pipeline(tmp_path), None, jobs)
+
+    step.run(second_recipe)
+    assert done == []
 
 
 def test_a_queue_that_does_not_answer_has_not_said_that_a_job_waits(tmp_path, monkeypatch):

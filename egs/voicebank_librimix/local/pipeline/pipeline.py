@@ -151,7 +151,7 @@ class Pipeline:
 
     def _training(self, step: Step, stage: Stage) -> Job:
         work = partial(train, self.recipe, step, resume=self.invocation.resume)
-        return Job(step.out.name, stage, work, step.is_done)
+        return Job(step.out.name, stage, work, step.is_done, (step,))
 
     def train_jobs(self) -> list[Job]:
         """Stages 3 and 4: neither needs the other."""

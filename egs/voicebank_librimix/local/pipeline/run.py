@@ -36,12 +36,20 @@ def run_here(pipeline: Pipeline) -> None:
         how[array.here](pipeline, array, array.jobs_in(pipeline))
 
 
+def _check_free(jobs: Sequence[Job]) -> None:
+    """See to it that no other recipe is at one of these: each would do a part, and refuse the other its part."""
+    for job in jobs:
+        for step in job.steps:
+            step.check_free()
+
+
 def _in_turn(pipeline: Pipeline, array: JobArray, jobs: Sequence[Job]) -> None:
     for job in jobs:
         job.work()
 
 
 def _in_threads(pipeline: Pipeline, array: JobArray, jobs: Sequence[Job]) -> None:
+    _check_free(jobs)
     with ThreadPoolExecutor(max_workers=pipeline.recipe.nj if pipeline.recipe.ngpu == 0 else 1) as pool:
         futures = [pool.submit(job.work) for job in jobs]
     # All have ended here: each failure is told, not the first alone.
@@ -60,8 +68,7 @@ def _in_processes(pipeline: Pipeline, array: JobArray, jobs: Sequence[Job]) -> N
     if not waiting:
         log(f"{array.label}: nothing to do")
         return
-    for step in (step for job in waiting for step in job.steps):
-        step.check_free()
+    _check_free(waiting)
     log(f"{array.label}: {len(waiting)} of {len(jobs)} jobs")
     options = pipeline.invocation.words(shards=len(jobs))
     folder = pipeline.recipe.expdir / array.name
