@@ -16,6 +16,8 @@ _NOTES = re.compile(
     r"(.*\.log|checkpoint(\.previous)?\.pth|.*\.csv\.log|peak_memory\.json|events\.out.*|RESULTS\.md|report\.html|.*\.svg|.*\.png)"
 )
 _FOLDERS_OF_NOTES = {"tensorboard", "images", "__pycache__"}
+# Superseded results, kept once.
+_PREVIOUS = ".previous"
 # What an interrupted run may leave beside its results.
 _LEFTOVER = re.compile(r"\..*\.tmp")
 # A column of curve.csv.
@@ -51,7 +53,7 @@ def _files(root: Path, names: tuple[str, ...]) -> Iterator[Path]:
     for name in names:
         for path in sorted((root / name).rglob("*")):
             parts = path.relative_to(root).parts
-            hidden = any(part.startswith(".") for part in parts)
+            hidden = any(part.startswith(".") or part.endswith(_PREVIOUS) for part in parts)
             if path.is_file() and not hidden and not _FOLDERS_OF_NOTES & {*parts} and not _NOTES.fullmatch(path.name):
                 yield path
 
