@@ -23,6 +23,7 @@ WITHOUT_ESPNET = (
     "weights",
     "schedule",
     "offline",
+    "typechecks",
 )
 FOLDERS = {"espnet_plugins": ROOT / "espnet_plugins", "local": RECIPE / "local"}
 MODULES = {
