@@ -11,6 +11,9 @@ benchmarks/from_scratch.sh makes all of these again. What a person says about th
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +23,7 @@ from matplotlib.figure import Figure
 
 from espnet_plugins.analysis.comparison.plots import save_curves
 from espnet_plugins.analysis.probe.figure import plot_probe
-from espnet_plugins.analysis.report.archive import SUFFIX, read_archive
+from espnet_plugins.analysis.report.archive import SUFFIX, read_archive, write_archive
 from espnet_plugins.analysis.scoring.names import declare, read_objectives
 from espnet_plugins.analysis.scoring.scores import ScoreError
 from espnet_plugins.atomic import atomic_path, write_text
@@ -39,6 +42,8 @@ RESULTS = ROOT / "results"
 STUDIES = RESULTS / "studies"
 # The table of this experiment stands in README.md.
 FRONT_PAGE = "mini"
+# RESULTS.md begins with this one.
+OPENING = "whisper_layers"
 
 
 # What the archives of before 0.2 do not say of their objectives.
@@ -53,16 +58,32 @@ def adopt(source: Path) -> None:
     else:
         target = RESULTS / f"{source.resolve().name}{SUFFIX}"
         source /= f"results{SUFFIX}"
-        read_archive(source)
+        content = read_archive(source)
     target.parent.mkdir(exist_ok=True)
     with atomic_path(target) as temporary:
-        shutil.copyfile(source, temporary)
+        if source.suffix == ".json":
+            shutil.copyfile(source, temporary)
+        else:
+            environment = {**content.environment, "command": published(content.environment.get("command", ""))}
+            write_archive(dataclasses.replace(content, environment=environment), temporary)
     print(f"{target}: {target.stat().st_size / 1e6:.2f} MB")
+
+
+def published(command: str) -> str:
+    """A command line without the folders of the machine that it ran on.
+
+    Example:
+        >>> published("./run.sh --preset whisper_layers --noise /data/noise --expdir /scratch/exp --nj 2")
+        './run.sh --preset whisper_layers --noise DIR --nj 2'
+    """
+    command = re.sub(r" --(?:downloads|datadir|dumpdir|expdir|local_scratch)[ =]\S+", "", command)
+    return shlex.join("DIR" if word.startswith("/") else word for word in shlex.split(command))
 
 
 def pages() -> dict[Path, str]:
     """The text of every page that is made from scores."""
-    contents = read_archives(RESULTS)
+    archives = read_archives(RESULTS)
+    contents = {name: archives[name] for name in sorted(archives, key=lambda name: (name != OPENING, name))}
     made = {ROOT / "RESULTS.md": results_document(_said("overview"), _said("studies"), contents, read_studies(STUDIES))}
     made |= {RESULTS / f"{name}.md": experiment_page(name, content, _said(name)) for name, content in contents.items()}
     if FRONT_PAGE in contents:
