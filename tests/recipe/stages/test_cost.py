@@ -13,7 +13,7 @@ import yaml
 from fake_experiment import SETS, Experiment
 
 from espnet_plugins.tasks import EnhTask
-from local.stages.cost import measure_cost, measure_delay
+from local.stages.cost import measure_cost, measure_latency
 from local.stages.train_steps import MODEL
 
 
@@ -78,17 +78,17 @@ def test_the_delay_of_the_front_end_is_that_of_every_system_that_has_it(experime
         return {name: measure_cost(experiment.steps, system).delay_seconds for name, system in own.items()}
 
     own = {name: experiment.systems[name] for name in ("noisy", "se", "ssl_mse_joint_seed0")}
-    measure_delay(experiment.steps)
+    measure_latency(experiment.steps)
     assert all(map(math.isnan, delays().values()))
     train_front_end(experiment)
-    measure_delay(experiment.steps)
+    measure_latency(experiment.steps)
     assert delays()["se"] == delays()["ssl_mse_joint_seed0"] == math.inf  # norms over the utterance
     assert math.isnan(delays()["noisy"])
     train_front_end(experiment, causal=True, norm_type="cLN")
-    measure_delay(experiment.steps)
+    measure_latency(experiment.steps)
     assert delays()["se"] == 31 / 16000
 
 
 def test_a_front_end_that_is_gone_is_said(experiment, capsys):
-    measure_delay(experiment.steps)
-    assert "no delay of the front-end: " in capsys.readouterr().out
+    measure_latency(experiment.steps)
+    assert "no latency of the front-end: " in capsys.readouterr().out

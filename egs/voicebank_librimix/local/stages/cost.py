@@ -18,24 +18,24 @@ from local.stages.experiment import Experiment
 from local.stages.systems import System
 from local.stages.train_steps import MODEL
 
-_DELAY = "delay.json"
+_LATENCY = "delay.json"
 
 
-def delay_step(experiment: Experiment) -> Step:
+def latency_step(experiment: Experiment) -> Step:
     """The step that leaves `<expdir>/delay/delay.json`, about the front-end of all systems.
 
     Fine-tuning moves its weights, not what a sample waits for.
     """
     out = experiment.recipe.expdir / "delay"
     inputs = {"se": experiment.se}
-    return Step("delay", stage=Stage.REPORT, out=out, inputs=inputs, outputs=(_DELAY,), by_content=True)
+    return Step("delay", stage=Stage.REPORT, out=out, inputs=inputs, outputs=(_LATENCY,), by_content=True)
 
 
-def measure_delay(experiment: Experiment) -> None:
-    """Measure the front-end's delay unless that is done, or the front-end is gone."""
-    step, front_end = delay_step(experiment), experiment.se.out
+def measure_latency(experiment: Experiment) -> None:
+    """Measure the front-end's algorithmic latency unless that is done, or the front-end is gone."""
+    step, front_end = latency_step(experiment), experiment.se.out
     if not (front_end / "espnet" / "config.yaml").exists():
-        log(f"[stage {Stage.REPORT}] no delay of the front-end: {front_end / 'espnet' / 'config.yaml'} is missing")
+        log(f"[stage {Stage.REPORT}] no latency of the front-end: {front_end / 'espnet' / 'config.yaml'} is missing")
         return
 
     def measure() -> None:
@@ -45,15 +45,15 @@ def measure_delay(experiment: Experiment) -> None:
         samples = algorithmic_latency(load_front_end(find_experiment(front_end)))
         # null: the whole utterance
         content = {"seconds": None if samples == math.inf else samples / SAMPLE_RATE}
-        with atomic_path(step.out / _DELAY) as tmp:
+        with atomic_path(step.out / _LATENCY) as tmp:
             tmp.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
     step.run(measure)
 
 
-def _delay(experiment: Experiment) -> float:
+def _latency(experiment: Experiment) -> float:
     """Seconds; nan where it was not measured."""
-    path = delay_step(experiment).out / _DELAY
+    path = latency_step(experiment).out / _LATENCY
     if not path.exists():
         return math.nan
     seconds = json.loads(path.read_text(encoding="utf-8"))["seconds"]
@@ -82,7 +82,7 @@ def measure_cost(experiment: Experiment, system: System) -> Cost:
         gpu_bytes=peaks.get("gpu_bytes") or math.nan,
         model_bytes=float(sum(sizes)),
         enhancement_factor=_factor(recipe, enhancements, enhanced),
-        delay_seconds=_delay(experiment) if enhancements else math.nan,
+        delay_seconds=_latency(experiment) if enhancements else math.nan,
         decoding_factor=_factor(recipe, decodings, decoded),
     )
 

@@ -28,7 +28,7 @@ from local.common.recipe import Recipe, Run
 from local.common.signals import load_audio
 from local.common.stages import Stage
 from local.common.steps import RecipeError, Step, atomic_path
-from local.stages.cost import delay_step, measure_cost, measure_delay
+from local.stages.cost import latency_step, measure_cost, measure_latency
 from local.stages.decode_steps import head_folder
 from local.stages.experiment import Experiment
 from local.stages.probe import probe_step, run_probe
@@ -49,7 +49,7 @@ def report_step(experiment: Experiment, scorings: Sequence[SetScoring]) -> Step:
     """The step that writes the report, with every score, every training and what else was measured as its input."""
     inputs = {f"{head_folder(s.system.name, s.head)}.{s.dataset}": s.step for s in scorings}
     inputs |= {f"curve.{run.name}": training for run, training in experiment.fine_tunings.items()}
-    measured = (probe_step(experiment), delay_step(experiment))
+    measured = (probe_step(experiment), latency_step(experiment))
     inputs |= {step.name: step for step in measured if step.done.exists()}
     outputs = OUTPUTS if len(experiment.recipe.recognizers) == 1 else (*OUTPUTS, PAPER_TABLE)
     return Step("report", stage=Stage.REPORT, out=experiment.recipe.expdir, inputs=inputs, outputs=outputs)
@@ -152,7 +152,7 @@ def report(experiment: Experiment, scorings: Sequence[SetScoring], *, command: s
     recipe = experiment.recipe
     report_step(experiment, scorings).check_inputs()
     probe = run_probe(experiment)
-    measure_delay(experiment)
+    measure_latency(experiment)
     step = report_step(experiment, scorings)
     try:
         by_head = _read_scores(recipe, list(experiment.systems))
