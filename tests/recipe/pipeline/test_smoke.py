@@ -242,5 +242,5 @@ def test_toys_of_all_kinds_from_outside_the_repository_reach_the_table(tmp_path)
     model = tmp_path / "expdir" / "runs" / "toy_joint_seed0"
     assert "toy_criterion=" in (model / "espnet" / "train.log").read_text()
     config = yaml.safe_load((model / "espnet" / "config.yaml").read_text())
-    assert config["asr_frontend_conf"]["upstream"]["model"] == "toy_spectrum"
+    assert config["frontend_conf"]["upstream"]["model"] == "toy_spectrum"
     assert config["enh_criterions"][0]["conf"]["upstream"]["model"] == "toy_spectrum"
