@@ -3,7 +3,12 @@
 set -euo pipefail
 
 started_in=$(pwd)
-invocation="$0 $*"
+# What was typed, as it can be typed again.
+invocation=$0
+for word in "$@"; do
+    [[ ${word} =~ ^[A-Za-z0-9_./:=,@%+-]+$ ]] || word=${word@Q}
+    invocation+=" ${word}"
+done
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 # The table of stages: `NUMBER, "what it makes", "kind of jobs"`.
