@@ -76,7 +76,7 @@ def published(command: str) -> str:
         >>> published("./run.sh --preset whisper_layers --noise /data/noise --expdir /scratch/exp --nj 2")
         './run.sh --preset whisper_layers --noise DIR --nj 2'
     """
-    command = re.sub(r" --(?:downloads|datadir|dumpdir|expdir|local_scratch)[ =]\S+", "", command)
+    command = re.sub(r" --(?:downloads|datadir|dumpdir|expdir|local_scratch)[ =](?:'[^']*'|\S+)", "", command)
     return shlex.join("DIR" if word.startswith("/") else word for word in shlex.split(command))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ from pages.studies import Study
 # At most eight rows of a configuration each.
 _MAIN_SYSTEMS = ("clean", "noisy", "se", "multi_condition", "si_snr", "ssl_mse", "ssl_mse_pad", "ssl_soft_dtw")
 _FOLD = re.compile(r"_fold\d+$")
+# An option and the words of its value, unquoted: run.sh of before 0.2 noted what was typed without quotation marks.
+_WORDS = re.compile(r"(--\w+) ((?:[^\s'\"-]\S*)(?: [^\s'\"-]\S*)+)")
 _STUDY = re.compile(r"^<!-- study (\w+) -->$", re.MULTILINE)
 
 
@@ -30,6 +33,16 @@ def without_fold(name: str) -> str:
         ('digits', 'mini')
     """
     return _FOLD.sub("", name)
+
+
+def as_typed(command: str) -> str:
+    """A command of `run.sh` with quotation marks around values of several words, so that it can be typed again.
+
+    Example:
+        >>> as_typed("./run.sh --seeds 0 1 2 --nj 2"), as_typed("./run.sh --seeds '0 1'")
+        ('./run.sh --seeds "0 1 2" --nj 2', "./run.sh --seeds '0 1'")
+    """
+    return _WORDS.sub(r'\1 "\2"', command)
 
 
 def read_archives(folder: Path) -> dict[str, Content]:
@@ -47,7 +60,11 @@ def read_archives(folder: Path) -> dict[str, Content]:
     groups: dict[str, dict[str, Content]] = {}
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         name = path.name.removesuffix(SUFFIX)
-        groups.setdefault(without_fold(name), {})[name] = read_archive(path)
+        content = read_archive(path)
+        if "command" in content.environment:
+            made = {**content.environment, "command": as_typed(content.environment["command"])}
+            content = dataclasses.replace(content, environment=made)
+        groups.setdefault(without_fold(name), {})[name] = content
     if not groups:
         raise ScoreError(f"no archives of scores in {folder}")
     return dict(_as_one(name, members) for name, members in groups.items())
@@ -126,7 +143,7 @@ def summary(name: str, content: Content) -> str:
         " ".join(
             [
                 f"All tables, differences, curves and settings: [results/{name}.md](results/{name}.md).",
-                *([f"Scored: {', '.join(made_at)}."] if made_at else []),
+                *([f"Reported: {', '.join(made_at)}."] if made_at else []),
             ]
         ),
     ]

@@ -24,7 +24,7 @@ def join_rotation(contents: Mapping[str, Content], *, title: str) -> Content:
         title: Of the joint content.
 
     Returns:
-        The joint content; the environment is the last experiment's.
+        The joint content; the environment is the last experiment's, with the commands of all.
 
     Raises:
         ScoreError: When an experiment lacks a system or a test set that another one has.
@@ -36,10 +36,12 @@ def join_rotation(contents: Mapping[str, Content], *, title: str) -> Content:
                 f"{name} has other systems, test sets or recognizers than {first}: score the same ones in both"
             )
     last = list(contents.values())[-1]
+    made = [content.environment.get("command") for content in contents.values()]
+    commands = list(dict.fromkeys(filter(None, made)))
     return Content(
         title=title,
         scores=_join_scores({name: content.scores for name, content in contents.items()}),
-        environment=last.environment,
+        environment={**last.environment, **({"command": "; ".join(commands)} if commands else {})},
         curves={name: _join_curves([c.curves[name] for c in contents.values()]) for name in contents[first].curves},
         measure=contents[first].measure,
         costs={name: _mean_cost([c.costs[name] for c in contents.values()]) for name in contents[first].costs},
