@@ -51,7 +51,7 @@ class Campaign:
         folder: For runs, their output, and what has been counted.
         settings: What to do.
         preset: Of the recipe.
-        minutes: After so many no round is begun any more.
+        minutes: After so many no run is disturbed any more; the round is ended and compared.
     """
 
     def __init__(self, folder: Path, settings: Settings, preset: Path, *, minutes: float = float("inf")):
@@ -125,7 +125,7 @@ class Campaign:
                     return
                 self.begin(planned.part)
             for position, disturbance in enumerate(planned.disturbances):
-                if position >= mine:
+                if position >= mine and time.monotonic() <= self.until:
                     self.attempt(number, position, disturbance)
             self.finish(f"round{number}")
 
@@ -296,7 +296,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="of each part of the recipe")
     parser.add_argument("--kills", type=int, default=5, help="in each of them, half in those that import ESPnet")
     parser.add_argument("--scratch", type=int, default=1, help="rounds that begin with nothing")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no round after so many")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="disturb no run after so many")
     args = parser.parse_args(words)
     if args.short:
         settings = Settings(args.seed, rounds=1, kills=2, scratch=0, parts=["corpora"])

@@ -1,11 +1,14 @@
 """A step runs once, starts clean after a change, resumes after an interruption, and writes atomically."""
 
+import errno
 import json
 import os
 import re
+import shutil
 
 import pytest
 
+from espnet_plugins.atomic import remove
 from local.common.steps import MissingInput, RecipeError, Step, atomic_path, run_main
 
 
@@ -189,3 +192,21 @@ def test_a_damaged_record_is_told_and_that_of_an_input_names_the_stage_again(tmp
             second.run(lambda: None)
     assert first.run(lambda: write(first))
     assert f"{first.done.name} is damaged and counts as missing" in capsys.readouterr().out
+
+
+def test_an_input_that_cannot_be_read_is_named(tmp_path):
+    made = tmp_path / "made" / ".first.done"
+    made.mkdir(parents=True)
+    with pytest.raises(RecipeError, match=rf"cannot read {made}: Is a directory"):
+        make_step(tmp_path, inputs={"first": (made, 1)}).run(lambda: None)
+
+
+def test_what_cannot_be_removed_is_named_with_its_path(tmp_path, monkeypatch):
+    """shutil.rmtree names what is in the folder alone."""
+
+    def refuse(_):
+        raise OSError(errno.EROFS, "Read-only file system", "a.txt")
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    with pytest.raises(OSError, match=f"Read-only file system: '{tmp_path}'"):
+        remove(tmp_path)

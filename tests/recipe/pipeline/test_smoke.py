@@ -71,6 +71,8 @@ def test_a_table_with_every_row_and_column(finished):
     ]
     for row in rows:
         assert len(re.findall(r"\d+\.\d", row)) == 5
+    # ESPnet's own lists, of folders that are gone.
+    assert not list((root / "expdir" / "enhanced").rglob("out"))
     for name in ("RESULTS.md", "curves.png", "report.html"):
         assert (root / "expdir" / name).stat().st_size > 1000
     # Of ESPnet, which the recipe's own process imports for the costs.
