@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from local.common.steps import RecipeError
+from local.jobs import processes
 from local.jobs.processes import Program, run_programs
 
 
@@ -30,6 +31,15 @@ def test_a_failure_ends_the_others(tmp_path):
     with pytest.raises(RecipeError):
         run_programs([slow, bad], nj=2)
     assert time.monotonic() - start < 30
+
+
+def test_a_log_that_cannot_be_read_ends_no_job(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "_REPORT_SECONDS", 0.0)
+    log = tmp_path / "train.log"
+    done = tmp_path / "done"
+    code = f"import os, time; os.remove({str(log)!r}); time.sleep(1); open({str(done)!r}, 'w')"
+    run_programs([Program("training", python(code), log)], nj=1)
+    assert done.exists()
 
 
 def test_a_killed_job_says_by_which_signal(tmp_path):

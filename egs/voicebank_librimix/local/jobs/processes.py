@@ -92,9 +92,13 @@ class _Running:
 
     def read_progress(self) -> str:
         """Follow the log from where it was read last; give the newest sign of progress in words."""
-        with self.program.log.open("rb") as stream:
-            stream.seek(self.position)
-            chunk = stream.read()
+        try:
+            with self.program.log.open("rb") as stream:
+                stream.seek(self.position)
+                chunk = stream.read()
+        except OSError:
+            # No reason to end hours of training.
+            return self.progress
         complete = chunk[: chunk.rfind(b"\n") + 1]
         self.position += len(complete)
         for line in complete.decode("utf-8", "replace").splitlines():
