@@ -55,6 +55,8 @@ class Campaign:
     """
 
     def __init__(self, folder: Path, settings: Settings, preset: Path, *, minutes: float = float("inf")):
+        if ":" in str(folder):
+            raise SystemExit(f"fault_campaign.sh: error: --out {folder}: choose a folder without ':'")
         self.folder, self.settings, self.preset = folder, settings, preset
         self.root, self.logs = folder / "run", folder / "logs"
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -159,6 +161,8 @@ class Campaign:
         if session.code != 0:
             session.kill()
             raise SystemExit(f"fault_campaign.sh: error: the undisturbed run failed: {session.message()}")
+        if not any(count for calls in ends[session.part] for count in calls.values()):
+            raise SystemExit(f"fault_campaign.sh: error: {self.preload.library} saw no call: is it loaded?")
         before = ends.pop("", None)
         counts = {}
         for part, after in ends.items():

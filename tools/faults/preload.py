@@ -7,6 +7,7 @@ import os
 import shutil
 import struct
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def build(folder: Path) -> Path:
     """Compile the library.
 
     Args:
-        folder: Gets it.
+        folder: Gets it, unless its name has a blank or a colon.
 
     Raises:
         NoCompiler: With the reason.
@@ -33,6 +34,9 @@ def build(folder: Path) -> Path:
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None:
         raise NoCompiler("no C compiler `cc` on the PATH (Debian: apt install gcc libc6-dev)")
+    if set(str(folder)) & set(" :"):
+        # Where LD_PRELOAD ends a name.
+        folder = Path(tempfile.mkdtemp(prefix="faults"))
     library = folder / "libfaults.so"
     source = Path(__file__).with_name("faults.c")
     command = [compiler, "-O2", "-fPIC", "-shared", "-o", str(library), str(source), "-ldl"]
