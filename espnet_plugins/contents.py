@@ -48,3 +48,25 @@ def is_lfs_pointer(path: str | PathLike[str]) -> bool:
     """
     with Path(path).open("rb") as file:
         return file.read(len(_LFS_POINTER)) == _LFS_POINTER
+
+
+class WholeTarInfo(tarfile.TarInfo):
+    """A member of a tar archive for `tarfile.open(path, tarinfo=WholeTarInfo)`.
+
+    Where a header behind the first is damaged, or the archive is cut off in front of one, python takes that for the
+    archive's end, and what follows is lost without a word. Here it is an error.
+    """
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> WholeTarInfo:
+        """Read a header.
+
+        Raises:
+            tarfile.ReadError: When it is damaged or not there.
+        """
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"its list of members is cut off or damaged ({error})") from None

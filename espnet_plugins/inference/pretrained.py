@@ -17,7 +17,7 @@ from typing import IO, Any
 import yaml
 
 from espnet_plugins.atomic import atomic_path
-from espnet_plugins.contents import DAMAGED_ARCHIVE, sha256_of
+from espnet_plugins.contents import DAMAGED_ARCHIVE, WholeTarInfo, sha256_of
 
 _META = "meta.yaml"
 # What espnet2.bin.pack calls weights and configuration of a recognizer, a front-end and a joint model.
@@ -65,7 +65,15 @@ def fetch_pretrained(
         raise ValueError(str(error)) from None
     except DAMAGED_ARCHIVE as error:
         raise ValueError(f"{path} is a damaged archive: {error}. Fetch it again") from error
-    return (path, None) if folder is None else _located(folder, cache)
+    except OSError as error:
+        # A damaged archive may ask for a place before its beginning, too.
+        raise ValueError(f"{path} cannot be unpacked below {cache}: {error.strerror or error}") from error
+    if folder is None:
+        return path, None
+    try:
+        return _located(folder, cache)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 class _OutsideError(ValueError):
@@ -114,7 +122,7 @@ def _members(path: Path) -> Iterator[tuple[str, zipfile.ZipInfo | tarfile.TarInf
         with zipfile.ZipFile(path) as archive:
             yield from ((info.filename, info) for info in archive.infolist())
     elif tarfile.is_tarfile(path):
-        with tarfile.open(path) as archive:
+        with tarfile.open(path, tarinfo=WholeTarInfo) as archive:
             yield from ((info.name, info) for info in archive)
 
 
@@ -144,7 +152,7 @@ def _unpack(path: Path, folder: Path) -> None:
                     with zipped.open(info) as stream:
                         write(info.filename, stream)
     else:
-        with tarfile.open(path) as tarred:
+        with tarfile.open(path, tarinfo=WholeTarInfo) as tarred:
             for member in tarred:
                 if member.isfile() and (content := tarred.extractfile(member)) is not None:
                     write(member.name, content)

@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+import struct
 import tarfile
 import zipfile
 
@@ -146,7 +147,7 @@ def test_archives_write_inside_the_cache_alone(tmp_path, make, name, link, messa
 def test_archives_that_hold_no_model(tmp_path, meta):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("meta.yaml", meta)
-    with pytest.raises(ValueError, match=r"meta\.yaml names"):
+    with pytest.raises(ValueError, match=r"a\.zip: .*meta\.yaml names"):
         fetch_pretrained(tmp_path / "a.zip", cache=tmp_path / "cache")
 
 
@@ -191,8 +192,19 @@ def test_a_damaged_archive_is_named(tmp_path, make):
     path = tmp_path / "a.archive"
     make(path, "model.pth")
     content = path.read_bytes()
-    at = content.index(b"files: {}") if make is evil_zip else 512 + 100
+    at = content.index(b"files: {}") if make is evil_zip else 512 + 20
     path.write_bytes(content[:at] + b"\xff" + content[at + 1 :])
     with pytest.raises(ValueError, match=r"a\.archive is a damaged archive: .*Fetch it again"):
         fetch_pretrained(path, cache=tmp_path / "cache")
     assert not list((tmp_path / "cache" / "packed").iterdir()) if (tmp_path / "cache").exists() else True
+
+
+def test_an_archive_that_begins_before_its_beginning_is_named(tmp_path):
+    path = tmp_path / "a.zip"
+    evil_zip(path, "model.pth")
+    content = bytearray(path.read_bytes())
+    # Where the list of members is, by its last record.
+    content[-6:-2] = struct.pack("<I", struct.unpack("<I", content[-6:-2])[0] + 1000)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.zip (cannot be unpacked|is a damaged archive)"):
+        fetch_pretrained(path, cache=tmp_path / "cache")

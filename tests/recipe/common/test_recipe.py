@@ -140,3 +140,14 @@ def test_a_preset_in_a_folder_of_configurations_may_change_these(tmp_path):
     own = tmp_path / "own.yaml"
     own.write_text("extends: mini\nconf_dirs: [conf]\nconfig: {mine: {seed: 1}, gtcrn: null}\nlimits: null\n")
     assert Recipe.from_args(parse("--preset", str(own))).preset["config"]["mine"] == {"seed": 1}
+
+
+def test_presets_that_extend_each_other_are_named(tmp_path):
+    one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    one.write_text(f"extends: {two}\n")
+    two.write_text(f"extends: {one}\n")
+    with pytest.raises(OptionError, match=r"two\.yaml: extends: .*one\.yaml -> .*two\.yaml -> .*one\.yaml comes back"):
+        load_preset(str(one))
+    one.write_text("extends: [mini]\n")
+    with pytest.raises(OptionError, match=r"one\.yaml: extends: \['mini'\] is not accepted"):
+        load_preset(str(one))

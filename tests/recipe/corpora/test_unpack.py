@@ -111,3 +111,19 @@ def test_a_zip_of_an_unknown_kind_is_named(tmp_path):
         with pytest.raises(ArchiveError, match=f"{name}\\.zip is damaged"):
             unpack(archive, tmp_path / "out")
         assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_tar_whose_later_members_are_lost_is_damaged(tmp_path, cut):
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as archive:
+        for name in ("top/a.txt", "top/b.txt"):
+            info = tarfile.TarInfo(name)
+            info.size = 1
+            archive.addfile(info, io.BytesIO(b"x"))
+    content = path.read_bytes()
+    # Two blocks for each member: its header and its content.
+    path.write_bytes(content[:1024] if cut else content[:1100] + b"\xff" + content[1101:])
+    with pytest.raises(ArchiveError, match=r"a\.tar is damaged: its list of members is cut off or damaged"):
+        unpack(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

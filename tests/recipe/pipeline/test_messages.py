@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from local.common.stages import Stage
-from local.common.steps import RecipeError, Step
+from local.common.steps import OptionError, RecipeError, Step
 from local.jobs.slurm.records import read_record
-from local.pipeline import run, status
+from local.pipeline import dry_run, run, status
 from local.pipeline.pipeline import Job
 
 
@@ -60,3 +60,10 @@ def test_a_queue_that_does_not_answer_has_not_said_that_a_job_waits(tmp_path, mo
     record.write_text("{")
     with pytest.raises(RecipeError, match=r"joint\.json is damaged: see with `squeue --me`"):
         read_record(tmp_path / "jobs", "joint")
+
+
+@pytest.mark.parametrize(("key", "value"), [("max_epoch", "many"), ("max_epoch", None), ("batch_size", 0)])
+def test_how_long_a_training_is_must_be_a_number(key, value):
+    dry_run._check_counts({"max_epoch": 3, "num_iters_per_epoch": None}, "config of stage 3 se")
+    with pytest.raises(OptionError, match=f"config of stage 3 se: {key}: {value!r} is not accepted"):
+        dry_run._check_counts({key: value}, "config of stage 3 se")

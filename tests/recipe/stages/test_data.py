@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import kaldiio
 import pytest
-from stages import Stages
+from stages import TINY, Stages
 
 from local.common.kaldi_dir import DataError, read, read_table
 from local.common.steps import MissingInput, OptionError
@@ -100,6 +100,10 @@ def test_without_stage_1_its_missing_file_is_named(tmp_path, monkeypatch):
         ({"sets": {"vb_train": {"corpus": "timit"}}}, "unknown corpus 'timit', choose from"),
         ({"sets": {"vb_train": {"corpus": "voicebank_demand", "speaker": 1}}}, "'vb_train' of voicebank_demand"),
         ({"corpora": {"librimx": {}}}, "corpora: unknown corpus 'librimx', choose from"),
+        (
+            {"corpora": {"mini": {**TINY, "librimix": {"train": "many"}}}},
+            "mini: librimix: train: 'many' is no number of",
+        ),
         ({"corpora": {"librimix": {"source": 3}}}, r"corpora: librimix: unknown key 'source' \(keys: sources\)"),
     ],
 )

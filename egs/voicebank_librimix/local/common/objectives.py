@@ -70,9 +70,16 @@ class Objective:
         needs = config["objective"].get("needs")
         if isinstance(needs, Mapping):
             needs = {criterion: _name_of_now(path, need) for criterion, need in needs.items()}
-        criteria = [entry.get("name") for entry in config.get("enh_criterions") or [] if isinstance(entry, Mapping)]
+        listed = config.get("enh_criterions") or []
+        if not isinstance(listed, list):
+            raise OptionError(f"{path}: enh_criterions: {listed!r} is not accepted; give a list of criteria")
+        criteria = [str(entry.get("name")) for entry in listed if isinstance(entry, Mapping)]
         # Said in every file: a criterion of an SSL model that is given none takes a published one.
-        if not isinstance(needs, Mapping) or not set(needs.values()) <= set(GIVEN) or not set(needs) <= set(criteria):
+        if (
+            not isinstance(needs, Mapping)
+            or not all(need in GIVEN for need in needs.values())
+            or not set(needs) <= set(criteria)
+        ):
             raise OptionError(
                 f"{path}: objective: needs: {needs!r} is not accepted; give criteria of this file with what each is "
                 f"given of {', '.join(GIVEN)}, e.g. {{{criteria[0] if criteria else 'NAME'}: upstream}}, or {{}}"

@@ -48,7 +48,7 @@ def front_end_names(folders: Sequence[Path] = (RECIPE_DIR / "conf",)) -> list[st
     return sorted({path.stem for folder in folders for path in (folder / "front_ends").glob("*.yaml")})
 
 
-def load_preset(name: str) -> dict[str, Any]:
+def load_preset(name: str, *, _below: tuple[str, ...] = ()) -> dict[str, Any]:
     """Load a preset by name, or a user's own by the path of its YAML file.
 
     Args:
@@ -66,6 +66,10 @@ def load_preset(name: str) -> dict[str, Any]:
         raise OptionError(f"unknown preset '{name}': choose from {', '.join(preset_names())}, or give a .yaml file")
     preset = read_yaml(path)
     parent = preset.pop("extends", None)
+    if parent is not None and not isinstance(parent, str):
+        raise OptionError(f"{path}: extends: {parent!r} is not accepted; give a preset's name or a .yaml file")
+    if parent in (*_below, name):
+        raise OptionError(f"{path}: extends: {' -> '.join((*_below, name, parent))} comes back to itself")
     for key in _JOINED:
         preset[key] = _names(f"{path}: {key}", preset.get(key))
     here = path.resolve().parent
@@ -76,7 +80,7 @@ def load_preset(name: str) -> dict[str, Any]:
     preset["import_from"] = [*preset.get("import_from", []), str(here)] if preset["import"] else []
     if not parent:
         return preset
-    below = load_preset(parent)
+    below = load_preset(parent, _below=(*_below, name))
     joined = {key: [*preset[key], *below[key]] for key in (*_JOINED, "import_from")}
     return deep_merge(below, {**preset, **joined})
 

@@ -381,11 +381,8 @@ def run_main(main: Callable[[], None]) -> None:
             # What is still buffered goes nowhere, instead of failing again when python ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(128 + signal.SIGPIPE)
-        known = isinstance(error, RecipeError)
-        print(
-            f"{sys.argv[0].rsplit('/', 1)[-1]}: error: {error if known else _told_by_the_machine(error)}",
-            file=sys.stderr,
-        )
-        sys.exit(error.exit_code if known else 1)
+        told = str(error) if isinstance(error, RecipeError) else _told_by_the_machine(error)
+        print(f"{sys.argv[0].rsplit('/', 1)[-1]}: error: {told}", file=sys.stderr)
+        sys.exit(error.exit_code if isinstance(error, RecipeError) else 1)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)

@@ -50,6 +50,8 @@ class Catalogue:
             _check(name, spec)
         for name, options in (self.recipe.preset.get("corpora") or {}).items():
             _check_settings(name, options or {})
+            # Some look at the values, too.
+            _ = self.corpus(name).options
         return sets
 
     @cached_property

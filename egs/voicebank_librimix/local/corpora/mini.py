@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import Any
 
-from local.common.steps import Step
+from local.common.steps import OptionError, Step
 from local.corpora.corpus import PCM_HOUR, STAGE, Corpus, Estimate, Spec, Work, register_corpus
 from local.corpora.synthetic import synthesis
 
@@ -19,6 +20,23 @@ class Mini(Corpus):
     settings = ("seed", "voicebank_demand", "librimix", "noise_seconds")
     stands_for = ("voicebank_demand", "librispeech", "wham_noise", "librimix_metadata", "demand")
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the preset says about the corpus.
+
+        Raises:
+            OptionError: For a number of utterances that is none.
+        """
+        options = super().options
+        for corpus in ("voicebank_demand", "librimix"):
+            counts = options.get(corpus) or {}
+            if not isinstance(counts, dict):
+                raise OptionError(f"corpora: mini: {corpus}: {counts!r} is not accepted; give utterances by split")
+            for split in ("train", "dev", "test"):
+                if not isinstance(counts.get(split, 1), int) or counts.get(split, 1) < 1:
+                    raise OptionError(f"corpora: mini: {corpus}: {split}: {counts[split]!r} is no number of utterances")
+        return options
+
     def prepare(self, specs: Collection[Spec]) -> Iterable[Work]:
         """One step for all that it stands for."""
         settings = self.options
@@ -27,7 +45,7 @@ class Mini(Corpus):
 
     def estimate(self, spec: Spec, hours: float | None = None) -> Estimate:
         """By the number of sentences; VoiceBank's files are clean and noisy at 48 kHz, LibriMix's parts are three."""
-        counts = self.options.get(spec["corpus"], self.options)
+        counts = self.options.get(spec["corpus"]) or {}
         part = str(spec.get("part") or spec.get("split")).split("_")[0].split("-")[0]
         hours = counts.get(part, 0) * _SECONDS / 3600
         return Estimate(hours, made=(3 if spec["corpus"] == "librimix" else 6) * hours * PCM_HOUR)

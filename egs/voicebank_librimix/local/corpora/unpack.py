@@ -15,7 +15,7 @@ from typing import IO
 from tqdm import tqdm
 
 from espnet_plugins.atomic import remove
-from espnet_plugins.contents import DAMAGED_ARCHIVE
+from espnet_plugins.contents import DAMAGED_ARCHIVE, WholeTarInfo
 from local.common.steps import RecipeError
 
 
@@ -55,7 +55,7 @@ def _members(path: Path) -> Iterator[Iterator[_Member]]:
             with zipfile.ZipFile(path) as archive:
                 yield _zip_members(archive)
         elif tarfile.is_tarfile(path):
-            with tarfile.open(path) as archive:
+            with tarfile.open(path, tarinfo=WholeTarInfo) as archive:
                 yield _tar_members(archive, path)
         else:
             raise ArchiveError(f"{path} is neither a zip nor a tar archive")

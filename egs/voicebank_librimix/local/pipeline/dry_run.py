@@ -8,7 +8,7 @@ from typing import Any
 
 from local.common.audio import SAMPLE_RATE
 from local.common.recipe import RECIPE_DIR, Recipe, read_yaml
-from local.common.steps import Step
+from local.common.steps import OptionError, Step
 from local.corpora.acquire import local_archive, missing_archives
 from local.corpora.catalogue import Catalogue
 from local.corpora.corpus import FLAC, PCM_HOUR
@@ -83,6 +83,19 @@ def forecast(corpora: Catalogue) -> str:
     return "\n".join(lines)
 
 
+def _check_counts(config: Mapping[str, Any], where: str) -> None:
+    """See that what says how long a training is are whole numbers; ESPnet says so when it is too late.
+
+    Raises:
+        OptionError: Naming the training and the key.
+    """
+    for key in ("max_epoch", "num_iters_per_epoch", "accum_grad", "batch_size", "batch_bins", "chunk_length"):
+        value = config.get(key, 1)
+        optional = key == "num_iters_per_epoch" and value is None
+        if not optional and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise OptionError(f"{where}: {key}: {value!r} is not accepted; give a whole number from 1 on")
+
+
 def _batch_seconds(config: Mapping[str, Any], utterance: float) -> float:
     """Seconds of audio in one batch, padding included."""
     if config.get("iterator_type") == "chunk":
@@ -127,6 +140,7 @@ def work_ahead(corpora: Catalogue, experiment: Experiment) -> str:
 
     def training(step: Step, kind: str) -> None:
         config = step.settings["config"]
+        _check_counts(config, f"config of stage {step.stage} {step.out.name}")
         updates, audio = _updates(config, train, utterance)
         line(f"stage {step.stage} {step.out.name}: {updates} updates", kind, audio + config["max_epoch"] * dev)
 

@@ -1,0 +1,40 @@
+"""Broken input of every kind, a few dozen cases each, the same every time; tools/fuzz.sh does it for longer."""
+
+import multiprocessing
+import traceback
+
+import pytest
+from fuzz_run import Counts, Finding, limit_memory, try_cases
+from fuzz_targets import TARGETS
+
+# Cases of the slower targets cost a tenth of a second.
+_COUNTS = {"presets": 12, "checkpoints": 25}
+
+
+def _try(name, root, sender):
+    counts = Counts()
+    try:
+        TARGETS[name].warm_up()
+        limit_memory()
+        try_cases(TARGETS[name], root, number=0, count=_COUNTS.get(name, 60), counts=counts)
+        sender.send((counts.cases, ""))
+    except Finding as finding:
+        sender.send((counts.cases, str(finding)))
+    except BaseException:
+        sender.send((counts.cases, traceback.format_exc()))
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_broken_input_is_read_or_refused_by_name(name, tmp_path):
+    """In a process of its own, whose memory is bounded."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("fork").Process(target=_try, args=(name, tmp_path / "cases", sender))
+    process.start()
+    sender.close()
+    try:
+        cases, story = receiver.recv()
+    except EOFError:
+        cases, story = 0, "the process died"
+    process.join()
+    assert not story
+    assert cases >= _COUNTS.get(name, 60) // 2
