@@ -7,16 +7,18 @@ import pytest
 import torch
 from places import ROOT
 from slurm_testbed import start_testbed
-from tiers import fast_tier
+from tiers import fast_tier, second_stack
 from tiny_architectures import TINY
 
 import espnet_plugins  # noqa: F401  (before a test imports ESPnet, which would fetch data)
 
 
 def pytest_collection_modifyitems(items):
-    """Tests of no other tier are unit tests; the fast tier is listed in a file of its own."""
-    fast = fast_tier()
+    """Tests of no other tier are unit tests; the fast tier and the second stack's are listed in files."""
+    fast, second = fast_tier(), second_stack()
     for item in items:
+        if item.nodeid.startswith(second):
+            item.add_marker("second_stack")
         if not any(item.get_closest_marker(tier) for tier in ("recipe", "slurm", "gpu", "browser")):
             item.add_marker("unit")
             if item.nodeid.startswith(fast):

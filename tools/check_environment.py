@@ -16,7 +16,7 @@ NEEDED = {
     # Of ESPnet's extra `enh`, a part of it before 202611.
     "fast_bss_eval": "fast-bss-eval==0.1.3",
     "ci_sdr": "ci-sdr",
-    "kaldiio": "kaldiio",
+    **({"kaldiio": "kaldiio"} if ESPNET == "202511" else {"omniio": "omniio"}),
     "sentencepiece": "sentencepiece",
     "yaml": "pyyaml",
     "soundfile": "soundfile",

@@ -5,10 +5,50 @@
 #   tools/test.sh --lint             linters alone
 #   tools/test.sh -m slurm           a tier: fast, unit, recipe, slurm, gpu, browser
 #   tools/test.sh tests/enh -k demucs   any options of pytest
+#   tools/test.sh --stack espnet202611 -m unit   tests on that stack, in an environment of its own (.venv-espnet202611)
+# Without options, a part of the tests runs on the other stack, too (tests/second_stack.txt), where there is a python for
+# it: python3.X on the PATH, or pyenv's.
+# PYTHON: the interpreter to build from, here or behind --stack; OTHER_PYTHON: that of the other stack.
 # TEST_PROCESSES: tests at a time (default: one for each core).
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+fail() { echo "test.sh: error: $*" >&2; exit 1; }
+
+stack_of() { # stack_of PYTHON: what setup.sh builds from it
+    "$1" -c 'import sys; print("espnet202511" if sys.version_info < (3, 12) else "espnet202611")' 2>/dev/null
+}
+python_for() { # python_for STACK: an interpreter for it, the newest first; nothing where none is
+    local versions version candidate
+    case "$1" in
+        espnet202511) versions="3.11 3.10" ;;
+        espnet202611) versions="3.13 3.12" ;;
+        *) fail "unknown stack '$1': espnet202511 or espnet202611" ;;
+    esac
+    for version in ${versions}; do
+        # A shim of pyenv may stand on the PATH for a version that is not chosen.
+        for candidate in "python${version}" "${PYENV_ROOT:-${HOME}/.pyenv}/versions/${version}".*/bin/python; do
+            if "${candidate}" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '${version}')" 2>/dev/null; then
+                echo "${candidate}"
+                return
+            fi
+        done
+    done
+}
+
+stack=
+if [ "${1:-}" = --stack ]; then
+    stack=${2:-}
+    found=$(python_for "${stack}")
+    shift 2
+    [ $# -gt 0 ] || fail "--stack ${stack} needs options of pytest, such as -m unit"
+    PYTHON=${PYTHON:-${found}}
+    [ -n "${PYTHON}" ] || fail "no python for ${stack} here: set PYTHON"
+    [ "$(stack_of "${PYTHON}")" = "${stack}" ] || fail "PYTHON=${PYTHON} is no python for ${stack}"
+    # Programs that tests start have other working directories.
+    export PYTHON VENV="${PWD}/.venv-${stack}"
+    unset OWN_PYTHON
+fi
 tools/setup.sh
 python="${OWN_PYTHON:-${VENV:-.venv}/bin/python}"
 bin=$(dirname "${python}")
@@ -31,6 +71,11 @@ lint() {
 }
 run() { "${python}" -m pytest -q -n "${processes}" --dist worksteal "$@"; }
 
+if [ -n "${stack}" ]; then
+    echo "== pytest on ${stack} ($("${python}" --version))"
+    run "$@"
+    exit 0
+fi
 case "${1:-}" in
     --lint)
         lint
@@ -54,3 +99,14 @@ else
     echo "Not run: tests on a Slurm of their own, twenty minutes: tools/test.sh -m slurm"
 fi
 wait "${linters}" || { echo "test.sh: error: the linters complain, see above" >&2; exit 1; }
+[ $# -eq 0 ] || exit 0
+case "$(stack_of "${python}")" in
+    espnet202511) other=espnet202611 ;;
+    *) other=espnet202511 ;;
+esac
+found=${OTHER_PYTHON:-$(python_for "${other}")}
+if [ -z "${found}" ]; then
+    echo "Not run: tests on ${other}: no python for it here (OTHER_PYTHON names one)"
+else
+    PYTHON=${found} tools/test.sh --stack "${other}" --durations=10 -m "(fast or second_stack) and not slurm"
+fi

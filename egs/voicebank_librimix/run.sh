@@ -15,7 +15,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 stages=$(sed -n 's/^    [A-Z]* = \([0-9]*\), "\([^"]*\)".*/\1 \2/p' local/common/stages.py)
 
 stage=1
-stop_stage=$(wc -l <<< "${stages}")
+stop_stage=                                              # default: 8, the report; or --stage where that is behind it
 preset=mini                                              # conf/presets/PRESET.yaml, or a .yaml file of yours
 corpus=                                                  # mini with preset paper: conf/presets/paper_mini.yaml
 front_end=                                               # conf/front_ends/NAME.yaml (default: the preset's)
@@ -40,6 +40,7 @@ rirs=                                                    # room impulse response
 speech=                                                  # a table of clean speech (noisy_speech)
 accept_licenses=false                                    # true: download without asking (batch jobs)
 accept_licences=                                         # its older name
+upload_repo=                                             # OWNER/NAME on the Hugging Face hub, for stage 10
 dry_run=false                                            # true: only say what would be fetched or made
 
 usage() {
@@ -47,7 +48,7 @@ usage() {
 Usage: $0 [--name value ...]        (current values in brackets)
 
   --stage N           first stage to run                                  [${stage}]
-  --stop_stage N      last stage to run                                   [${stop_stage}]
+  --stop_stage N      last stage to run                                   [${stop_stage:-8}]
   --preset NAME       what to run on: $(cd conf/presets && echo *.yaml | sed 's/\.yaml//g')  [${preset}]
   --corpus NAME       the preset on another corpus: paper has mini        [${corpus}]
   --front_end NAME    SE model: $(cd conf/front_ends && echo *.yaml | sed 's/\.yaml//g')  [${front_end:-of the preset}]
@@ -75,6 +76,7 @@ Usage: $0 [--name value ...]        (current values in brackets)
   --speech FILE       a table of clean speech (noisy_speech)              [${speech}]
   --accept_licenses [BOOL]
                       download without asking                             [${accept_licenses}]
+  --upload_repo NAME  stage 10 uploads the run's model there (OWNER/NAME) [${upload_repo}]
   --dry_run [BOOL]    only say what would be fetched, made and trained    [${dry_run}]
 
 Corpora that a site already has are named in db.sh.
@@ -84,7 +86,7 @@ Stages:
 USAGE
 }
 
-options="stage stop_stage preset corpus front_end objectives finetune seeds downloads datadir dumpdir expdir nj ngpu cmd_backend detach status local_scratch resume fsdd librispeech noise rirs speech accept_licenses dry_run"
+options="stage stop_stage preset corpus front_end objectives finetune seeds downloads datadir dumpdir expdir nj ngpu cmd_backend detach status local_scratch resume fsdd librispeech noise rirs speech accept_licenses upload_repo dry_run"
 # shellcheck disable=SC2034  # read by parse_options.sh
 known_options="${options} accept_licences"
 # shellcheck disable=SC2034

@@ -67,21 +67,15 @@ def export_model(
     experiment, out = find_experiment(model, config=config, moved=moved), Path(out)
     folders, left_out, notes = [], [], []
     if experiment.kind != "asr":
-        settings = front_end_settings(experiment)
-        if settings["separator"] in SEPARATORS:
-            left_out.append(f"the front-end: separator {settings['separator']!r} is this package's")
-        else:
-            settings["model_conf"], _ = split_options("model_conf", settings["model_conf"])
-            full = {**default_config(EnhancementTask), **settings}
-            folders.append(write_model(out / "enh", full, front_end_weights(experiment)))
+        try:
+            folders.append(export_front_end(experiment, out))
+        except NotExportable as error:
+            left_out.append(f"the front-end: {error}")
     if experiment.kind != "enh":
         try:
-            if experiment.kind == "joint" and left_out:
-                raise NotExportable("its separator is this package's")
-            folder, exact = _write_recognizer(experiment, out)
+            folder, found = export_recognizer(experiment, out)
             folders.append(folder)
-            if not exact:
-                notes.append(f"{folder}: s3prl repeats the last frame once or twice; scores of the last frames differ")
+            notes += [f"{folder}: {note}" for note in found]
         except NotExportable as error:
             frontend = experiment.settings.get("frontend")
             left_out.append(
@@ -91,6 +85,46 @@ def export_model(
     if not folders:
         raise ValueError(f"{experiment.config}: nothing can be exported: {'; '.join(left_out)}")
     return Exported(folders, left_out, notes)
+
+
+def export_front_end(experiment: Experiment, out: Path) -> Path:
+    """Write the front-end of a training.
+
+    Args:
+        experiment: A front-end's or a joint training.
+        out: Where enh/ is written.
+
+    Returns:
+        That folder.
+
+    Raises:
+        NotExportable: Where ESPnet has no classes for it.
+    """
+    settings = front_end_settings(experiment)
+    if settings["separator"] in SEPARATORS:
+        raise NotExportable(f"separator {settings['separator']!r} is this package's")
+    settings["model_conf"], _ = split_options("model_conf", settings["model_conf"])
+    full = {**default_config(EnhancementTask), **settings}
+    return write_model(out / "enh", full, front_end_weights(experiment))
+
+
+def export_recognizer(experiment: Experiment, out: Path) -> tuple[Path, list[str]]:
+    """Write a recognizer, or a joint model as a whole.
+
+    Args:
+        experiment: Of one of these.
+        out: Where asr/ or joint/ is written.
+
+    Returns:
+        That folder, and where ESPnet decodes otherwise than this package.
+
+    Raises:
+        NotExportable: Where ESPnet has no classes for it.
+    """
+    if experiment.kind == "joint" and front_end_settings(experiment)["separator"] in SEPARATORS:
+        raise NotExportable("its separator is this package's")
+    folder, exact = _write_recognizer(experiment, out)
+    return folder, [] if exact else ["s3prl repeats the last frame once or twice; scores of the last frames differ"]
 
 
 # Where an exported recognizer has its SSL model.

@@ -281,7 +281,6 @@ def _restore_epoch_files(folder: Path, epoch: int, model: torch.nn.Module) -> No
         logging.warning(f"{model_file} is missing: restoring it from the checkpoint")
         torch.save(model.state_dict(), model_file)
     link = folder / "latest.pth"
-    # One that names an earlier epoch is there, too, where the kill came between the checkpoint and the model.
-    if link.resolve() != model_file.resolve():
+    if not link.exists():
         link.unlink(missing_ok=True)
         link.symlink_to(model_file.name)

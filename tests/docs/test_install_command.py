@@ -39,3 +39,31 @@ def test_recipe_extra_gives_what_the_recipe_needs(tmp_path):
     code = "import importlib.metadata as m; print(m.version('espnet'), m.version('torch'))"
     versions = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert versions == (["202511", "2.11.0"] if sys.version_info < (3, 12) else ["202611", "2.14.1"])
+
+
+@pytest.mark.skipif(not UV.exists(), reason="no uv beside this interpreter")
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ("3.11", {"espnet==202511", "torch==2.11.0"}),
+        ("3.13", {"espnet==202611", "torch==2.14.1", "fast-bss-eval==0.1.3"}),
+    ],
+)
+def test_a_resolver_takes_a_tested_set_or_ends(tmp_path, version, expected):
+    """Without versions, uv takes an ESPnet of years ago where a newer one does not go with what is there."""
+
+    def resolve(*words):
+        options = ["--python-version", version, "--no-header", "--no-annotate", "-q", *words]
+        command = [UV, "pip", "compile", ROOT / "setup.py", "--extra", "recipe", *options]
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        if "error sending request" in result.stderr or "dns error" in result.stderr:
+            pytest.skip("PyPI is not reachable")
+        return result
+
+    result = resolve()
+    assert result.returncode == 0, result.stderr
+    assert expected <= {*result.stdout.splitlines()}
+    (tmp_path / "newer.txt").write_text("torch>=2.15\n")
+    refused = resolve("--constraint", tmp_path / "newer.txt")
+    assert refused.returncode != 0
+    assert "unsatisfiable" in refused.stderr

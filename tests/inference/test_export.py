@@ -11,6 +11,7 @@ import torch
 import yaml
 from joint_configuration import joint_settings, save_experiment
 from places import ROOT
+from stock import STOCK_ALONE
 from tiny_architectures import TINY, save_hub_model
 
 from espnet_plugins.bin import export
@@ -20,21 +21,9 @@ from espnet_plugins.register import FRONTENDS
 from espnet_plugins.tasks import JointTask
 
 # Runs ESPnet's own programs in a process where importing this package fails.
-STOCK = """
-import sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "espnet_plugins":
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Absent())
-try:
-    import espnet_plugins
-except ModuleNotFoundError:
-    pass
-else:
-    raise SystemExit("the package can be imported")
+STOCK = (
+    STOCK_ALONE
+    + """
 from espnet2.bin import asr_inference, enh_inference
 scp, enh, joint, out = sys.argv[1:]
 common = ["--num_workers", "0", "--log_level", "ERROR"]
@@ -45,6 +34,7 @@ asr_inference.main([*common, "--output_dir", out + "/asr", "--enh_s2t_task", "tr
     "--ctc_weight", "1.0", "--data_path_and_name_and_type", scp + ",speech,sound",
     "--asr_train_config", joint + "/config.yaml", "--asr_model_file", joint + "/model.pth"])
 """
+)
 
 
 def test_stock_espnet_decodes_what_is_exported(make_upstream, tmp_path, speech, capsys):
@@ -135,7 +125,7 @@ def hub_model(tmp_path_factory):
 
 # Gives log-probabilities and words of a joint model by ESPnet alone, where importing this package fails.
 SCORES = (
-    STOCK.partition("from espnet2.bin")[0]
+    STOCK_ALONE
     + """
 import numpy, torch
 from espnet2.bin.asr_inference import Speech2Text

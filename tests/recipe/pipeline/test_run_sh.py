@@ -41,7 +41,7 @@ def folders(tmp_path):
         (["--stage=3"], "write '--stage 3'"),
         (["3"], "unexpected argument '3'"),
         (["--stage", "-1"], "--stage must be a whole number"),
-        (["--stage", "9"], "--stage 9: stages run from 1 to 8"),
+        (["--stage", "11"], "--stage 11: stages run from 1 to 10"),
         (["--stage", "3", "--stop_stage", "2"], "nothing to do"),
         (["--cmd_backend", "pbs"], "unknown --cmd_backend 'pbs'"),
         (["--objectives", "ssl_mse mse"], "unknown objective 'mse': choose from .*si_snr"),
@@ -62,15 +62,17 @@ def test_a_wrong_option_is_one_clear_line(options, message, tmp_path):
     [
         ("--stage=one", "--stage must be a whole number, not 'one'"),
         ("--stage=2.5", "--stage must be a whole number, not '2.5'"),
-        ("--stage=0", "stages run from 1 to 8"),
-        ("--stop_stage=0", "stages run from 1 to 8"),
-        ("--stop_stage=9", "--stop_stage 9: stages run from 1 to 8"),
+        ("--stage=0", "stages run from 1 to 10"),
+        ("--stop_stage=0", "stages run from 1 to 10"),
+        ("--stop_stage=11", "--stop_stage 11: stages run from 1 to 10"),
         ("--nj=two", "--nj must be a whole number"),
         ("--nj=0", "--nj must be at least 1"),
         ("--preset=huge", "unknown preset 'huge': choose from .*mini.*smoke"),
         ("--preset=no_such_file.yaml", "unknown preset"),
         ("--finetune=everything", "unknown --finetune 'everything'"),
         ("--seeds=a", "--seeds takes whole numbers"),
+        ("--upload_repo=me", "--upload_repo 'me' is no name of a repository"),
+        ("--upload_repo=me/model", "takes the model of one run, not of 4 .*--objectives"),
         ("--resume=maybe", "--resume is true or false"),
         (
             "--fsdd=/nowhere",
@@ -120,6 +122,10 @@ def test_a_judge_that_cannot_be_had_is_refused_before_any_work(judge, message, t
     preset.write_text(yaml.safe_dump({"extends": "whisper_small", "judges": {"own": judge}}))
     with pytest.raises(OptionError, match=f"judges: own: {message}"):
         parse([f"--preset={preset}"])
+
+
+def test_stages_behind_the_report_run_where_they_are_asked_for():
+    assert [parse(words).stages[-1] for words in ([], ["--stage=9"], ["--stop_stage=10"])] == [8, 9, 10]
 
 
 def test_help_shows_the_defaults_and_what_was_given():

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,24 @@ def test_again_does_nothing_and_prints_the_same_table(finished):
     steps = [line for line in again.stdout.splitlines() if "[stage" in line]
     assert steps
     assert all("nothing to do" in line for line in steps)
+
+
+def test_every_run_is_packed(finished):
+    """With its table, what it is made of and the recipe's own SSL model; nothing is uploaded unasked."""
+    root, stdout = finished
+    result = run(root, "--stage", "9", "--stop_stage", "10", objectives="ssl_soft_dtw")
+    folder = root / "expdir" / "packed" / "ssl_soft_dtw_joint_seed0"
+    assert re.search(r"\[stage 10\] ssl_soft_dtw_joint_seed0: not uploaded .*--upload_repo", result.stdout)
+    with zipfile.ZipFile(folder / "model.zip") as archive:
+        names, card = archive.namelist(), archive.read("README.md").decode()
+        assert str(root) not in archive.read("exp/config.yaml").decode()
+    assert {"RESULTS.md", "exp/model.pth", "exp/bpe.model", "exp/upstream.pth"} <= {*names}
+    noisy = next(line for line in table(stdout) if line.startswith("noisy, no front-end")).split()[-1]
+    for part in ("# SSL-SoftDTW + ASR loss, preset smoke", "synthesized by the recipe", f"{noisy}|", "--preset smoke"):
+        assert part in card
+    assert (folder / "front_end.zip").stat().st_size > 1000
+    again = run(root, "--stage", "9", objectives="ssl_soft_dtw")
+    assert "nothing to do" in again.stdout
 
 
 def same_tensors(one, other):

@@ -15,7 +15,7 @@ _KEYS = {
     # Whoever reads it says what it may be.
     "quality_utterances": "",
     **dict.fromkeys(("front_end", "lexicon"), _TEXT),
-    **dict.fromkeys(("front_end_weights", "registry"), f"{_TEXT} or null"),
+    **dict.fromkeys(("front_end_weights", "registry", "model_license"), f"{_TEXT} or null"),
     **dict.fromkeys(("train", "dev", "test", "heads", "conf_dirs", "import", "import_from"), _NAMES),
     **dict.fromkeys(("sets", "corpora", "config"), f"{_MAPPING} of mappings"),
     **dict.fromkeys(("ssl", "runs", "threads"), _MAPPING),

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from local.common import audio
+from local.common.archives import READ_ERRORS, read_place
 from local.common.steps import RecipeError
 
 
@@ -14,7 +15,7 @@ def load_audio(location: str) -> tuple[np.ndarray, int]:
     """Read a signal.
 
     Args:
-        location: An audio file, or `archive:offset` as kaldiio writes it.
+        location: An audio file, or `archive:offset` as Kaldi writes it.
 
     Returns:
         Samples in [-1, 1), shape (T,), and the rate in Hz.
@@ -24,10 +25,8 @@ def load_audio(location: str) -> tuple[np.ndarray, int]:
     """
     if Path(location).is_file():
         return audio.read(location)
-    import kaldiio
-
     try:
-        rate, samples = kaldiio.load_mat(location)
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        rate, samples = read_place(location)
+    except READ_ERRORS as error:
         raise RecipeError(f"{location}: cannot be read as audio ({error})") from error
     return samples, rate

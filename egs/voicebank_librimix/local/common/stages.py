@@ -38,3 +38,5 @@ class Stage(enum.IntEnum):
     DECODING = 6, "enhancement and decoding", "decode"
     SCORING = 7, "scoring", "cpu"
     REPORT = 8, "report", "cpu"
+    PACKING = 9, "models packed with their cards", "cpu"
+    UPLOAD = 10, "upload to a hub (--upload_repo)", "cpu"

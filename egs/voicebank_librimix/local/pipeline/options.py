@@ -31,7 +31,7 @@ from local.stages.judges import judge_settings
 # What a job has to know to do the same as run.sh here; the rest says how and where.
 _OF_A_JOB = (
     *("preset", "front_end", "downloads", "datadir", "dumpdir", "expdir", "nj", "ngpu"),
-    *("objectives", "finetune", "seeds", "resume", "accept_licenses", "command", "shards"),
+    *("objectives", "finetune", "seeds", "resume", "accept_licenses", "command", "shards", "upload_repo"),
 )
 
 
@@ -82,13 +82,14 @@ def _parser() -> argparse.ArgumentParser:
     add_resume_argument(add_run_arguments(add_common_arguments(parser, number=_whole)))
     parser.add_argument("--corpus", help="the preset on another corpus")
     parser.add_argument("--stage", type=_whole, default=min(Stage))
-    parser.add_argument("--stop_stage", type=_whole, default=max(Stage))
+    parser.add_argument("--stop_stage", type=_whole, help="default: the report, or --stage where that is behind it")
     parser.add_argument("--cmd_backend", default="local", help="where jobs run")
     parser.add_argument("--local_scratch", help="a folder on each node's own disk")
     for variable in variables():
         parser.add_argument(f"--{variable.lower()}", metavar="PATH", help=f"as the variable {variable} of db.sh")
     for name in ("accept_licenses", "detach", "status", "dry_run"):
         parser.add_argument(f"--{name}", type=_truth, default=False)
+    parser.add_argument("--upload_repo", metavar="OWNER/NAME", help="where stage 10 uploads the run's model")
     parser.add_argument("--command", default="", help="what the user typed, for the report")
     parser.add_argument("--shards", type=_whole, help="how many processes share the decoding (default: --nj)")
     return parser
@@ -109,6 +110,22 @@ def _check_site(recipe: Recipe, variable: str, path: Path) -> None:
         raise OptionError(f"{option} {path}: no such file or folder")
 
 
+def _check_upload(repository: str, runs: Sequence[Run]) -> None:
+    """See that a repository is a name, and that one model goes there."""
+    from espnet_plugins.packing.upload import check_repository
+
+    try:
+        check_repository(repository)
+    except ValueError as error:
+        raise OptionError(f"--upload_repo {error}") from error
+    if len(runs) != 1:
+        names = " ".join(run.name for run in runs)
+        raise OptionError(
+            f"--upload_repo takes the model of one run, not of {len(runs)} ({names}): say which by "
+            "--objectives and --seeds"
+        )
+
+
 def parse(words: Sequence[str]) -> Invocation:
     """Read and check every option.
 
@@ -126,6 +143,8 @@ def parse(words: Sequence[str]) -> Invocation:
         [3, 4, 5]
     """
     args = _parser().parse_args(words)
+    if args.stop_stage is None:
+        args.stop_stage = max(args.stage, Stage.REPORT)
     for name in ("stage", "stop_stage"):
         if not min(Stage) <= getattr(args, name) <= max(Stage):
             raise OptionError(f"--{name} {getattr(args, name)}: stages run from {min(Stage)} to {max(Stage)}")
@@ -148,4 +167,7 @@ def parse(words: Sequence[str]) -> Invocation:
     for judge, options in recipe.judges.items():
         judge_settings(judge, options)
     stages = [stage for stage in Stage if args.stage <= stage <= args.stop_stage]
-    return Invocation(args, recipe, runs_from_args(recipe, args), stages, resume_from_args(args))
+    runs = runs_from_args(recipe, args)
+    if args.upload_repo is not None:
+        _check_upload(args.upload_repo, runs)
+    return Invocation(args, recipe, runs, stages, resume_from_args(args))

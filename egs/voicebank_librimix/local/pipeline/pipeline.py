@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from typing import Literal
 
+from local.common.recipe import Run
 from local.common.sets import COMBINED
 from local.common.stages import Stage
 from local.common.steps import MissingInput, Step
@@ -16,6 +17,7 @@ from local.pipeline.options import Invocation
 from local.stages.data import combine_sets, final_steps, prepare_set, prepare_tokens, set_steps
 from local.stages.decode import copy_transcripts, decode, own_pairs, shard
 from local.stages.experiment import Experiment
+from local.stages.packing import pack_run, pack_step, upload_run, upload_step
 from local.stages.phones import prepare_phones
 from local.stages.report import report, report_step
 from local.stages.score import SetScoring, score_all, scorings_of
@@ -205,6 +207,29 @@ class Pipeline:
         work = partial(report, self.experiment, self.scorings, command=self.invocation.args.command)
         return [Job("report", Stage.REPORT, work, lambda: report_step(self.experiment, self.scorings).is_done())]
 
+    def pack_jobs(self) -> list[Job]:
+        """Stage 9: a job per run."""
+
+        def job(run: Run) -> Job:
+            work = partial(pack_run, self.experiment, run, self.corpora)
+            return Job(f"pack {run.name}", Stage.PACKING, work, lambda: pack_step(self.experiment, run).is_done())
+
+        return [job(run) for run in self.experiment.fine_tunings]
+
+    def upload_jobs(self) -> list[Job]:
+        """Stage 10: a job per run; without a repository they only say what would be uploaded."""
+        repository = self.invocation.args.upload_repo
+
+        def job(run: Run) -> Job:
+            work = partial(upload_run, self.experiment, run, repository=repository)
+
+            def done() -> bool:
+                return bool(repository) and upload_step(self.experiment, run, repository=repository).is_done()
+
+            return Job(f"upload {run.name}", Stage.UPLOAD, work, done)
+
+        return [job(run) for run in self.experiment.fine_tunings]
+
 
 def _all_done(steps: Iterable[Step]) -> bool:
     return all(step.is_done() for step in steps)
@@ -222,4 +247,6 @@ ARRAYS = (
     JobArray("transcripts", (Stage.DECODING,), Pipeline.transcript_jobs, kind="cpu"),
     JobArray("score", (Stage.SCORING,), Pipeline.score_jobs),
     JobArray("report", (Stage.REPORT,), Pipeline.report_jobs, show=True),
+    JobArray("pack", (Stage.PACKING,), Pipeline.pack_jobs),
+    JobArray("upload", (Stage.UPLOAD,), Pipeline.upload_jobs, show=True),
 )

@@ -1,4 +1,4 @@
-"""Audio archives ready for training: 16 kHz, FLAC, a few large files read through kaldiio."""
+"""Audio archives ready for training: 16 kHz, FLAC, a few large files with Kaldi's lists."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import kaldiio
 import numpy as np
 
 from espnet_plugins.atomic import remove
+from local.common.archives import append_flac
 from local.common.audio import SAMPLE_RATE, AudioError, fitting_gain, is_clipped, read, resample, to_pcm16
 from local.common.kaldi_dir import Utterance
 from local.common.parallel import parallel_map
@@ -40,15 +40,6 @@ def _signals(utterance: Utterance) -> Iterator[tuple[str, str]]:
         yield f"spk{i}", reference
     if utterance.noise is not None:
         yield "noise1", utterance.noise
-
-
-def _append(archive: BinaryIO, name: str, signal: np.ndarray) -> int:
-    """Add a signal to an archive; gives the place that a list refers to."""
-    location = archive.tell() + len(name.encode()) + 1
-    kaldiio.save_ark(
-        archive, {name: (SAMPLE_RATE, signal)}, write_function="soundfile", write_kwargs={"format": "flac"}
-    )
-    return location
 
 
 def _read_signals(utterance: Utterance) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -95,7 +86,10 @@ def _write_archives(folder: Path, utterances: Sequence[Utterance]) -> None:
         }
         for utterance in utterances:
             signals, facts = _read_signals(utterance)
-            locations = {name: _append(archives[name], utterance.id, signal) for name, signal in signals.items()}
+            locations = {
+                name: append_flac(archives[name], utterance.id, signal, rate=SAMPLE_RATE)
+                for name, signal in signals.items()
+            }
             index[utterance.id] = {"samples": len(signals["wav"]), **locations, "facts": facts}
     (folder / "index.json").write_text(json.dumps(index))
 

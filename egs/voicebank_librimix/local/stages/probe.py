@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from espnet_plugins.analysis.probe import ProbeError, ProbeResult
+from local.common.archives import read_list
 from local.common.audio import SAMPLE_RATE
 from local.common.recipe import Recipe
 from local.common.stages import Stage
@@ -34,14 +35,13 @@ def probe_step(experiment: Experiment) -> Step:
 
 def probe_development_set(recipe: Recipe, step: Step) -> None:
     """Probe on the longest utterances of the development set; pieces are as long as the shortest of these."""
-    import kaldiio
     import torch
 
     from espnet_plugins.analysis.probe.waveforms import probe_waveforms, write_result
     from espnet_plugins.objectives import SSL_CRITERIA
 
     options = dict(step.settings)
-    scp = kaldiio.load_scp(str(recipe.dumpdir / _SET / "spk1.scp"))
+    scp = read_list(str(recipe.dumpdir / _SET / "spk1.scp"))
     utterances = [scp[utt][1].astype(np.float32) for utt in sorted(scp)]
     utterances.sort(key=len, reverse=True)
     chosen = utterances[: options.pop("utterances")]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet_plugins.atomic import remove
+from local.common.archives import read_list
 from local.common.audio import SAMPLE_RATE
 from local.common.recipe import Recipe
 from local.common.stages import Stage
@@ -84,14 +85,13 @@ def make_targets(recipe: Recipe, out: Path) -> None:
         recipe: Its preset's `ssl` gives `clusters` and `frames_for_kmeans`.
         out: Gets train/ and dev/ with wav.scp, text and utt2num_samples, and tokens.txt.
     """
-    import kaldiio
     from sklearn.cluster import MiniBatchKMeans
     from threadpoolctl import threadpool_limits
 
     settings = recipe.preset["ssl"]
     features: dict[str, dict[str, np.ndarray]] = {}
     for part in ("train", "dev"):
-        scp = kaldiio.load_scp(str(recipe.dumpdir / part / "spk1.scp"))
+        scp = read_list(str(recipe.dumpdir / part / "spk1.scp"))
         features[part] = {utt: frame_features(scp[utt][1].astype(np.float32)) for utt in sorted(scp)}
     frames = np.concatenate(list(features["train"].values()))
     generator = np.random.default_rng(recipe.preset["seed"])
