@@ -73,9 +73,10 @@ def published(command: str) -> str:
     """A command line without the folders of the machine that it ran on.
 
     Example:
-        >>> published("./run.sh --preset whisper_layers --noise /data/noise --expdir /scratch/exp --nj 2")
-        './run.sh --preset whisper_layers --noise DIR --nj 2'
+        >>> published("/home/me/run.sh --preset whisper_layers --noise /data/noise --expdir /scratch/exp --nj 2")
+        './egs/voicebank_librimix/run.sh --preset whisper_layers --noise DIR --nj 2'
     """
+    command = re.sub(r"^/\S*/run\.sh(?= )", "./egs/voicebank_librimix/run.sh", command)
     command = re.sub(r" --(?:downloads|datadir|dumpdir|expdir|local_scratch)[ =](?:'[^']*'|\S+)", "", command)
     return shlex.join("DIR" if word.startswith("/") else word for word in shlex.split(command))
 

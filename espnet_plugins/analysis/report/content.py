@@ -51,10 +51,14 @@ class Content:
 
     @cached_property
     def subject(self) -> str | None:
-        """The configuration that the report is about: position-invariant fine-tuning, else the last fine-tuned one."""
-        tuned = [name for name in group_seeds(self.scores) if name not in REFERENCE_SYSTEMS]
+        """The configuration that the report is about: position-invariant fine-tuning, else the last fine-tuned one.
+
+        Of several the one with the most seeds, and of those the first: nothing that looks at scores.
+        """
+        groups = group_seeds(self.scores)
+        tuned = [name for name in groups if name not in REFERENCE_SYSTEMS]
         about = [name for name in tuned if is_subject(name)] or tuned[-1:]
-        return about[0] if about else None
+        return max(about, key=lambda name: len(groups[name]), default=None)
 
     @cached_property
     def setting_differences(self) -> Table:
