@@ -14,6 +14,7 @@ from local.common.kaldi_dir import NO_TRANSCRIPT, read, read_table
 from local.common.steps import MissingInput, OptionError, RecipeError
 from local.corpora import catalogue, clean_speech, noise_folder, room_responses
 from local.pipeline import dry_run
+from local.pipeline.options import parse
 from local.stages import data
 
 SAMPLE_RATE = 16000
@@ -362,3 +363,17 @@ def test_an_unknown_option_of_a_set_is_named(stages):
     stages.write(sets={**stages.defaults["sets"], "seen": {"corpus": "noisy_speech", "split": "test", "snrs": 3}})
     with pytest.raises(OptionError, match=r"'snrs' \(options: split, noise, snr,"):
         stages(catalogue, "--nj", "1")
+
+
+def test_a_model_card_says_what_is_known_of_the_licenses(stages, tmp_path, monkeypatch):
+    corpus = catalogue.Catalogue(parse([f"--preset={stages.preset}"]).recipe).corpus("noisy_speech")
+    for folder in ("bare", "licensed"):
+        write_noise(tmp_path / folder, "bell.wav", np.ones(16000))
+    monkeypatch.setenv("NOISE", str(tmp_path / "bare"))
+    (_, license), noise = corpus.origins({"split": "train"})
+    assert (license, noise) == ("CC BY 4.0", ("recordings of noise", "not stated for the files"))
+    assert corpus.notices() == {}
+    (tmp_path / "licensed" / "LICENCES.md").write_text("bell.wav: CC0")
+    monkeypatch.setenv("NOISE", str(tmp_path / "licensed"))
+    assert corpus.origins({"split": "train"})[1] == ("recordings of noise", "of each file its own: NOISE_LICENSES.md")
+    assert corpus.notices() == {"NOISE_LICENSES.md": tmp_path / "licensed" / "LICENCES.md"}

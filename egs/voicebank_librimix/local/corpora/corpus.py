@@ -90,6 +90,16 @@ class Corpus:
         """Where its steps of stage 1 work."""
         return self.catalogue.made / self.name
 
+    def origins(self, spec: Spec) -> list[tuple[str, str]]:
+        """What a set is made of beside the corpora that it requires, each with its license, for a model card."""
+        # What is mixed of published corpora has their licenses.
+        own = (f"corpus {self.name} of preset {self.catalogue.recipe.name}", "its owner's")
+        return [] if self.requires(spec) else [own]
+
+    def notices(self) -> dict[str, Path]:
+        """Files about licenses that go with a model: name in the packed file -> file."""
+        return {}
+
     @property
     def nj(self) -> int:
         """Parallel processes."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import os
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,9 @@ from local.corpora.room_responses import find_responses, in_room, load_response
 # Raised with every change that draws or mixes otherwise for the same settings.
 VERSION = 1
 KINDS = ("seen", "unseen")
+# A file that tells the licenses of a folder, and what it is called beside a model.
+_LICENSES = re.compile(r"(licen[cs]e|copying|notice|attribution)", re.IGNORECASE)
+_PACKED_AS = {"recordings of noise": "NOISE_LICENSES.md", "room impulse responses": "ROOM_LICENSES.md"}
 _OPTIONS = {"seed", "speech", "parts", "speakers", "noise", "unseen", "rirs", "snr"}
 # Speech in which nothing is louder cannot be brought to an SNR.
 _SILENCE = 10 ** (-80 / 20)
@@ -115,6 +119,13 @@ def mix(task: Mixture) -> dict[str, Any]:
         "gain": f"{gain:.6g}",
         "seed": task.seed,
     }
+
+
+def _licenses(folder: Path) -> Path | None:
+    """The file of a folder that says under which licenses its files are, or None."""
+    if not folder.is_dir():
+        return None
+    return next((p for p in sorted(folder.iterdir()) if p.is_file() and _LICENSES.match(p.name)), None)
 
 
 def _seconds(speech: Speech) -> float:
@@ -281,6 +292,25 @@ class NoisySpeech(Corpus):
             content = None
         settings = {"recordings": content, "v": VERSION}
         return Step("noise", stage=STAGE, out=self.made, settings=settings, outputs=("noise",))
+
+    def origins(self, spec: Spec) -> list[tuple[str, str]]:
+        """The speech, the noise, and the rooms."""
+        entry = self.catalogue.published("librispeech").entry
+        parts = [(entry.title, entry.license) if self._table is None else ("speech of a table", "its owner's")]
+        folders = [("recordings of noise", self._noise), ("room impulse responses", self._rirs)]
+        for what, folder in folders:
+            if folder is not None:
+                listed = (
+                    f"of each file its own: {_PACKED_AS[what]}" if _licenses(folder) else "not stated for the files"
+                )
+                parts.append((what, listed))
+        return parts
+
+    def notices(self) -> dict[str, Path]:
+        """What the folders of noise and rooms say about their licenses."""
+        folders = [("recordings of noise", self._noise), ("room impulse responses", self._rirs)]
+        found = {_PACKED_AS[what]: _licenses(folder) for what, folder in folders if folder is not None}
+        return {name: path for name, path in found.items() if path is not None}
 
     def prepare(self, specs: Collection[Spec]) -> Iterable[Work]:
         """The noise brought to the rate of the models, then each set."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from espnet_plugins.analysis.comparison.tables import word_error_summary
 from espnet_plugins.analysis.report.archive import read_archive
@@ -62,10 +63,11 @@ def sources(recipe: Recipe, corpora: Catalogue) -> list[Source]:
             entry = corpora.published(name).entry
             found[name] = Source(entry.title, entry.license)
     for spec in corpora.sets.values():
-        corpus = corpora.corpus(spec["corpus"])
-        # What is mixed of published corpora has its licenses above.
-        if not corpus.requires(spec) and spec["corpus"] not in found and not corpora.maker(spec["corpus"]):
-            found[spec["corpus"]] = Source(f"corpus {spec['corpus']} of preset {recipe.name}", "its owner's")
+        if spec["corpus"] in found or corpora.maker(spec["corpus"]):
+            continue
+        listed = {source.name for source in found.values()}
+        origins = corpora.corpus(spec["corpus"]).origins(spec)
+        found |= {text: Source(text, license) for text, license in origins if text not in listed}
     options = upstream_options(recipe)
     known = read_yaml(RECIPE_DIR / "conf" / "models.yaml").get(options["model"])
     if known:
@@ -83,6 +85,15 @@ def _command(recipe: Recipe, run: Run) -> str:
     """What makes this model, without the places of this machine that the report's command may name."""
     chosen = f"--objectives {run.objective} --finetune {run.finetune} --seeds {run.seed}"
     return f"egs/{RECIPE_DIR.name}/run.sh --preset {recipe.name} {chosen}"
+
+
+def notices(experiment: Experiment, corpora: Catalogue) -> dict[str, Path]:
+    """Files about licenses that go with every model: of imported weights, of recordings."""
+    found: dict[str, Path] = {}
+    for name in {spec["corpus"] for spec in corpora.sets.values()}:
+        found |= corpora.corpus(name).notices()
+    imported = experiment.se.out / "espnet" / "LICENSE"
+    return found | ({"LICENSE": imported} if imported.is_file() else {})
 
 
 def _card(experiment: Experiment, run: Run, corpora: Catalogue) -> Card:
