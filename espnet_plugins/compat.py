@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
+from collections.abc import Mapping
+
 try:
     from espnet2.legacy.nets.pytorch_backend.nets_utils import get_activation
     from espnet2.legacy.nets.pytorch_backend.rnn.encoders import RNNP
@@ -14,7 +17,7 @@ except ModuleNotFoundError:  # up to 202511
 
     HUGGINGFACE_COUNTS_FRAMES = False
 
-__all__ = ["HUGGINGFACE_COUNTS_FRAMES", "RNNP", "get_activation", "set_joint_task"]
+__all__ = ["HUGGINGFACE_COUNTS_FRAMES", "RNNP", "get_activation", "set_joint_task", "stored_seconds"]
 
 
 def set_joint_task(task: type) -> None:
@@ -30,3 +33,16 @@ def set_joint_task(task: type) -> None:
         asr_inference.EnhS2TTask = task
     else:  # the program imports it anew for every model
         enh_s2t.EnhS2TTask = task
+
+
+def stored_seconds(time: datetime.timedelta | Mapping[str, float]) -> float:
+    """An epoch's time, as a checkpoint holds it, in seconds.
+
+    Args:
+        time: What ESPnet's reporter keeps: a duration up to 202511, from 202611 on a mapping that holds its seconds.
+
+    Example:
+        >>> stored_seconds(datetime.timedelta(minutes=1)), stored_seconds({"__timedelta_seconds__": 60.0})
+        (60.0, 60.0)
+    """
+    return time["__timedelta_seconds__"] if isinstance(time, Mapping) else time.total_seconds()

@@ -26,6 +26,7 @@ KEPT = {
     "tests/test_vocabulary.py": None,
     "run.sh": {"accept_licences"},
     "local/common/objectives.py": {"recogniser"},
+    "espnet_plugins/packing/pack.py": {"LICENCE"},
     "local/corpora/acquire.py": {"licences_accepted"},
     "local/corpora/registry.py": {"licence"},
     "local/stages/decode_steps.py": {"recognise"},

@@ -37,7 +37,10 @@ STOCK = {
     "coh": tf_domain.FrequencyDomainAbsCoherence,
 }
 # Not defined where the estimate is silent.
-RATIOS = ("si_snr", "sdr", "ci_sdr", "mr_l1_tfd normalized")
+RATIOS = ("si_snr", "sdr", "ci_sdr")
+# ESPnet 202511 divides by a deviation of zero here, 202611 does not.
+if not STOCK["mr_l1_tfd normalized"]()(torch.randn(1, 400), torch.zeros(1, 400)).isfinite().all():
+    RATIOS += ("mr_l1_tfd normalized",)
 every_criterion = pytest.mark.parametrize("name", STOCK)
 
 

@@ -71,7 +71,7 @@ def sources(recipe: Recipe, corpora: Catalogue) -> list[Source]:
     options = upstream_options(recipe)
     known = read_yaml(RECIPE_DIR / "conf" / "models.yaml").get(options["model"])
     if known:
-        found["upstream"] = Source(known["title"], known.get("license", known.get("licence", "its publisher's")))
+        found["upstream"] = Source(known["title"], known["license"])
     elif options["model"] == "local":
         found["upstream"] = Source("an SSL model, pre-trained by the recipe on the same speech", "as the speech")
     else:

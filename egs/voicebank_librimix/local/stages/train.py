@@ -41,6 +41,7 @@ def train(recipe: Recipe, step: Step, *, resume: bool) -> None:
 
 def finish(step: Step) -> None:
     """Keep the selected model and the development curve of a finished training."""
+    from espnet_plugins.compat import stored_seconds
     from espnet_plugins.train import checkpoint
 
     folder = step.out / "espnet"
@@ -52,7 +53,7 @@ def finish(step: Step) -> None:
         writer.writeheader()
         seconds = 0.0
         for epoch, stats in sorted(reporter["stats"].items()):
-            seconds += stats["train"]["time"].total_seconds()
+            seconds += stored_seconds(stats["train"]["time"])
             valid = {f"valid_{name}": value for name, value in stats["valid"].items()}
             row = {"epoch": epoch, "updates": stats["train"]["total_count"], "seconds": round(seconds, 2)}
             writer.writerow({**{name: valid.get(name, "") for name in CURVE_COLUMNS}, **row})
