@@ -34,6 +34,8 @@ KEPT = {
     "espnet_plugins/objectives/mimic.py": {"recogniser"},
     "tests/objectives/test_mimic.py": {"recogniser"},
     "tests/recipe/common/test_user_modules.py": {"recogniser"},
+    # The file of a folder of noises.
+    "tests/recipe/corpora/test_noisy_speech.py": {"LICENCES"},
     "tests/recipe/corpora/test_catalogue.py": {"licence", "test_a_registry_may_say_licence"},
     "tests/recipe/pipeline/test_run_sh.py": {"accept_licences"},
     "tests/recipe/stages/test_report.py": {"recognise"},

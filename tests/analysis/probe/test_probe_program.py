@@ -130,4 +130,4 @@ def test_a_file_named_twice_counts_once(sounds, tmp_path):
 
 def test_files_that_are_too_short_are_counted(sounds, capsys):
     probe.read_utterances([str(sounds)], rate=16000, seconds=5, count=99)
-    assert "7 files are shorter than 5 s and are left out" in capsys.readouterr().err
+    assert "8 files are shorter than 5 s and are left out" in capsys.readouterr().err

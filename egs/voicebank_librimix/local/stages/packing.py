@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from espnet_plugins.analysis.comparison.tables import word_error_summary
 from espnet_plugins.analysis.report.archive import read_archive
 from espnet_plugins.analysis.scoring.names import label, split_seed
-from espnet_plugins.inference.published import PUBLISHED
-from espnet_plugins.packing import Card, Source, UploadError, pack_model, packed_files, upload_packed
 from local.common.recipe import RECIPE_DIR, Recipe, Run, read_yaml
 from local.common.stages import Stage
 from local.common.steps import RecipeError, Step, atomic_path, log
@@ -17,6 +16,9 @@ from local.corpora.catalogue import Catalogue
 from local.stages.experiment import Experiment
 from local.stages.report import ARCHIVE
 from local.stages.ssl_model import upstream_options
+
+if TYPE_CHECKING:
+    from espnet_plugins.packing import Card, Source
 
 MODEL, FRONT_END = "model.zip", "front_end.zip"
 _UPLOADED = "uploaded.txt"
@@ -54,6 +56,9 @@ def upload_step(experiment: Experiment, run: Run, *, repository: str) -> Step:
 
 def sources(recipe: Recipe, corpora: Catalogue) -> list[Source]:
     """What the models of a preset are made of, with its license."""
+    from espnet_plugins.inference.published import PUBLISHED
+    from espnet_plugins.packing import Source
+
     found: dict[str, Source] = {}
     for name in corpora.needed():
         if maker := corpora.maker(name):
@@ -97,6 +102,8 @@ def notices(experiment: Experiment, corpora: Catalogue) -> dict[str, Path]:
 
 
 def _card(experiment: Experiment, run: Run, corpora: Catalogue) -> Card:
+    from espnet_plugins.packing import Card
+
     recipe = experiment.recipe
     content = read_archive(recipe.expdir / ARCHIVE)
     made: Mapping[str, str] = content.environment
@@ -125,6 +132,9 @@ def pack_run(experiment: Experiment, run: Run, corpora: Catalogue) -> None:
         MissingInput: Before stages 5 and 8 are done.
         RecipeError: When the model cannot be packed.
     """
+    # Here, not above: it brings torch and ESPnet, which no other start of the recipe needs.
+    from espnet_plugins.packing import pack_model
+
     recipe, step = experiment.recipe, pack_step(experiment, run)
 
     def work() -> None:
@@ -161,6 +171,8 @@ def upload_run(experiment: Experiment, run: Run, *, repository: str | None) -> N
         MissingInput: Before stage 9 is done.
         RecipeError: When the hub refuses or is not reached.
     """
+    from espnet_plugins.packing import UploadError, packed_files, upload_packed
+
     pack = pack_step(experiment, run)
     if repository is None:
         if not pack.is_done():

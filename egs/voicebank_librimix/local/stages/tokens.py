@@ -46,7 +46,7 @@ def unknown_characters(utterances: Iterable[Utterance], tokens: Iterable[str]) -
     Example:
         >>> said = [Utterance(f"a-{i}", "a", "x", ("x",), (text,), "all", 1, 1) for i, text in enumerate(["AB", "AC"])]
         >>> unknown_characters(said, ["<blank>", "<unk>", "A", "B", "<sos/eos>"])
-        "1 transcripts have characters that no transcript of train has: C; the first is a-1"
+        '1 transcripts have characters that no transcript of train has: C; the first is a-1'
     """
     known = {character for token in tokens if token not in SPECIAL for character in token}
     strange = {u.id: {c for text in u.texts for c in text if not c.isspace()} - known for u in utterances}
