@@ -96,12 +96,12 @@ def pack_model(
         ValueError: For another ending than .zip, a front-end asked of a recognizer, or a file of ESPnet's program that
             failed.
     """
-    out, beside = Path(out).absolute(), {name: Path(place) for name, place in (beside or {}).items()}
+    out, added = Path(out).absolute(), {name: Path(place) for name, place in (beside or {}).items()}
     if out.suffix != ".zip":
         raise ValueError(f"{out}: a packed model ends in .zip")
-    for name, place in beside.items():
-        if not place.is_file():
-            raise FileNotFoundError(f"{place}: no such file (to be packed as {name})")
+    for name, source in added.items():
+        if not source.is_file():
+            raise FileNotFoundError(f"{source}: no such file (to be packed as {name})")
         if name in ("README.md", "meta.yaml") or PurePosixPath(name).name != name:
             raise ValueError(f"{name}: give a plain name, not that of the card or of ESPnet's list of files")
     experiment = find_experiment(model, config=config, moved=moved)
@@ -124,7 +124,7 @@ def pack_model(
         # A notice that came with imported weights goes with them.
         places = (experiment.weights.with_name(name) for name in ("LICENSE", "LICENCE"))
         notices = {place.name: place for place in places if place.is_file()}
-        for name, source in {**notices, **beside}.items():
+        for name, source in {**notices, **added}.items():
             shutil.copyfile(source, stage / name)
         others = sorted(path.name for path in stage.iterdir() if path.is_file())
         text = render_card(
