@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -49,6 +49,21 @@ class OptionError(RecipeError):
     """A wrong option or setting; exit code 2."""
 
     exit_code = 2
+
+
+def all_in_one(errors: Sequence[RecipeError]) -> RecipeError:
+    """One error that says what several jobs say, each thing once.
+
+    Example:
+        >>> missing = MissingInput(Path("dump/train"), 2)
+        >>> all_in_one([missing, missing]) is missing
+        True
+        >>> print(all_in_one([RecipeError("no disk"), RecipeError("no memory")]))
+        no disk
+        no memory
+    """
+    said = {str(error): error for error in errors}
+    return next(iter(said.values())) if len(said) == 1 else RecipeError("\n".join(said))
 
 
 def log(message: str) -> None:

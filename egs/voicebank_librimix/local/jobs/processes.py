@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from local.common.steps import RecipeError, log
+from local.common.steps import RecipeError, all_in_one, log
 
 # The exit code of a training that was told to stop and has saved (EX_TEMPFAIL of sysexits.h).
 REQUEUE = 75
@@ -155,10 +155,8 @@ def run_programs(programs: Sequence[Program], *, nj: int, keep_going: bool = Fal
         for current in running:
             current.process.kill()
             current.process.wait()
-    if len(failures) == 1:
-        raise failures[0]
     if failures:
-        raise RecipeError("\n".join(map(str, failures)))
+        raise all_in_one(failures)
 
 
 def _failure(program: Program, code: int) -> RecipeError:

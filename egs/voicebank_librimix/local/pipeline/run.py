@@ -11,7 +11,7 @@ from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 from espnet_plugins.offline import import_within
-from local.common.steps import RecipeError, log, run_main
+from local.common.steps import RecipeError, all_in_one, log, run_main
 from local.jobs.processes import Program, run_programs
 from local.pipeline.options import Invocation, parse
 
@@ -57,10 +57,8 @@ def _in_threads(pipeline: Pipeline, array: JobArray, jobs: Sequence[Job]) -> Non
     for error in failures:
         if not isinstance(error, RecipeError):
             raise error
-    if len(failures) == 1:
-        raise failures[0]
     if failures:
-        raise RecipeError("\n".join(map(str, failures)))
+        raise all_in_one([error for error in failures if isinstance(error, RecipeError)])
 
 
 def _in_processes(pipeline: Pipeline, array: JobArray, jobs: Sequence[Job]) -> None:
