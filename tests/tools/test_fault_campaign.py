@@ -109,7 +109,8 @@ def test_killed_and_hindered_in_stage_1_the_recipe_ends_with_the_same_files(libr
     counts = json.loads((tmp_path / "a campaign" / "counts.json").read_text())
     assert counts["kills"] >= 1
     assert counts["faults"] >= 6
-    assert counts["two_at_once"] == 1
+    # On a fast machine the first recipe may have ended before the second comes.
+    assert counts["kinds"]["two recipes at once"]["runs"] == 1
     assert counts["compared"] >= 1
     assert counts["results_compared"] > 50
     assert counts["differences"] == counts["not_continued"] == 0
