@@ -1,6 +1,7 @@
 """What tests of several packages share: small upstreams with random weights, benchmark scripts, a Slurm."""
 
 import importlib.util
+import os
 import sys
 
 import pytest
@@ -11,6 +12,7 @@ from tiers import fast_tier, second_stack
 from tiny_architectures import TINY
 
 import espnet_plugins  # noqa: F401  (before a test imports ESPnet, which would fetch data)
+from espnet_plugins.extensions import FOLDERS, MODULES
 
 
 def pytest_collection_modifyitems(items):
@@ -90,3 +92,15 @@ def testbed():
     yield bed
     bed.control("stop")
     assert not bed.root.exists()
+
+
+@pytest.fixture(autouse=True)
+def modules_of_ones_own():
+    """What a test announces to the processes that it starts ends with the test: later ones lack its folder."""
+    before = {name: os.environ.get(name) for name in (MODULES, FOLDERS)}
+    yield
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
