@@ -59,13 +59,16 @@ def adopt(source: Path) -> None:
         target = RESULTS / f"{source.resolve().name}{SUFFIX}"
         source /= f"results{SUFFIX}"
         content = read_archive(source)
+        environment = {
+            key: published(value) if key == "command" else value for key, value in content.environment.items()
+        }
+        content = dataclasses.replace(content, environment=environment)
     target.parent.mkdir(exist_ok=True)
     with atomic_path(target) as temporary:
         if source.suffix == ".json":
             shutil.copyfile(source, temporary)
         else:
-            environment = {**content.environment, "command": published(content.environment.get("command", ""))}
-            write_archive(dataclasses.replace(content, environment=environment), temporary)
+            write_archive(content, temporary)
     print(f"{target}: {target.stat().st_size / 1e6:.2f} MB")
 
 
@@ -73,7 +76,7 @@ def published(command: str) -> str:
     """A command line without the folders of the machine that it ran on.
 
     Example:
-        >>> published("/home/me/run.sh --preset whisper_layers --noise /data/noise --expdir /scratch/exp --nj 2")
+        >>> published("/clone/run.sh --preset whisper_layers --noise /data/noise --expdir /scratch/exp --nj 2")
         './egs/voicebank_librimix/run.sh --preset whisper_layers --noise DIR --nj 2'
     """
     command = re.sub(r"^/\S*/run\.sh(?= )", "./egs/voicebank_librimix/run.sh", command)

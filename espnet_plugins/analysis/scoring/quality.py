@@ -160,17 +160,17 @@ def _mismatch(reference: np.ndarray, estimate: np.ndarray) -> str:
     return ""
 
 
-def spread(ids: Sequence[str], count: int) -> list[str]:
+def spread(ids: Sequence[str], count: int | None) -> list[str]:
     """Choose `count` ids evenly over a sorted list, so that speakers and conditions stay represented.
 
     Args:
         ids: Utterance ids in any order.
-        count: How many; all of them when it exceeds their number.
+        count: How many; all of them when it exceeds their number, or for None.
 
     Example:
         >>> spread(["d", "a", "c", "b"], 2)
         ['a', 'c']
     """
     ordered = sorted(ids)
-    count = min(count, len(ordered))
+    count = len(ordered) if count is None else min(count, len(ordered))
     return [ordered[i * len(ordered) // count] for i in range(count)]

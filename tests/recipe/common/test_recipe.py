@@ -78,14 +78,15 @@ def test_a_preset_may_give_single_objectives_more_seeds(tmp_path):
             seeds()
 
 
-def test_how_many_utterances_are_measured(tmp_path):
+@pytest.mark.parametrize("key", ["quality_utterances", "listened_utterances"])
+def test_how_many_utterances_are_measured(tmp_path, key):
     own = tmp_path / "own.yaml"
     for written, found in (("all", None), ("3", 3), ("0", 0)):
-        own.write_text(f"extends: mini\nquality_utterances: {written}\n")
-        assert Recipe.from_args(parse("--preset", str(own))).quality_utterances == found
+        own.write_text(f"extends: mini\n{key}: {written}\n")
+        assert getattr(Recipe.from_args(parse("--preset", str(own))), key) == found
     for wrong in ("some", "-1", "true", "1.5"):
-        own.write_text(f"extends: mini\nquality_utterances: {wrong}\n")
-        with pytest.raises(OptionError, match=r"preset 'own': quality_utterances: .* give a number or all"):
+        own.write_text(f"extends: mini\n{key}: {wrong}\n")
+        with pytest.raises(OptionError, match=rf"preset 'own': {key}: .* give a whole number from 0 on, or all"):
             Recipe.from_args(parse("--preset", str(own)))
 
 

@@ -11,9 +11,8 @@ from local.common.steps import OptionError
 _NUMBER, _TEXT, _NAMES, _MAPPING = "a whole number from 0 on", "a text", "a list of names", "a mapping"
 # Key -> what it holds; "or null" where a preset that extends another may take it away.
 _KEYS = {
-    **dict.fromkeys(("seed", "listened_utterances"), _NUMBER),
-    # Whoever reads it says what it may be.
-    "quality_utterances": "",
+    "seed": _NUMBER,
+    **dict.fromkeys(("quality_utterances", "listened_utterances"), f"{_NUMBER}, or all"),
     **dict.fromkeys(("front_end", "lexicon"), _TEXT),
     **dict.fromkeys(("front_end_weights", "registry", "model_license"), f"{_TEXT} or null"),
     **dict.fromkeys(("train", "dev", "test", "heads", "conf_dirs", "import", "import_from"), _NAMES),
@@ -96,11 +95,11 @@ def _known(where: str, given: Mapping[Any, Any], known: Collection[str]) -> None
 
 def _is(value: Any, kind: str) -> bool:
     """Whether a value is what a kind says, in its words."""
-    if not kind or value is None:
-        return not kind or kind.endswith("or null")
+    if value is None:
+        return kind.endswith("or null")
     whole = isinstance(value, int) and not isinstance(value, bool)
     if kind.startswith(_NUMBER):
-        return (whole and value >= 0) or (kind.endswith("characters") and value == "characters")
+        return (whole and value >= 0) or (isinstance(value, str) and kind == f"{_NUMBER}, or {value}")
     if kind.startswith(_TEXT):
         return isinstance(value, str)
     if kind == _NAMES:

@@ -148,7 +148,6 @@ class Recipe:
         if (front_end := preset.get("front_end")) not in front_ends:
             raise OptionError(f"unknown front-end '{front_end}': choose from {', '.join(front_ends)}")
         _check_recognizers(name, preset)
-        _check_quality_utterances(name, preset["quality_utterances"])
         if args.nj < 1:
             raise OptionError(f"--nj must be at least 1, not {args.nj}")
         paths = {
@@ -175,8 +174,12 @@ class Recipe:
     @property
     def quality_utterances(self) -> int | None:
         """Of each test set, those whose signals are measured; None for all."""
-        asked = self.preset["quality_utterances"]
-        return None if asked == "all" else asked
+        return _count(self.preset["quality_utterances"])
+
+    @property
+    def listened_utterances(self) -> int | None:
+        """Of those, the ones that DNSMOS and DistillMOS judge; None for all."""
+        return _count(self.preset["listened_utterances"])
 
     @cached_property
     def objectives(self) -> dict[str, Objective]:
@@ -221,19 +224,13 @@ def _check_recognizers(name: str, preset: Mapping[str, Any]) -> None:
         raise OptionError(f"preset '{name}': judges: '{taken[0]}' is the name of a head; choose another")
 
 
-def _check_quality_utterances(name: str, asked: Any) -> None:
-    """Refuse what is no number of utterances.
-
-    Raises:
-        OptionError: Naming the preset and the key.
-    """
-    if asked != "all" and (isinstance(asked, bool) or not isinstance(asked, int) or asked < 0):
-        raise OptionError(f"preset '{name}': quality_utterances: {asked!r} is not accepted; give a number or all")
-
-
 def conf_folders(preset: Mapping[str, Any]) -> list[Path]:
     """Where configurations are looked for: the folders of the preset, then the recipe's conf/."""
     return [*map(Path, preset.get("conf_dirs", [])), RECIPE_DIR / "conf"]
+
+
+def _count(asked: int | str) -> int | None:
+    return None if isinstance(asked, str) else asked
 
 
 def configuration_names(preset: Mapping[str, Any]) -> set[str]:

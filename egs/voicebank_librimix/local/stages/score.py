@@ -161,9 +161,8 @@ class SetScoring:
         if not self.measured:
             return []
         references, estimates = read_table(self.data / CLEAN), read_table(self.estimates)
-        names, wanted = list(read_table(self.data / "text_spk1")), self.recipe.quality_utterances
-        chosen = names if wanted is None else spread(names, wanted)
-        judged = set(spread(chosen, self.recipe.preset["listened_utterances"]))
+        chosen = spread(list(read_table(self.data / "text_spk1")), self.recipe.quality_utterances)
+        judged = set(spread(chosen, self.recipe.listened_utterances))
         groups = tuple((name,) for name in listeners(self.recipe))
         return [
             Pair(utt, references.get(utt), estimates.get(utt), group)
