@@ -40,12 +40,14 @@ class Estimate:
         made: Bytes that stage 1 writes for it.
         signals: Signals of an utterance in the archives: the input, its references, the noise.
         note: What is not known of it, for the user.
+        utterances: How many, where it is known.
     """
 
     hours: float = 0.0
     made: float = 0.0
     signals: int = 2
     note: str = ""
+    utterances: int | None = None
 
 
 class Corpus:

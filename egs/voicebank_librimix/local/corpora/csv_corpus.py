@@ -144,7 +144,8 @@ class Custom(Corpus):
         table = self._table(spec["part"])
         if not table.is_file():
             return Estimate(note=f"your own corpus: {table} is not there, so its size is not in the figures below")
-        return Estimate(sum(utterance.seconds for utterance in utterances(table, nj=self.nj)) / 3600)
+        listed = utterances(table, nj=self.nj)
+        return Estimate(sum(utterance.seconds for utterance in listed) / 3600, utterances=len(listed))
 
 
 def content_of(path: Path) -> str | None:

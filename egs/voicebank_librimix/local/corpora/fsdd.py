@@ -278,5 +278,6 @@ class DigitStrings(Corpus):
 
     def estimate(self, spec: Spec, hours: float | None = None) -> Estimate:
         """By the number of strings."""
-        hours = self.options.get(spec["part"].split("_")[0], 0) * _SECONDS / 3600
-        return Estimate(hours, made=2 * hours * PCM_HOUR)
+        count = self.options.get(spec["part"].split("_")[0], 0)
+        hours = count * _SECONDS / 3600
+        return Estimate(hours, made=2 * hours * PCM_HOUR, utterances=count)

@@ -47,5 +47,7 @@ class Mini(Corpus):
         """By the number of sentences; VoiceBank's files are clean and noisy at 48 kHz, LibriMix's parts are three."""
         counts = self.options.get(spec["corpus"]) or {}
         part = str(spec.get("part") or spec.get("split")).split("_")[0].split("-")[0]
-        hours = counts.get(part, 0) * _SECONDS / 3600
-        return Estimate(hours, made=(3 if spec["corpus"] == "librimix" else 6) * hours * PCM_HOUR)
+        count = counts.get(part, 0)
+        hours = count * _SECONDS / 3600
+        made = (3 if spec["corpus"] == "librimix" else 6) * hours * PCM_HOUR
+        return Estimate(hours, made=made, utterances=count)

@@ -439,7 +439,7 @@ class NoisySpeech(Corpus):
             hours = sum(published_hours(entry, name) for name in self._parts.get(spec["split"], ()))
             note = f"noisy_speech: {error}; its size is estimated" if hours else f"noisy_speech: {error}"
             return Estimate(hours, made=2 * hours * PCM_HOUR * FLAC, note=note)
-        return Estimate(hours, made=2 * hours * PCM_HOUR * FLAC)
+        return Estimate(hours, made=2 * hours * PCM_HOUR * FLAC, utterances=len(chosen))
 
 
 def _write_manifest(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

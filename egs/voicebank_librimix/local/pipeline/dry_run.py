@@ -96,20 +96,25 @@ def _check_counts(config: Mapping[str, Any], where: str) -> None:
             raise OptionError(f"{where}: {key}: {value!r} is not accepted; give a whole number from 1 on")
 
 
-def _batch_seconds(config: Mapping[str, Any], utterance: float) -> float:
-    """Seconds of audio in one batch, padding included."""
-    if config.get("iterator_type") == "chunk":
-        return config["batch_size"] * config["chunk_length"] / SAMPLE_RATE
-    if config["batch_type"] == "numel":
-        return config["batch_bins"] / SAMPLE_RATE
-    return config["batch_size"] * utterance
+def _chunks(config: Mapping[str, Any], utterance: float) -> float:
+    """Chunks that ESPnet's iterator cuts an utterance into, on average where lengths vary about this one."""
+    length = config["chunk_length"]
+    shift = int(length * config.get("chunk_shift_ratio", 0.5))
+    return max((utterance * SAMPLE_RATE - length) / shift + 0.5, 0.0)
 
 
 def _updates(config: Mapping[str, Any], hours: float, utterance: float) -> tuple[int, float]:
     """Updates of a training, and hours of audio it goes through; a pass over the data is `hours`."""
-    batch = _batch_seconds(config, utterance)
-    batches = config.get("num_iters_per_epoch") or max(round(hours * 3600 / batch), 1)
-    total = batches * config["max_epoch"]
+    if config.get("iterator_type") == "chunk":
+        # Here `num_iters_per_epoch` counts utterances (espnet2/tasks/abs_task.py, build_chunk_iter_factory).
+        utterances = config.get("num_iters_per_epoch") or hours * 3600 / utterance
+        batch = config["batch_size"] * config["chunk_length"] / SAMPLE_RATE
+        batches = int(utterances * _chunks(config, utterance) / config["batch_size"])
+    else:
+        by_samples = config["batch_type"] == "numel"
+        batch = config["batch_bins"] / SAMPLE_RATE if by_samples else config["batch_size"] * utterance
+        batches = config.get("num_iters_per_epoch") or round(hours * 3600 / batch)
+    total = max(batches, 1) * config["max_epoch"]
     return total // config.get("accum_grad", 1), total * batch / 3600
 
 
@@ -125,11 +130,15 @@ def work_ahead(corpora: Catalogue, experiment: Experiment) -> str:
     """
     recipe = corpora.recipe
     estimate = recipe.preset.get("estimate", {})
-    speed, utterance = estimate.get("speed", {}), estimate.get("utterance_seconds", 5.0)
-    train, dev, test = (
-        sum(corpora.estimate(corpora.sets[name]).hours for name in recipe.preset[role])
+    speed = estimate.get("speed", {})
+    sizes = {
+        role: [corpora.estimate(corpora.sets[name]) for name in recipe.preset[role]]
         for role in ("train", "dev", "test")
-    )
+    }
+    train, dev, test = (sum(size.hours for size in each) for each in sizes.values())
+    counts = [size.utterances for size in sizes["train"]]
+    known = train * 3600 / sum(counts) if counts and all(counts) else 5.0
+    utterance = estimate.get("utterance_seconds", known)
     lines, total = [f"Trainings ({train:.1f} hours for training, {dev:.1f} for development):"], 0.0
 
     def line(text: str, kind: str, audio: float) -> None:
@@ -142,7 +151,9 @@ def work_ahead(corpora: Catalogue, experiment: Experiment) -> str:
         config = step.settings["config"]
         _check_counts(config, f"config of stage {step.stage} {step.out.name}")
         updates, audio = _updates(config, train, utterance)
-        line(f"stage {step.stage} {step.out.name}: {updates} updates", kind, audio + config["max_epoch"] * dev)
+        # Chunks are cut of utterances whose lengths are known on average alone.
+        about = "about " if config.get("iterator_type") == "chunk" else ""
+        line(f"stage {step.stage} {step.out.name}: {about}{updates} updates", kind, audio + config["max_epoch"] * dev)
 
     front_end = experiment.se
     if front_end.name == "import":

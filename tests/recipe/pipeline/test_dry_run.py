@@ -1,0 +1,70 @@
+"""What is forecast of a training is what ESPnet makes of the same numbers."""
+
+import numpy as np
+import pytest
+import torch
+from espnet2.iterators.chunk_iter_factory import ChunkIterFactory
+
+from local.pipeline.dry_run import _updates
+
+SAMPLE_RATE = 16000
+
+
+class Speech:
+    """Silence of given lengths, as a dataset of ESPnet."""
+
+    def __init__(self, lengths):
+        self.lengths = lengths
+
+    def __getitem__(self, key):
+        return key, {"speech": np.zeros(self.lengths[int(key)], dtype=np.float32)}
+
+
+def collate(items):
+    (key, data), *_ = items
+    speech = torch.from_numpy(data["speech"])[None]
+    return [key], {"speech": speech, "speech_lengths": torch.tensor([speech.shape[1]])}
+
+
+def espnets(lengths, *, batch_size, chunk_length, num_iters_per_epoch=None, chunk_shift_ratio=0.5):
+    """Batches in ESPnet's first epoch, as its enhancement task builds the iterator."""
+    factory = ChunkIterFactory(
+        dataset=Speech(lengths),
+        batch_size=batch_size,
+        batches=[(str(index),) for index in range(len(lengths))],
+        chunk_length=chunk_length,
+        chunk_shift_ratio=chunk_shift_ratio,
+        num_samples_per_epoch=num_iters_per_epoch,
+        collate_fn=collate,
+        seed=0,
+    )
+    return sum(1 for _ in factory.build_iter(1, shuffle=False))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"batch_size": 4, "chunk_length": 4800, "num_iters_per_epoch": 30},
+        {"batch_size": 8, "chunk_length": 3200},
+        {"batch_size": 8, "chunk_length": 3200, "chunk_shift_ratio": 0.25, "num_iters_per_epoch": 50},
+    ],
+)
+def test_updates_where_chunks_are_cut(settings):
+    lengths = np.random.default_rng(0).integers(8000, 32000, size=120)
+    # Without shuffling the first ones are taken.
+    seconds = float(lengths[: settings.get("num_iters_per_epoch")].mean()) / SAMPLE_RATE
+    config = {"iterator_type": "chunk", "max_epoch": 3, **settings}
+    updates, hours = _updates(config, lengths.sum() / SAMPLE_RATE / 3600, seconds)
+    assert updates == pytest.approx(3 * espnets(lengths, **settings), rel=0.06)
+    assert hours == pytest.approx(updates * settings["batch_size"] * settings["chunk_length"] / SAMPLE_RATE / 3600)
+
+
+def test_utterances_shorter_than_a_chunk_give_no_update_of_their_own():
+    config = {"iterator_type": "chunk", "max_epoch": 2, "batch_size": 4, "chunk_length": 48000}
+    assert _updates(config, 1.0, 2.0)[0] == 2
+
+
+def test_updates_of_whole_utterances():
+    config = {"iterator_type": "sequence", "batch_type": "numel", "batch_bins": 160000, "max_epoch": 2, "accum_grad": 2}
+    assert _updates(config, 1.0, 5.0) == (360, pytest.approx(2.0))
+    assert _updates({**config, "num_iters_per_epoch": 30}, 1.0, 5.0)[0] == 30
