@@ -62,6 +62,32 @@ def test_a_queue_that_does_not_answer_has_not_said_that_a_job_waits(tmp_path, mo
         read_record(tmp_path / "jobs", "joint")
 
 
+def test_what_runs_on_this_machine_is_told_with_its_progress(tmp_path):
+    """Of a training that another process does, of one that was ended, and of steps that are done in part."""
+    names = ("train", "stopped", "done", "later")
+    running, stopped, done, later = (Step(name, stage=5, out=tmp_path / name) for name in names)
+    log = running.out / "espnet" / "train.log"
+    told = []
+
+    def seen():
+        log.parent.mkdir()
+        log.write_text("[vm] INFO: 2/6epoch started. Estimated time to finish: 4 minutes and 2.5 seconds\nloss=3\n")
+        steps = {"running": (done, running), "stopped": (stopped,), "in part": (done, later), "waiting": (later,)}
+        jobs = [dataclasses.replace(job(name), steps=found) for name, found in steps.items()]
+        told.extend(row[1:] for row in status.rows(pipeline(tmp_path, jobs)))
+
+    done.run(lambda: None)
+    with pytest.raises(ZeroDivisionError):
+        stopped.run(lambda: 1 / 0)
+    running.run(seen)
+    assert told == [
+        ("running", "", "running", "epoch 2 of 6, 4 minutes and 2.5 seconds left"),
+        ("stopped", "", "stopped", ""),
+        ("in part", "", "waiting", "1 of 2 done"),
+        ("waiting", "", "waiting", ""),
+    ]
+
+
 @pytest.mark.parametrize(("key", "value"), [("max_epoch", "many"), ("max_epoch", None), ("batch_size", 0)])
 def test_how_long_a_training_is_must_be_a_number(key, value):
     dry_run._check_counts({"max_epoch": 3, "num_iters_per_epoch": None}, "config of stage 3 se")

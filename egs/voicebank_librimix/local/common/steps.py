@@ -262,6 +262,18 @@ class Step:
         log(f"[stage {self.stage}] {self.label}: nothing to do")
         return False
 
+    def state(self) -> str:
+        """Say "done", "running" (in whatever process), "stopped" before its end, or "waiting" for its turn."""
+        try:
+            if self.is_done():
+                return "done"
+            self.check_free()
+        except MissingInput:
+            return "waiting"
+        except RecipeError:
+            return "running"
+        return "stopped" if self._started.exists() else "waiting"
+
     def check_free(self) -> None:
         """Make sure that no other process is running this step.
 

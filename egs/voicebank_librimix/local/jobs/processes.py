@@ -74,6 +74,17 @@ def log_tail(path: Path, lines: int = _TAIL_LINES) -> list[str]:
         return []
 
 
+def progress_in(lines: Sequence[str]) -> str:
+    """The newest sign of progress in a log, in words; nothing where it has none."""
+    for line in reversed(lines):
+        if match := _EPOCH.search(line):
+            epoch, last, left = match.groups()
+            return f"epoch {epoch} of {last}" + (f", {left} left" if left else "")
+        if line.startswith("PROGRESS "):
+            return line.removeprefix("PROGRESS ")
+    return ""
+
+
 class _Running:
     def __init__(self, program: Program):
         self.program = program
@@ -101,12 +112,7 @@ class _Running:
             return self.progress
         complete = chunk[: chunk.rfind(b"\n") + 1]
         self.position += len(complete)
-        for line in complete.decode("utf-8", "replace").splitlines():
-            if match := _EPOCH.search(line):
-                epoch, last, left = match.groups()
-                self.progress = f"epoch {epoch} of {last}" + (f", {left} left" if left else "")
-            elif line.startswith("PROGRESS "):
-                self.progress = line.removeprefix("PROGRESS ")
+        self.progress = progress_in(complete.decode("utf-8", "replace").splitlines()) or self.progress
         return self.progress
 
 

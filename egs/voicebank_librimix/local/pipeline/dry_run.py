@@ -136,7 +136,7 @@ def work_ahead(corpora: Catalogue, experiment: Experiment) -> str:
         for role in ("train", "dev", "test")
     }
     train, dev, test = (sum(size.hours for size in each) for each in sizes.values())
-    counts = [size.utterances for size in sizes["train"]]
+    counts = [size.utterances or 0 for size in sizes["train"]]
     known = train * 3600 / sum(counts) if counts and all(counts) else 5.0
     utterance = estimate.get("utterance_seconds", known)
     lines, total = [f"Trainings ({train:.1f} hours for training, {dev:.1f} for development):"], 0.0

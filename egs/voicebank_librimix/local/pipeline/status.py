@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 
 from local.common.steps import RecipeError
-from local.jobs.processes import log_tail
+from local.jobs.processes import log_tail, progress_in
 from local.jobs.slurm.programs import states
 from local.jobs.slurm.records import read_record
-from local.pipeline.pipeline import Pipeline
+from local.pipeline.pipeline import Job, Pipeline
 from local.pipeline.submit import jobs_folder
+from local.stages.train_command import training_log
 
+# An epoch of a long training may log as many.
+_LOG_LINES = 10_000
 _HEADER = ("stage", "part", "job", "state", "progress")
 
 
@@ -44,9 +47,22 @@ def rows(pipeline: Pipeline) -> list[tuple[str, str, str, str, str]]:
                     progress = f"squeue does not answer; {progress}".strip()
             if job.is_done():
                 state = "done"
+            elif not number:
+                state, progress = _here(job)
             stages = "+".join(map(str, array.stages))
             found.append((stages, job.name, number, state.lower() or "waiting", progress))
     return found
+
+
+def _here(job: Job) -> tuple[str, str]:
+    """State and progress of a job that no queue knows: on this machine, or not begun."""
+    found = [(step.state(), step) for step in job.steps]
+    for wanted in ("running", "stopped"):
+        for state, step in found:
+            if state == wanted:
+                return state, progress_in(log_tail(training_log(step), _LOG_LINES))
+    done = sum(state == "done" for state, _ in found)
+    return "waiting", f"{done} of {len(found)} done" if done else ""
 
 
 def _states(job: str) -> dict[int, tuple[str, str]] | None:

@@ -19,6 +19,11 @@ from local.stages.train_config import has_front_end
 from local.stages.train_steps import MODEL
 
 
+def training_log(step: Step) -> Path:
+    """Where the output of a training of stages 3 to 5 goes."""
+    return step.out / "espnet" / "train.log"
+
+
 def training_program(recipe: Recipe, step: Step, *, resume: bool, threads: int) -> Program:
     """The ESPnet training of a step.
 
@@ -37,7 +42,7 @@ def training_program(recipe: Recipe, step: Step, *, resume: bool, threads: int) 
     name, options = calls[step.stage](recipe, step)
     options |= {"out": out, **_data_of(recipe, step), "ngpu": recipe.ngpu, "resume": resume}
     command = training_command(name, config=config, **options)
-    return Program(step.out.name, command, out / "train.log", threads=threads)
+    return Program(step.out.name, command, training_log(step), threads=threads)
 
 
 def trains_front_end_alone(step: Step) -> bool:
