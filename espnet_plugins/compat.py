@@ -6,18 +6,20 @@ import datetime
 from collections.abc import Mapping
 
 try:
+    from espnet2.legacy.nets.e2e_asr_common import end_detect
     from espnet2.legacy.nets.pytorch_backend.nets_utils import get_activation
     from espnet2.legacy.nets.pytorch_backend.rnn.encoders import RNNP
 
     # The front-end `huggingface` gives an utterance's frames and their number.
     HUGGINGFACE_COUNTS_FRAMES = True
 except ModuleNotFoundError:  # up to 202511
+    from espnet.nets.e2e_asr_common import end_detect
     from espnet.nets.pytorch_backend.nets_utils import get_activation
     from espnet.nets.pytorch_backend.rnn.encoders import RNNP
 
     HUGGINGFACE_COUNTS_FRAMES = False
 
-__all__ = ["HUGGINGFACE_COUNTS_FRAMES", "RNNP", "get_activation", "set_joint_task", "stored_seconds"]
+__all__ = ["HUGGINGFACE_COUNTS_FRAMES", "RNNP", "end_detect", "get_activation", "set_joint_task", "stored_seconds"]
 
 
 def set_joint_task(task: type) -> None:

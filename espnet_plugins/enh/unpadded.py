@@ -86,6 +86,12 @@ class _MaskedTCN(TCNSeparator):
         return [mask_padding(estimate, ilens) for estimate in estimates], ilens, masked
 
 
+def ignores_padding(part: torch.nn.Module | None) -> bool:
+    """Whether a part gives an utterance in a padded batch what it gives it alone; one that a model lacks does."""
+    known = (*_EXACT, _Unpadded, _MaskedTCN)
+    return part is None or isinstance(part, known) or bool(getattr(part, "length_aware", False))
+
+
 def ignore_padding(part: Part, *, encoder: AbsEncoder | None = None) -> Part:
     """Make a part of a model give an utterance in a padded batch what it gives it alone.
 
@@ -106,7 +112,7 @@ def ignore_padding(part: Part, *, encoder: AbsEncoder | None = None) -> Part:
         >>> ignore_padding(decoder) is decoder
         True
     """
-    if part is None or isinstance(part, (*_EXACT, _Unpadded, _MaskedTCN)) or getattr(part, "length_aware", False):
+    if part is None or ignores_padding(part):
         return part
     kind = type(part)
     if kind is TCNSeparator:
