@@ -8,7 +8,7 @@ import pytest
 import torch
 from places import ROOT
 from slurm_testbed import start_testbed
-from tiers import fast_tier, second_stack
+from tiers import fast_tier, longest_first, second_stack
 from tiny_architectures import TINY
 
 import espnet_plugins  # noqa: F401  (before a test imports ESPnet, which would fetch data)
@@ -16,8 +16,8 @@ from espnet_plugins.extensions import FOLDERS, MODULES
 
 
 def pytest_collection_modifyitems(items):
-    """Tests of no other tier are unit tests; the fast tier and the second stack's are listed in files."""
-    fast, second = fast_tier(), second_stack()
+    """Tests of no other tier are unit tests; the fast tier, the second stack's and the longest are listed in files."""
+    fast, second, longest = fast_tier(), second_stack(), longest_first()
     for item in items:
         if item.nodeid.startswith(second):
             item.add_marker("second_stack")
@@ -25,6 +25,11 @@ def pytest_collection_modifyitems(items):
             item.add_marker("unit")
             if item.nodeid.startswith(fast):
                 item.add_marker("fast")
+
+    def place(item):
+        return next((k for k, line in enumerate(longest) if item.nodeid.startswith(line)), len(longest))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The tiers of tests that are not told by a marker in the test."""
+"""The tiers of tests that are not told by a marker in the test, and the order of all tests."""
 
 from places import ROOT
 
@@ -16,3 +16,8 @@ def fast_tier():
 def second_stack():
     """Beginnings of the ids of tests that run on the other stack of ESPnet and torch, too."""
     return _listed("second_stack.txt")
+
+
+def longest_first():
+    """Beginnings of the ids of tests that come before all others."""
+    return _listed("longest_first.txt")

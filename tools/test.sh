@@ -93,9 +93,8 @@ echo "== pytest"
 if [ $# -gt 0 ]; then
     run "$@"
 else
-    # The fast tests first, the runs of the recipe last.
-    run --durations=10 -m "not recipe and not slurm"
-    run --durations=10 -m "recipe and not slurm"
+    # In one run, the longest first (tests/longest_first.txt): no process waits for another one.
+    run --durations=20 -m "not slurm"
     echo "Not run: tests on a Slurm of their own, twenty minutes: tools/test.sh -m slurm"
 fi
 wait "${linters}" || { echo "test.sh: error: the linters complain, see above" >&2; exit 1; }

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 from places import ROOT
-from tiers import fast_tier, second_stack
+from tiers import fast_tier, longest_first, second_stack
 
 ROOMS = yaml.safe_load((ROOT / "docs" / "pictures" / "rooms.yaml").read_text("utf-8"))
 # Rooms without a folder of tests of their own: what is on them.
@@ -34,7 +34,7 @@ def test_every_room_is_in_the_fast_tier(building, room):
     assert any(line.startswith(folder_of(building, room)) for line in fast_tier())
 
 
-@pytest.mark.parametrize("line", [*fast_tier(), *second_stack()])
+@pytest.mark.parametrize("line", [*fast_tier(), *second_stack(), *longest_first()])
 def test_what_a_tier_names_is_there(line):
     path, _, test = line.partition("::")
     assert (ROOT / path).exists()
