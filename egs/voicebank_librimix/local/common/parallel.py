@@ -8,6 +8,7 @@ import os
 import pickle
 import queue
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -40,8 +41,9 @@ class _RemoteTraceback(Exception):
 def _context() -> multiprocessing.context.BaseContext:
     """Processes forked from a clean server: they start fast and inherit no threads."""
     context = multiprocessing.get_context("forkserver")
-    # What the recipe's modules import, so that a new process need not.
-    context.set_forkserver_preload(["numpy", "scipy.signal", "soundfile", "soxr", "tqdm", "yaml"])
+    # What the recipe's modules import, and those that are there by now, so that a new process need not.
+    own = [name for name in sys.modules if name.startswith("local.")]
+    context.set_forkserver_preload(["numpy", "scipy.signal", "soundfile", "soxr", "tqdm", "yaml", *own])
     # The processes have what the server had when it was started: one thread each, else the libraries below them take
     # one per core.
     before = os.environ.get("OMP_NUM_THREADS")
