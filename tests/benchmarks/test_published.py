@@ -14,7 +14,8 @@ from espnet_plugins.analysis.comparison.tables import (
     word_error_summary,
 )
 from espnet_plugins.analysis.scoring.names import declare, read_objectives
-from pages.publication import picture_name, read_archives
+from pages import publication
+from pages.publication import picture_name
 
 pytestmark = pytest.mark.skipif(not any((ROOT / "results").glob("*.json.xz")), reason="no scores are published yet")
 
@@ -25,7 +26,14 @@ def objectives():
     declare(read_objectives(RECIPE / "conf" / "objectives"))
 
 
-def test_pages():
+@pytest.fixture(scope="module")
+def contents():
+    """The archives, read once: their intervals take half a minute."""
+    return publication.read_archives(ROOT / "results")
+
+
+def test_pages(contents, monkeypatch):
+    monkeypatch.setattr(publication, "read_archives", lambda folder: contents)
     for path, text in runpy.run_path(str(ROOT / "benchmarks" / "results.py"))["pages"]().items():
         assert path.read_text(encoding="utf-8") == text, f"{path.name}: run benchmarks/results.py"
 
@@ -38,8 +46,8 @@ def test_results_are_read_in_a_hurry():
     assert len(table.strip().splitlines()) <= 3 + 1 + 8 + 1
 
 
-def test_every_table_of_every_archive_is_on_its_page():
-    for name, content in read_archives(ROOT / "results").items():
+def test_every_table_of_every_archive_is_on_its_page(contents):
+    for name, content in contents.items():
         page = set((ROOT / "results" / f"{name}.md").read_text(encoding="utf-8").splitlines())
         tables = [content.rates, content.differences, content.by_head, word_error_summary(content.scores)]
         tables += [error_table(by_set, unit) for by_set in content.scores.values() for unit in RATES]
@@ -48,10 +56,10 @@ def test_every_table_of_every_archive_is_on_its_page():
             assert set(table.markdown().splitlines()) - {"||"} <= page
 
 
-def test_pictures():
+def test_pictures(contents):
     from PIL import Image
 
-    for name, content in read_archives(ROOT / "results").items():
+    for name, content in contents.items():
         with Image.open(ROOT / picture_name(name)) as picture:
             assert picture.info["Description"] == curve_fingerprint(content.curves, content.measure), (
                 "run benchmarks/results.py"
