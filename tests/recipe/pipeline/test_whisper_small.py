@@ -59,6 +59,7 @@ def make_site(root):
             "another": {"model": str(root / "judge"), "compute_type": "float32", "beam_size": 2},
         },
         "quality_utterances": 2,
+        "dnsmos": False,
         "config": {
             "train_se": {"num_iters_per_epoch": 2, "max_epoch": 1, "batch_size": 2},
             "train_tune": {"num_iters_per_epoch": 2, "max_epoch": 2, "batch_size": 2, "chunk_length": 16000},
