@@ -124,6 +124,17 @@ def test_a_judge_that_cannot_be_had_is_refused_before_any_work(judge, message, t
         parse([f"--preset={preset}"])
 
 
+def test_a_judge_of_the_preset_below_can_be_taken_away(tmp_path):
+    preset = tmp_path / "own.yaml"
+    preset.write_text(
+        yaml.safe_dump({"extends": "whisper_small", "judges": {"whisper_tiny_en": None, "own": {"model": "base"}}})
+    )
+    assert parse([f"--preset={preset}"]).recipe.recognizers == ["own"]
+    preset.write_text(yaml.safe_dump({"extends": "whisper_small", "judges": {"whisper_tiny_en": None}}))
+    with pytest.raises(OptionError, match="is not accepted without judges"):
+        parse([f"--preset={preset}"])
+
+
 def test_stages_behind_the_report_run_where_they_are_asked_for():
     assert [parse(words).stages[-1] for words in ([], ["--stage=9"], ["--stop_stage=10"])] == [8, 9, 10]
 

@@ -164,7 +164,7 @@ class Recipe:
     @property
     def judges(self) -> dict[str, dict[str, Any]]:
         """Recognizers that nobody here trained: name -> options (local.stages.judges)."""
-        return self.preset.get("judges") or {}
+        return _judges(self.preset)
 
     @property
     def recognizers(self) -> list[str]:
@@ -205,18 +205,23 @@ class Recipe:
         return self.dumpdir / name / ".dump.done"
 
 
+def _judges(preset: Mapping[str, Any]) -> dict[str, Any]:
+    """The judges of a preset; null takes away one of the preset that it extends."""
+    return {name: options for name, options in (preset.get("judges") or {}).items() if options is not None}
+
+
 def _check_recognizers(name: str, preset: Mapping[str, Any]) -> None:
     """Refuse a choice of heads and judges that no stage can honor.
 
     Raises:
         OptionError: Naming the preset and the key.
     """
-    heads, judges = preset.get("heads", []), preset.get("judges") or {}
+    heads, judges = preset.get("heads", []), _judges(preset)
     if not isinstance(heads, list) or not {*heads} <= {*HEADS} or (heads and "asr" not in heads):
         raise OptionError(
             f"preset '{name}': heads: {heads!r} is not accepted; give [asr], [asr, pr] or, with judges, []"
         )
-    if not isinstance(judges, dict) or not all(isinstance(options, dict) for options in judges.values()):
+    if not all(isinstance(options, dict) for options in judges.values()):
         raise OptionError(f"preset '{name}': judges: {judges!r} is not accepted; give NAME: {{model: ...}}")
     if not heads and not judges:
         raise OptionError(f"preset '{name}': heads: {heads!r} is not accepted without judges; give [asr] or [asr, pr]")
