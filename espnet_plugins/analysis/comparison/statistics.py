@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 
 from espnet_plugins.analysis.scoring.scores import ScoreError, SetScore
 
 _BATCH = 500
+# Draws of so many utterances are kept for the next comparison: those of a table mostly share them.
+_KEPT = 10_000_000
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
@@ -153,16 +156,15 @@ def bootstrap_difference(
         raise ValueError(f"errors {baseline.shape}, {system.shape} do not fit lengths {lengths.shape}")
     if pair_seeds and len(baseline) != len(system):
         raise ValueError(f"cannot pair {len(baseline)} with {len(system)} seeds")
-    generator = np.random.default_rng(seed)
-    count = len(lengths)
-    differences = np.empty(resamples)
-    for start in range(0, resamples, _BATCH):
-        batch = min(_BATCH, resamples - start)
-        times = _draw_utterances(generator, count, batch)
-        first = _draw_seeds(generator, len(baseline), batch)
-        second = first if pair_seeds else _draw_seeds(generator, len(system), batch)
+    seeds = (len(baseline), 0 if pair_seeds else len(system))
+    draw = _kept_draws if len(lengths) * resamples <= _KEPT else _draws
+    parts = []
+    for counts, first, second in draw(seed, len(lengths), *seeds, resamples):
+        # float64, so that the sums over utterances are matrix products.
+        times = counts.astype(float)
         difference = _resampled(system, times, second) - _resampled(baseline, times, first)
-        differences[start : start + batch] = 100.0 * difference / (times @ lengths)
+        parts.append(100.0 * difference / (times @ lengths))
+    differences = np.concatenate(parts)
     tail = 100.0 * (1.0 - confidence) / 2.0
     low, high = np.percentile(differences, [tail, 100.0 - tail])
     value = 100.0 * (system.mean(axis=0).sum() - baseline.mean(axis=0).sum()) / lengths.sum()
@@ -170,11 +172,37 @@ def bootstrap_difference(
     return Interval(float(value), float(low), float(high), below)
 
 
+def _draws(
+    seed: int, count: int, first: int, second: int, resamples: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Draw in batches: how often each utterance, shape (batch, count), and the weights of the seeds of both systems.
+
+    Args:
+        seed: Of the draws.
+        count: Utterances.
+        first: Seeds of the one system.
+        second: Of the other; 0: the same ones.
+        resamples: In all.
+    """
+    generator = np.random.default_rng(seed)
+    for start in range(0, resamples, _BATCH):
+        batch = min(_BATCH, resamples - start)
+        times = _draw_utterances(generator, count, batch)
+        weights = _draw_seeds(generator, first, batch)
+        yield times, weights, _draw_seeds(generator, second, batch) if second else weights
+
+
+@lru_cache(maxsize=4)
+def _kept_draws(*args: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """What _draws() gives, kept in memory."""
+    return list(_draws(*args))
+
+
 def _draw_utterances(generator: np.random.Generator, count: int, batch: int) -> np.ndarray:
     """How many times each resample draws each utterance, shape (batch, count)."""
     draws = generator.integers(count, size=(batch, count)) + count * np.arange(batch)[:, None]
-    # float64, so that the sums over utterances are matrix products.
-    return np.bincount(draws.ravel(), minlength=batch * count).reshape(batch, count).astype(float)
+    times = np.bincount(draws.ravel(), minlength=batch * count).reshape(batch, count)
+    return times.astype(np.min_scalar_type(count))
 
 
 def _draw_seeds(generator: np.random.Generator, count: int, batch: int) -> np.ndarray:
