@@ -42,6 +42,11 @@ class MaskedNorm(torch.nn.Module):
             return self.normalize(features)
         n_frames = features.shape[2]
         rows = (self.normalize(row[None, :, :n]) for row, n in zip(features, self.frames.lengths, strict=True))
+        if not torch.is_grad_enabled():
+            normalized = torch.zeros_like(features)
+            for target, row in zip(normalized, rows, strict=True):
+                target[:, : row.shape[2]] = row[0]
+            return normalized
         return torch.cat([pad(row, (0, n_frames - row.shape[2])) for row in rows])
 
     def normalize(self, features: torch.Tensor) -> torch.Tensor:

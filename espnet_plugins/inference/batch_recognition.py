@@ -23,6 +23,7 @@ from espnet_plugins.asr.linear import LinearEncoder
 from espnet_plugins.asr.normalize import OwnFramesMVN
 from espnet_plugins.enh.unpadded import ignores_padding
 from espnet_plugins.inference.ctc_search import CTCSearch, Found
+from espnet_plugins.inference.depthwise import shift_depthwise
 from espnet_plugins.inference.stock_programs import asr_inference
 from espnet_plugins.tasks import RecognitionTask
 
@@ -79,6 +80,7 @@ class BatchRecognizer:
     def __init__(self, decode: Any, *, batch_size: int):
         self.decode, self.search = decode, _ctc_search(decode)
         self.batch_size = batch_size if respects_lengths(decode.asr_model) else 1
+        shift_depthwise(decode.asr_model)
 
     @torch.no_grad()
     def __call__(self, speech: Mapping[str, np.ndarray]) -> tuple[dict[str, list[Results]], dict[str, str]]:

@@ -208,7 +208,7 @@ class CTCSearch:
                     running[rank] = one.yseq
                 elif step >= utterance.minlen:
                     utterance.ended.append(one)
-            over = self.maxlenratio == 0 and end_detect([dataclasses.asdict(one) for one in utterance.ended], step)
+            over = self.maxlenratio == 0 and end_detect([vars(one) for one in utterance.ended], step)
             utterance.running = [] if over or not running else [running.get(rank, []) for rank in range(self.beam_size)]
             for rank in running:
                 goes_on[place, rank] = True

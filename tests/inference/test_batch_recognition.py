@@ -9,6 +9,8 @@ from joint_configuration import joint_settings, save_experiment
 from espnet_plugins.bin import asr_inference
 from espnet_plugins.inference import batch_recognition
 from espnet_plugins.inference.batch_recognition import NotRecognized, respects_lengths
+from espnet_plugins.inference.depthwise import ShiftedConv1d, shift_depthwise
+from espnet_plugins.train.onednn import onednn
 
 RNN = {
     "asr_encoder": "rnn",
@@ -53,7 +55,8 @@ def decode(model, audio, out, *options):
     command += ["--ctc_weight", "0.5" if model[1] == "attention" else "1.0", "--maxlenratio", "0.3", "--nbest", "2"]
     command += ["--data_path_and_name_and_type", f"{audio / 'wav.scp'},speech,sound", "--enh_s2t_task", "true"]
     command += ["--asr_train_config", str(folder / "config.yaml"), "--asr_model_file", str(folder / "model.pth")]
-    asr_inference.main([*command, *options])
+    # Without oneDNN, as the recipe decodes: depthwise convolutions are sums then.
+    asr_inference.main([*command, *options], use_onednn=False)
     return {path.relative_to(out).as_posix(): path.read_text().splitlines() for path in out.rglob("*recog/*")}
 
 
@@ -84,3 +87,23 @@ def test_what_cannot_be_recognized_is_named_and_the_others_are_done(model, audio
         decode(model, tmp_path, out, "--batch_size", "3")
     written = (out / "1best_recog" / "text_spk1").read_text().splitlines()
     assert written == decode(model, audio, tmp_path / "all")["1best_recog/text_spk1"]
+
+
+def test_depthwise_convolutions_are_torchs():
+    torch.manual_seed(0)
+    depthwise = [
+        torch.nn.Conv1d(6, 6, 3, padding=4, dilation=4, groups=6, bias=False),
+        torch.nn.Conv1d(6, 6, 2, dilation=3, groups=6),
+    ]
+    others = [
+        torch.nn.Conv1d(6, 6, 3, groups=3),
+        torch.nn.Conv1d(6, 6, 3, stride=2, groups=6),
+        torch.nn.Conv1d(6, 6, 1),
+    ]
+    model = torch.nn.Sequential(*depthwise, *others)
+    signal = torch.randn(3, 6, 40)
+    expected = model(signal)
+    shift_depthwise(model)
+    assert [isinstance(part, ShiftedConv1d) for part in model] == [True, True, False, False, False]
+    with onednn(False), torch.no_grad():
+        torch.testing.assert_close(model(signal), expected.detach(), rtol=1e-5, atol=1e-6)
