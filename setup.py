@@ -52,6 +52,8 @@ setup(
         # All that egs/ needs.
         "recipe": [*ESPNET, *SCORE, *REPORT, *NUMBA, "espeakng-loader", "scikit-learn", "filelock", "tqdm"],
         "hf": ["transformers"],
+        # Front-ends as graphs; onnxruntime alone applies them.
+        "onnx": ["onnx", "onnxruntime"],
         # Whisper as a judge of enhanced speech.
         "whisper": ["faster-whisper"],
         # Scoring of several speakers; has no wheels, and compiling it takes a minute.

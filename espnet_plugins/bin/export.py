@@ -11,25 +11,14 @@ it. What stock ESPnet has no classes for is named and left out.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import espnet_plugins.bin.quiet  # noqa: F401  (before what warns is imported)
-from espnet_plugins.inference.command_line import add_moved
+from espnet_plugins.inference.command_line import model_parser
 from espnet_plugins.inference.export import export_model
 
 
 def main(cmd: list[str] | None = None) -> None:
     """Export with the arguments of the command line, or with `cmd`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m espnet_plugins.bin.export",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("model", metavar="MODEL", help="model file, or directory of a training")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the result goes")
-    parser.add_argument("--config", type=Path, help="config.yaml of the training, where it is not beside the model")
-    add_moved(parser)
+    parser = model_parser("espnet_plugins.bin.export", __doc__, out="DIR", packed=False)
     args = parser.parse_args(cmd)
     try:
         exported = export_model(args.model, args.out, config=args.config, moved=dict(args.moved))

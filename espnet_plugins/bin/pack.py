@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 
 import espnet_plugins.bin.quiet  # noqa: F401  (before what warns is imported)
-from espnet_plugins.inference.command_line import add_moved
+from espnet_plugins.inference.command_line import add_rate, model_parser
 from espnet_plugins.packing import Card, Source, UploadError, check_repository, pack_model, upload_packed
 
 
@@ -27,13 +27,7 @@ def _source(text: str) -> Source:
 
 def main(cmd: list[str] | None = None) -> None:
     """Pack with the arguments of the command line, or with `cmd`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m espnet_plugins.bin.pack",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("model", metavar="MODEL", help="model file, or directory of a training")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.zip", help="where the result goes")
+    parser = model_parser("espnet_plugins.bin.pack", __doc__, out="FILE.zip", packed=False)
     parser.add_argument("--front_end", action="store_true", help="of a joint model, the front-end alone")
     parser.add_argument("--title", required=True, help="heading of the card")
     parser.add_argument("--description", default="", help="a paragraph of the card")
@@ -44,10 +38,8 @@ def main(cmd: list[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, metavar="FILE.md", help="tables for the card")
     parser.add_argument("--command", action="append", default=[], help="a command line that made it")
     parser.add_argument("--cite", action="append", default=[], help="a work to cite")
-    parser.add_argument("--rate", type=int, default=16000, help="samples per second it was trained at")
-    parser.add_argument("--config", type=Path, help="config.yaml of the training, where it is not beside the model")
+    add_rate(parser)
     parser.add_argument("--upload_repo", metavar="OWNER/NAME", help="upload to this repository, too")
-    add_moved(parser)
     args = parser.parse_args(cmd)
     try:
         if args.upload_repo:

@@ -247,6 +247,18 @@ class Demucs(nn.Module):
         x = nn.functional.pad(x, (0, self.valid_length(x.shape[-1]) - x.shape[-1]))
         if lengths is not None:
             lengths = torch.tensor([self.valid_length(n) for n in lengths.tolist()])
+        return self.encode_filled(x, lengths)
+
+    def encode_filled(self, x: torch.Tensor, lengths: torch.Tensor | None) -> tuple[Signal, list[Signal]]:
+        """As encode(), of waveforms that are filled up to a valid length.
+
+        Args:
+            x: (B, chin, T), T a valid length.
+            lengths: (B,) valid lengths, or None.
+
+        Returns:
+            As encode().
+        """
         for _ in range(self._doublings):
             x = double_rate(x, self._kernel)
             lengths = None if lengths is None else 2 * lengths

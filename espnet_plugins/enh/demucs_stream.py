@@ -40,7 +40,7 @@ class DemucsStream:
         self.std, self.chunk_frames = std, chunk_frames
         self._window, self._margin = model.valid_length(1), model.margin
         reach = -(-(2 * self._margin + self._window) // model.hop_length)
-        self._context = reach + -(-self._margin // model.hop_length)
+        self.context = reach + -(-self._margin // model.hop_length)
         # Counts from the stream's start: samples let go of, samples given back, frames computed.
         self._dropped = self._emitted = self._frames = 0
         parameter = next(model.parameters())
@@ -69,7 +69,8 @@ class DemucsStream:
         ready = (heard - self._window - self._margin) // self.model.hop_length + 1
         if ready - self._frames < self.chunk_frames:
             return self._input[:0]
-        return self._advance(ready, ready * self.model.hop_length - self._margin)
+        # Where the interpolation looks further than a hop, the first frames make no sample certain.
+        return self._advance(ready, max(ready * self.model.hop_length - self._margin, 0))
 
     def finish(self) -> torch.Tensor:
         """End the stream.
@@ -94,7 +95,7 @@ class DemucsStream:
     @torch.inference_mode()
     def _advance(self, frames: int, certain: int) -> torch.Tensor:
         """Compute the frames up to `frames`; give back the samples up to `certain`."""
-        first = max(self._frames - self._context, 0)
+        first = max(self._frames - self.context, 0)
         start = first * self.model.hop_length
         self._outputs = self._outputs[len(self._outputs) - (self._frames - first) :]
         self._input, self._dropped = self._input[start - self._dropped :], start

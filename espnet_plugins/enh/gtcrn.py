@@ -248,8 +248,8 @@ class MaskNetwork(nn.Module):
         x = torch.cat([magnitude, spectra], dim=1)
         x = torch.cat([x[..., :N_LOW], x[..., N_LOW:] @ self.bands.T], dim=-1)
         # Each band with its neighbors.
-        neighbors = functional.pad(x, (1, 1)).unfold(3, x.shape[3], 1)
-        x = neighbors.transpose(2, 3).flatten(1, 2)
+        padded = functional.pad(x, (1, 1))
+        x = torch.stack([padded[..., :-2], x, padded[..., 2:]], dim=2).flatten(1, 2)
 
         passed, after = [], []
         for layer in self.down:

@@ -16,6 +16,34 @@ from espnet_plugins.inference.provenance import Ledger, Stamp
 DEFAULT = " (default: %(default)s)"
 
 
+def model_parser(program: str, description: str, *, out: str, packed: bool = True) -> argparse.ArgumentParser:
+    """Make a parser with a model, and where the result goes.
+
+    Args:
+        program: Name of the module, for messages.
+        description: The module's docstring.
+        out: What the result is, in capitals.
+        packed: Whether the model may be a packed one, see find_model().
+
+    Returns:
+        The parser; the program adds options of its own.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {program}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    kinds = f"model file, directory of a training{', or packed model' * packed}"
+    parser.add_argument("model", metavar="MODEL", help=kinds)
+    parser.add_argument("--out", type=Path, required=True, metavar=out, help="where the result goes")
+    parser.add_argument("--config", type=Path, help="config.yaml of the training, where it is not beside the model")
+    _add_moved(parser)
+    return parser
+
+
+def add_rate(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the sampling rate of a model, which no configuration names."""
+    parser.add_argument("--rate", type=int, default=16000, help="that the model was trained at, in Hz" + DEFAULT)
+
+
 def get_parser(program: str, description: str) -> argparse.ArgumentParser:
     """Make a parser with the model, the inputs, and where results go.
 
@@ -26,22 +54,15 @@ def get_parser(program: str, description: str) -> argparse.ArgumentParser:
     Returns:
         The parser; the program adds options of its own.
     """
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {program}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("model", metavar="MODEL", help="model file, directory of a training, or packed model")
+    parser = model_parser(program, description, out="DIR")
     parser.add_argument("inputs", nargs="+", metavar="IN", help="audio files or folders")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
-    parser.add_argument("--config", type=Path, help="config.yaml of the training, where it is not beside the model")
-    add_moved(parser)
-    parser.add_argument("--rate", type=int, default=16000, help="that the model was trained at, in Hz" + DEFAULT)
+    add_rate(parser)
     parser.add_argument("--device", default="cpu", help="cpu or cuda" + DEFAULT)
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     return parser
 
 
-def add_moved(parser: argparse.ArgumentParser) -> None:
-    """Add the option for experiments that were moved."""
+def _add_moved(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--moved",
         type=_moved,

@@ -15,7 +15,7 @@ from espnet_plugins.inference.experiment import find_experiment, load_front_end
 from espnet_plugins.inference.overlap import overlap_add
 from espnet_plugins.inference.pretrained import fetch_pretrained
 
-_SHORTEST_SECONDS = 0.1
+SHORTEST_SECONDS = 0.1
 
 
 class Enhancer:
@@ -127,7 +127,7 @@ class Enhancer:
 
     def _enhance(self, signal: torch.Tensor) -> torch.Tensor:
         samples = signal.shape[1]
-        shortest = round(_SHORTEST_SECONDS * self.rate)
+        shortest = round(SHORTEST_SECONDS * self.rate)
         if samples < shortest:
             signal = torch.nn.functional.pad(signal, (0, shortest - samples))
         window, overlap = round(self.window * self.rate), round(self.overlap * self.rate)

@@ -11,7 +11,9 @@ STREAMED = ("causal", "no resampling", "ReLU", "as loud as it comes")
 
 
 @pytest.mark.parametrize("name", STREAMED)
-@pytest.mark.parametrize(("sizes", "chunk_frames"), [((1, 300, 77), 1), ((5000, 2000), 4), ((10_000,), 1)])
+@pytest.mark.parametrize(
+    ("sizes", "chunk_frames"), [((1, 300, 77), 1), ((130, 16, 800), 1), ((5000, 2000), 4), ((10_000,), 1)]
+)
 def test_the_pieces_are_the_whole(name, sizes, chunk_frames):
     model, waveform = build(CONFIGURATIONS[name]), noise(7321)
     stream = DemucsStream(model, std=waveform.std().item(), chunk_frames=chunk_frames)
