@@ -1,6 +1,7 @@
 """Any speech with any noises: from folders to the dump, drawn the same everywhere, faults named."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from places import SHARED
 from scipy.io import savemat
 from stages import Stages
 
+from local.common.audio import AudioError
 from local.common.kaldi_dir import NO_TRANSCRIPT, read, read_table
 from local.common.steps import MissingInput, OptionError, RecipeError
 from local.corpora import catalogue, clean_speech, noise_folder, room_responses
@@ -136,8 +138,6 @@ def test_what_is_drawn_does_not_depend_on_processes_or_places(stages, material, 
     stages(catalogue, "--nj", "1")
     first = manifests(stages.root)
     audio = {p.name: p.read_bytes() for p in (stages.root / "data").rglob("noisy/*.flac")}
-    import shutil
-
     shutil.copytree(material, tmp_path / "elsewhere")
     shutil.rmtree(stages.root / "data")
     monkeypatch.setenv("LIBRISPEECH", str(tmp_path / "elsewhere" / "speech"))
@@ -168,6 +168,27 @@ def test_speech_in_rooms_is_compared_with_what_arrives_directly(stages, material
         response = room_responses.load_response(material / "rooms" / row["rir"])
         expected = np.convolve(dry, response[: SAMPLE_RATE // 20])[: len(dry)] * float(row["gain"])
         np.testing.assert_allclose(direct, expected, atol=1.1 / 32768 + 1e-5)
+
+
+def test_every_damaged_response_is_named_before_anything_is_mixed(stages, material, tmp_path, monkeypatch):
+    rooms = tmp_path / "rooms"
+    shutil.copytree(material / "rooms", rooms)
+    # Flags that promise what is not there: scipy's reader has ended the whole process for it.
+    savemat(rooms / "flat.mat", {"h": np.ones(400, np.float32), "fs": 16000})
+    content = bytearray((rooms / "flat.mat").read_bytes())
+    content[145] = 143
+    (rooms / "flat.mat").write_bytes(content)
+    soundfile.write(rooms / "silent.wav", np.zeros(100), 16000)
+    with pytest.raises(AudioError, match=r"flat\.mat: .*; .*silent\.wav: the response is silent"):
+        room_responses.check_responses(room_responses.find_responses(rooms), nj=2)
+    monkeypatch.setenv("RIRS", str(rooms))
+    with pytest.raises(RecipeError, match=r"flat\.mat: .*; .*silent\.wav: the response is silent"):
+        stages(catalogue, "--nj", "1")
+    assert not [*stages.root.rglob("manifest.csv")]
+    # As many files of the same names, one of another content: not what was read before.
+    before = room_responses.listing(rooms)
+    soundfile.write(rooms / "silent.wav", np.eye(1, 200)[0], 16000)
+    assert room_responses.listing(rooms) != before
 
 
 def test_a_response_is_the_same_from_audio_and_from_matlab(tmp_path):

@@ -38,7 +38,7 @@ from local.corpora.corpus import (
 )
 from local.corpora.mixing import active_rms, decibels, named_rng
 from local.corpora.noise_folder import Recording
-from local.corpora.room_responses import find_responses, in_room, load_response
+from local.corpora.room_responses import check_responses, find_responses, in_room, listing, load_response
 
 # Raised with every change that draws or mixes otherwise for the same settings.
 VERSION = 1
@@ -144,6 +144,8 @@ class NoisySpeech(Corpus):
     """
 
     variables = ("NOISE", "RIRS", "SPEECH")
+    # Whether this process has seen that every response can be read.
+    _rooms_read = False
 
     @property
     def root(self) -> Path:
@@ -185,7 +187,11 @@ class NoisySpeech(Corpus):
     @property
     def _parts(self) -> dict[str, list[str]]:
         parts = self.options.get("parts") or {}
-        return {split: [names] if isinstance(names, str) else list(names) for split, names in parts.items() if names}
+        named = {split: [names] if isinstance(names, str) else list(names) for split, names in parts.items() if names}
+        for split, names in named.items():
+            if odd := [name for name in names if not isinstance(name, str)]:
+                raise OptionError(f"noisy_speech: parts: {split}: {odd[0]!r} is no name of a part")
+        return named
 
     @property
     def _seed(self) -> int:
@@ -318,7 +324,7 @@ class NoisySpeech(Corpus):
         yield noise, self._prepare_noise
         speech_content = self._speech_content()
         rirs = self._rirs
-        responses = sorted(path.name for path in rirs.rglob("*") if path.is_file()) if rirs else None
+        responses = listing(rirs) if rirs else None
         by_name = {self._name(spec): spec for spec in specs}
         for name, spec in by_name.items():
             step = Step(
@@ -371,6 +377,10 @@ class NoisySpeech(Corpus):
             (r.name, r.kind, self.made / "noise" / f"{r.name}.flac") for r in self._recordings(asked["noise"])
         )
         rirs = self._rirs if asked["reverberant"] else None
+        responses = tuple(find_responses(rirs)) if rirs else ()
+        if responses and not self._rooms_read:
+            check_responses(responses, nj=self.nj)
+            self._rooms_read = True
         # A noise that training hears is cut in two; of one that it does not hear all is for tests.
         part = "all" if asked["noise"] == "unseen" else "test" if asked["split"] == "test" else "train"
         tasks = [
@@ -379,7 +389,7 @@ class NoisySpeech(Corpus):
                 recordings=recordings,
                 part=part,
                 snrs=tuple(asked["snr"]),
-                responses=tuple(find_responses(rirs)) if rirs else (),
+                responses=responses,
                 folder=folder,
                 seed=self._seed,
                 name=f"{asked['split']} {asked['noise']}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,16 @@ from scipy.signal import fftconvolve
 
 from local.common.audio import SAMPLE_RATE, AudioError, read, resample
 from local.common.kaldi_dir import DataError
+from local.common.parallel import parallel_map
 
 # What belongs to the direct sound: reflections that arrive so soon afterwards help understanding.
 EARLY_SECONDS = 0.05
 _AUDIO = {".wav", ".flac", ".aif", ".aiff", ".ogg"}
 # What a sampling rate can be, in Hz.
 _RATES = (4000, 768000)
+# A response is read in a moment; a damaged one may keep its reader busy for ever.
+_SECONDS = 120.0
+_SHOWN = 5
 _RATE_NAMES = ("fs", "samplerate", "sample_rate", "samplingrate", "sampling_rate", "sr")
 
 
@@ -36,6 +40,12 @@ def find_responses(folder: Path) -> list[Path]:
     if not found:
         raise DataError(f"{folder} holds no room impulse response (.wav or .mat)")
     return found
+
+
+def listing(folder: Path) -> dict[str, int]:
+    """What identifies a folder of responses wherever it lies: names and sizes of its files."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 
 def load_response(path: Path) -> np.ndarray:
@@ -60,6 +70,42 @@ def load_response(path: Path) -> np.ndarray:
         raise AudioError(f"{path}: the response is too short: remove it")
     signal = signal[int(np.abs(signal).argmax()) :]
     return signal / signal[0]
+
+
+def check_responses(paths: Sequence[Path], *, nj: int) -> None:
+    """Read every response once, before hours of mixing rely on them, in processes that damaged ones may end.
+
+    Args:
+        paths: See `find_responses`.
+        nj: Number of processes.
+
+    Raises:
+        AudioError: When some cannot be read, with the first of them by name.
+    """
+    faults = [
+        fault
+        for fault in parallel_map(
+            _fault, paths, nj=nj, description="rooms", unit="file", name=str, lost=_lost, seconds=_SECONDS
+        )
+        if fault
+    ]
+    if faults:
+        more = f"; and {len(faults) - _SHOWN} more of {len(paths)}" if len(faults) > _SHOWN else ""
+        raise AudioError("; ".join(faults[:_SHOWN]) + more)
+
+
+def _fault(path: Path) -> str:
+    """What is wrong with a response; empty for nothing."""
+    try:
+        load_response(path)
+    except AudioError as error:
+        return str(error)
+    return ""
+
+
+def _lost(path: Path, why: str) -> str:
+    """Damaged .mat files can end scipy's reader with the process that it is in."""
+    return f"{path}: cannot be read ({why}): it is damaged, remove it"
 
 
 def _leaves(value: Any, name: str) -> Iterator[tuple[str, np.ndarray]]:
