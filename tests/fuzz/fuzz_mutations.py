@@ -14,7 +14,7 @@ Tree = Mapping[str, bytes | None]
 
 _NUMBERS = (0, 1, 2, 4, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1)
 _PLACES = st.one_of(st.integers(0, 127), st.integers(-64, -1), st.integers(128, 2**16))
-_WORDS = (
+WORDS = (
     *(b"", b"\0", b"\n", b"\r", b"\t", b" ", b"  ", b",", b";", b'"', b"'", b"\\", b"/", b"..", b"-", b"_", b"."),
     *(b"\xff", b"\xef\xbb\xbf", b"\xe9", b"\xc2\x85", b"\xe2\x80\xa8", b"\x0c", b"\x1c", "\u0915\u094d".encode()),
     *(b"nan", b"inf", b"-1", b"0", b"1e999", b"1,5", b"9" * 5000, b"x" * 300, b"null", b"sep=,", b'sep="\n'),
@@ -48,7 +48,7 @@ def _changed_bytes(content: bytes, edit: tuple[str, int, int, int]) -> bytes:
         value = struct.pack("<Q", _NUMBERS[number % len(_NUMBERS)])[: (1, 2, 4, 8)[size % 4]]
         value = value[::-1] if number % 2 else value
         return content[:at] + value + content[at + len(value) :]
-    word = _WORDS[number % len(_WORDS)]
+    word = WORDS[number % len(WORDS)]
     if kind == "insert":
         return content[:at] + word + content[at:]
     lines = content.split(b"\n")

@@ -4,7 +4,7 @@ import multiprocessing
 import traceback
 
 import pytest
-from fuzz_run import Counts, Finding, limit_memory, try_cases
+from fuzz_run import Counts, Finding, check_case, limit_memory, try_cases
 from fuzz_targets import TARGETS
 
 # Cases of the slower targets cost a tenth of a second.
@@ -16,6 +16,8 @@ def _try(name, root, sender):
     try:
         TARGETS[name].warm_up()
         limit_memory()
+        for tree in TARGETS[name].whole():
+            assert check_case(TARGETS[name], tree, root) == "read", f"refused, though it is whole: {[*tree]}"
         try_cases(TARGETS[name], root, number=0, count=_COUNTS.get(name, 60), counts=counts)
         sender.send((counts.cases, ""))
     except Finding as finding:
@@ -26,7 +28,7 @@ def _try(name, root, sender):
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_broken_input_is_read_or_refused_by_name(name, tmp_path):
-    """In a process of its own, whose memory is bounded."""
+    """In a process of its own, whose memory is bounded; what is not broken is read."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("fork").Process(target=_try, args=(name, tmp_path / "cases", sender))
     process.start()

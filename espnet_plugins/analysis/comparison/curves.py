@@ -65,7 +65,9 @@ def read_curve(path: Path) -> dict[str, np.ndarray]:
             table = {name: np.array([float(row[name]) if row[name] else np.nan for row in rows]) for name in COLUMNS}
     except FileNotFoundError:
         raise ScoreError(f"no such curve: {path}") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except OSError as error:
+        raise ScoreError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise ScoreError(f"{path} is not a curve with the columns {', '.join(COLUMNS)} ({error})") from error
     if not rows or not (np.diff(table["updates"]) > 0).all():
         raise ScoreError(f"{path}: updates must increase from row to row, and there must be one row at least")

@@ -89,7 +89,12 @@ def read_archive(path: Path) -> Content:
         raise
     except FileNotFoundError:
         raise ScoreError(f"no such archive of scores: {path}") from None
-    except (lzma.LZMAError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except OSError as error:
+        raise ScoreError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (
+        *(lzma.LZMAError, EOFError, MemoryError, RecursionError),
+        *(LookupError, AttributeError, TypeError, ValueError),
+    ) as error:
         raise ScoreError(f"{path} is no archive of scores ({error}): make it again with stage 8") from error
 
 

@@ -160,7 +160,9 @@ class SetScore:
             return cls(utterances=utterances, **content)
         except FileNotFoundError:
             raise ScoreError(f"no such score: {path}") from None
-        except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise ScoreError(f"{path} cannot be read: {error.strerror or error}") from error
+        except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
             raise ScoreError(f"{path} is not a score ({error}): {remedy}") from error
 
 
