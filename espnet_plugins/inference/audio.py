@@ -21,6 +21,8 @@ _ENDINGS = frozenset(
     | {".aif", ".aifc", ".oga", ".opus", ".snd", ".sph", ".sf", ".iff", ".fap"}
     | {".m4a", ".mp4", ".aac", ".wma", ".amr", ".webm", ".mka", ".ape", ".wv", ".ac3", ".dsf", ".spx", ".pcm"}
 )
+# What has more of them, and fewer samples than channels, is lying on its side.
+_MOST_CHANNELS = 64
 _HEADERLESS = {".raw", ".pcm"}
 _UNREADABLE = (soundfile.SoundFileError, OSError, TypeError, ValueError, MemoryError)
 
@@ -33,14 +35,14 @@ def as_channels(waveform: np.ndarray, *, where: str = "waveform") -> np.ndarray:
     """Bring a waveform into the shape (samples, channels).
 
     Args:
-        waveform: (T,) or (T, C); integers are scaled to [-1, 1).
+        waveform: (T,) or (T, C); integers are scaled to [-1, 1), unsigned ones about the middle of their range.
         where: What an error message calls it.
 
     Returns:
         (T, C) in float32.
 
     Raises:
-        AudioError: For another shape, no samples, or values that are not finite.
+        AudioError: For another shape, more channels than samples, no samples, or values that are not finite.
 
     Example:
         >>> as_channels(np.array([16384, -32768], dtype=np.int16)).tolist()
@@ -51,8 +53,15 @@ def as_channels(waveform: np.ndarray, *, where: str = "waveform") -> np.ndarray:
         raise AudioError(f"{where}: holds no samples")
     if waveform.ndim not in (1, 2):
         raise AudioError(f"{where}: needs (samples,) or (samples, channels), not {list(waveform.shape)}")
+    if waveform.ndim == 2 and waveform.shape[1] > max(waveform.shape[0], _MOST_CHANNELS):
+        raise AudioError(
+            f"{where}: {list(waveform.shape)} would be more channels than samples: give (samples, channels)"
+        )
     scale = 1.0
-    if np.issubdtype(waveform.dtype, np.integer):
+    if np.issubdtype(waveform.dtype, np.unsignedinteger):
+        scale = (float(np.iinfo(waveform.dtype).max) + 1.0) / 2
+        waveform = waveform.astype(np.float64) - scale
+    elif np.issubdtype(waveform.dtype, np.integer):
         scale = float(np.iinfo(waveform.dtype).max) + 1.0
     # What is beyond float32 becomes infinite, which is told below.
     with np.errstate(over="ignore", invalid="ignore"):

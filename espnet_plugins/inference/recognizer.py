@@ -116,6 +116,9 @@ class Recognizer:
                 ctc_weight=check_number("ctc_weight", ctc_weight, low=0, high=1),
                 enh_s2t_task=joint,
             )
+        if decode.tokenizer is None:
+            # ESPnet would give tokens and no words.
+            raise ValueError(f"{experiment.config}: token_type is {settings.get('token_type')!r}: no words can be made")
         return cls(decode, joint=joint, rate=rate, longest=longest)
 
     @classmethod

@@ -48,7 +48,7 @@ class Speech:
         path: wav.scp, or a folder of audio files.
         kind: ESPnet's kind of data of a wav.scp.
         utterances: how many.
-        sample_rate: that files of a folder must have.
+        sample_rate: that they must have.
 
     Example:
         >>> str(Speech("dump/train/spk1.scp"))
@@ -87,7 +87,16 @@ class Speech:
             )
         table = DATA_TYPES[self.kind]["func"](self.path, float_dtype="float32")
         chosen = [torch.from_numpy(table[key].copy()) for key in _even_choice(list(table), self.utterances)]
+        # ESPnet's readers insist on one rate in a list, whichever it is.
+        self._check_rate(getattr(table, "rate", None) or self.sample_rate, self.path)
         return [waveform[:, 0] if waveform.ndim == 2 else waveform for waveform in chosen]
+
+    def _check_rate(self, rate: int, where: str | Path) -> None:
+        if rate != self.sample_rate:
+            raise ValueError(
+                f"remove_position: speech: {where} has {rate} Hz, the upstream takes {self.sample_rate}; give speech "
+                "of this rate"
+            )
 
     def _read_file(self, file: Path) -> torch.Tensor:
         import soundfile
@@ -96,11 +105,7 @@ class Speech:
             waveform, rate = soundfile.read(file, dtype="float32", always_2d=True)
         except RuntimeError as error:
             raise ValueError(f"remove_position: speech: {file} cannot be read: {error}") from error
-        if rate != self.sample_rate:
-            raise ValueError(
-                f"remove_position: speech: {file} has {rate} Hz, the upstream takes {self.sample_rate}; give speech of "
-                "this rate"
-            )
+        self._check_rate(rate, file)
         return torch.from_numpy(waveform[:, 0].copy())
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import logging
+import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import torch
 from espnet2.schedulers.abs_scheduler import AbsValEpochStepScheduler
 from espnet2.torch_utils.device_funcs import to_device
+from espnet2.train.reporter import SubReporter
 
 from espnet_plugins.checks import check_choice
 from espnet_plugins.train import random_state
@@ -165,3 +168,33 @@ def check_first_forward(criteria: Sequence[Criterion], model: torch.nn.Module) -
             check_reported(criteria, "train", reported_names(output))
 
     handle = model.register_forward_hook(check)
+
+
+def check_numbers(criteria: Iterable[Criterion], phase: str, reporter: SubReporter) -> None:
+    """Look at what an epoch reported of the numbers that decide.
+
+    ESPnet's mean leaves out what is not finite, and where that is all, the epoch's value is NaN, which it sorts among
+    the others anywhere: such a model could be the best one.
+
+    Args:
+        criteria: What the training looks up.
+        phase: "train" or "valid", of which the reporter is.
+        reporter: Of the epoch.
+
+    Raises:
+        RuntimeError: When a number was finite in no batch.
+    """
+    for name in dict.fromkeys(criterion.name for criterion in criteria if criterion.phase == phase):
+        items = reporter.stats.get(name, ())
+        # A batch without weight, of silent references alone, has no part in the mean.
+        values = [float(item.value) for item in items if getattr(item, "weight", 1)]
+        lost = sum(not math.isfinite(value) for value in values)
+        where = f"epoch {reporter.get_epoch()}: {phase} {name}"
+        if items and lost == len(values):
+            raise RuntimeError(
+                f"{where} is no finite number in any of {len(items)} batches: no model can be chosen by it. Look in "
+                "the log for what it says of silent references and criteria that are not defined; then mend the data, "
+                "choose another criterion or a smaller learning rate"
+            )
+        if lost:
+            logging.warning(f"{where}: left out {lost} of {len(values)} batches, where it is no finite number")

@@ -18,7 +18,14 @@ from espnet2.utils.build_dataclass import build_dataclass
 from espnet_plugins.schedule import schedules
 from espnet_plugins.train import checkpoint as checkpoints
 from espnet_plugins.train import position, random_state
-from espnet_plugins.train.criteria import check_first_forward, check_validation, chosen_criteria
+from espnet_plugins.train.averaging import separate_averages
+from espnet_plugins.train.criteria import (
+    Criterion,
+    check_first_forward,
+    check_numbers,
+    check_validation,
+    chosen_criteria,
+)
 from espnet_plugins.train.memory import record_peak_memory
 from espnet_plugins.train.preemption import REQUEUE, StopRequest
 
@@ -40,6 +47,8 @@ class _Session:
         self.options, self.distributed = options, distributed
         self.scaler: Any = None
         self.schedules = list(schedules(model))
+        # What the best model, early stopping and the scheduler go by.
+        self.criteria: list[Criterion] = []
         self.request = StopRequest()
         self.rank = torch.distributed.get_rank() if distributed else 0
         self.reporter: dict[str, Any] = {"stats": {}, "epoch": 0}
@@ -173,10 +182,12 @@ class ResumableTrainer(Trainer):
             options=trainer_options,
             distributed=distributed_option.distributed,
         )
+        session.criteria = criteria
         # Weights to start from may come with the place at which another training ended; a checkpoint is read below.
         for schedule in session.schedules:
             schedule.restart()
-        with checkpoints.atomic_saves(complete=session.complete), session.request.listening():
+        saves = checkpoints.atomic_saves(complete=session.complete)
+        with saves, separate_averages(), session.request.listening():
             if trainer_options.resume and session.rank == 0:
                 checkpoints.recover(Path(trainer_options.output_dir))
             if session.distributed:
@@ -245,16 +256,24 @@ class ResumableTrainer(Trainer):
         )
         if not options.no_forward_run:
             _check_updates(reporter, session.updates // options.accum_grad, scaled=scaler is not None)
+            check_numbers(session.criteria, "train", reporter)
         return all_invalid and not (within and "grad_norm" in within["train"]["stats"])
 
     @classmethod
-    def validate_one_epoch(cls, *, iterator, **others) -> None:
-        """Validate; a stop is saved as the moment before, since validation changes nothing."""
+    def validate_one_epoch(cls, *, iterator, reporter, options, **others) -> None:
+        """Validate; a stop is saved as the moment before, since validation changes nothing.
+
+        Raises:
+            RuntimeError: When what the training selects by is no number in any batch.
+        """
         session = cls._session
         assert session is not None, "run() starts a session"
         session.before_validation = (random_state.capture(), position.describe(session.train_reporter)["seconds"])
-        super().validate_one_epoch(iterator=position.Boundaries(iterator, between=lambda _: session.pause()), **others)
+        batches = position.Boundaries(iterator, between=lambda _: session.pause())
+        super().validate_one_epoch(iterator=batches, reporter=reporter, options=options, **others)
         session.before_validation = None
+        if not options.no_forward_run:
+            check_numbers(session.criteria, "valid", reporter)
 
 
 # How often a loss scale may be found too large, and an update be lost by it, when a training begins.

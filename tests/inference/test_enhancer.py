@@ -56,6 +56,10 @@ def test_integers_are_scaled(enhancer, speech):
     integers = np.round(speech * 32768).astype(np.int16)
     expected = enhancer(integers.astype(np.float32) / 32768, 16000)
     np.testing.assert_allclose(enhancer(integers, 16000), expected, atol=1e-5)
+    # As scipy reads WAV files of 8 bits.
+    coarse = np.clip(np.round(speech * 128) + 128, 0, 255).astype(np.uint8)
+    expected = enhancer((coarse.astype(np.float32) - 128) / 128, 16000)
+    np.testing.assert_allclose(enhancer(coarse, 16000), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("samples", [1, 5, 100, 1599])
@@ -122,6 +126,7 @@ def test_variance_normalization_makes_it_independent_of_scale(make_upstream, tmp
         (np.zeros(0), "holds no samples"),
         (np.zeros((2, 3, 4)), "not \\[2, 3, 4\\]"),
         (np.array([0.0, np.nan]), "not finite"),
+        (np.zeros((1, 8000)), r"more channels than samples: give \(samples, channels\)"),
     ],
 )
 def test_wrong_waveforms(enhancer, waveform, message):

@@ -99,6 +99,9 @@ def test_wrong_options(options, folder, pair, tmp_path):
         soundfile.write(tmp_path / f"{number}.wav", torch.zeros(9000).numpy(), 8000)
     with pytest.raises(ValueError, match=r"0\.wav has 8000 Hz, the upstream takes 16000"):
         make(**options, remove_position={"speech": str(tmp_path)})(*pair)
+    (tmp_path / "wav.scp").write_text("".join(f"{number} {tmp_path / str(number)}.wav\n" for number in range(4)))
+    with pytest.raises(ValueError, match=r"wav\.scp has 8000 Hz, the upstream takes 16000"):
+        make(**options, remove_position={"speech": str(tmp_path / "wav.scp")})(*pair)
     (tmp_path / "0.wav").write_bytes(b"RIFF")
     with pytest.raises(ValueError, match=r"0\.wav cannot be read"):
         make(**options, remove_position={"speech": str(tmp_path)})(*pair)

@@ -17,6 +17,7 @@ LISTENERS = {"dnsmos": DNSMOS, "distillmos": DISTILLMOS}
 # SDR and SI-SDR in dB: distortion further below the speech than that of 16 bits is none, and an estimate that is
 # perfect but for rounding has its place in a mean.
 MOST_DECIBEL = 100.0
+_DISTORTION_TAPS = 512
 # What is said below a table of these metrics.
 DEFINITIONS = (
     "STOI and ESTOI in per cent, PESQ wideband (MOS-LQO). SI-SDR and SDR in dB, of signals whose mean is taken off (a "
@@ -53,6 +54,8 @@ def _distortion(reference: np.ndarray, estimate: np.ndarray, *, name: str) -> fl
 
     if np.array_equal(reference, estimate):
         return MOST_DECIBEL
+    if name.startswith("signal") and len(reference) <= _DISTORTION_TAPS:
+        raise ValueError(f"SDR takes more than {_DISTORTION_TAPS} samples: a filter of so many makes any signal of any")
     distortion: Callable = getattr(audio, name)
     value = float(distortion(torch.from_numpy(estimate), torch.from_numpy(reference), zero_mean=True))
     # SDR is c / (1 - c) of a coherence c, which rounding takes to one or above where the estimate is perfect.

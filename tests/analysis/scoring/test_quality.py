@@ -123,6 +123,10 @@ def test_a_signal_too_short_for_some_metrics_keeps_the_others(speechlike):
     values, reasons = measure_quality(speech, speech + noise, SAMPLE_RATE)
     assert "si_sdr" in values
     assert {"pesq", "stoi", "estoi"} <= set(reasons)
+    # A filter of 512 taps would make 100 dB of any noise.
+    values, reasons = measure_quality(speech[:500], noise[:500], SAMPLE_RATE, metrics=["si_sdr", "sdr"])
+    assert values["si_sdr"] < 0
+    assert reasons["sdr"].startswith("SDR takes more than 512 samples")
 
 
 def test_other_rates_and_names(speechlike):

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import lzma
+import shutil
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -75,6 +76,9 @@ def _cases() -> st.SearchStrategy[Tree]:
 
 
 def _read(folder: Path, out: Path) -> None:
+    if (folder / "step").is_dir():
+        shutil.copytree(folder / "step", out / "step")
+
     def probe() -> None:
         for path in folder.glob("*.json"):
             ProbeResult.read(path)
@@ -84,9 +88,10 @@ def _read(folder: Path, out: Path) -> None:
         partial(read_curve, folder / "curve.csv"),
         partial(read_archive, folder / "scores.json.xz"),
         probe,
-        partial(_run, folder),
+        partial(_run, out),
     ]
-    call_all(folder, _ERRORS, readers, every=True)
+    # What a disk says of a step's files is an error of one line, too.
+    call_all(folder, (*_ERRORS, OSError), readers, every=True)
 
 
-TARGET = Target("results", lambda: [_whole()], _cases, _read, _ERRORS)
+TARGET = Target("results", lambda: [_whole()], _cases, _read, (*_ERRORS, OSError))

@@ -116,9 +116,10 @@ def _fingerprint_of(path: Path) -> str:
 def _read_record(path: Path) -> dict[str, Any] | None:
     """What a step has left of itself; None where that is no such record."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        return {"inputs": {}, "settings": {}, **record} if record["fingerprint"] else None
-    except (ValueError, TypeError, KeyError):
+        record = {"inputs": {}, "settings": {}, **json.loads(path.read_text(encoding="utf-8"))}
+        kinds = {"fingerprint": str, "inputs": dict, "settings": dict}
+        return record if record["fingerprint"] and all(isinstance(record[k], kinds[k]) for k in kinds) else None
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
