@@ -10,6 +10,7 @@ within each round, in a changing order, and ratios are taken within a round (Ctr
   OBJECTIVE          the joint step as trained: enhance, objective + CTC, backward, clip, Adam
   ssl_soft_dtw=      the same with speeds whose references together last as long as ssl_mse's: what alignment costs
   OBJECTIVE, naive   objective and recognizer each pass the enhanced signal through the upstream on their own
+  OBJECTIVE, kept    with the references' frames kept (reference_cache); every batch is the same, so that they are there
   OBJECTIVE, stock   the front-end as ESPnet has it, whose norms see the padding (enh_model_conf: ignore_padding: false)
 
 On a CPU, ratios are those of the process's CPU time, which a busy machine distorts less than elapsed time; both are
@@ -50,7 +51,7 @@ from local.stages.train_config import joint_modules  # noqa: E402
 
 CONF = RECIPE / "conf"
 OBJECTIVES = ("si_snr", "ssl_mse", "ssl_mse_pad", "ssl_soft_dtw")
-EQUAL_AUDIO, NAIVE, STOCK = "ssl_soft_dtw=", ", naive", ", stock"
+EQUAL_AUDIO, NAIVE, STOCK, KEPT = "ssl_soft_dtw=", ", naive", ", stock", ", kept"
 SAMPLE_RATE = 16000
 TOKENS = ["<blank>", "<unk>", *(f"\u2581w{k}" for k in range(97)), "<sos/eos>"]
 # 1 / 0.9 + 1 / 1.125 = 2: a slower and a faster utterance of one length last as long as before.
@@ -64,6 +65,7 @@ def build(
     *,
     preset: Mapping[str, Any] | None = None,
     ignore_padding: bool = True,
+    kept: bool = False,
 ) -> torch.nn.Module:
     """The recipe's joint model with random weights, in a preset's sizes or those of conf/*.yaml."""
     changes = (preset or {}).get("config", {})
@@ -80,6 +82,7 @@ def build(
     for criterion in config["enh_criterions"]:
         if needs.get(criterion["name"]) == "upstream":
             criterion["conf"]["upstream"] = upstream
+            criterion["conf"].update({"reference_cache": {"memory": "2GB"}} if kept else {})
     config["enh_model_conf"] = {**(config.get("enh_model_conf") or {}), "ignore_padding": ignore_padding}
     config.update(token_list=TOKENS, use_preprocessor=False, output_dir=str(folder))
     path = folder / "train.yaml"
@@ -156,12 +159,14 @@ def make_variants(args: argparse.Namespace, folder: Path, batch: dict[str, torch
     names = list(args.objectives)
     if "ssl_soft_dtw" in names:
         names.insert(names.index("ssl_soft_dtw") + 1, EQUAL_AUDIO)
-    names += [name + NAIVE for name in args.naive] + [name + STOCK for name in args.stock]
+    for objectives, suffix in ((args.naive, NAIVE), (args.kept, KEPT), (args.stock, STOCK)):
+        names += [name + suffix for name in objectives]
     variants = []
     for name in names:
         torch.manual_seed(0)
         objective = name.partition(",")[0].rstrip("=")
-        model = build(objective, upstream, folder, ignore_padding=not name.endswith(STOCK)).to(args.device).train()
+        how = {"ignore_padding": not name.endswith(STOCK), "kept": name.endswith(KEPT)}
+        model = build(objective, upstream, folder, **how).to(args.device).train()
         if name == EQUAL_AUDIO:
             draw_equal_audio(model.enh_model.loss_wrappers[0].criterion)
         variants.append(Variant(name, make_step(model, batch, naive=name.endswith(NAIVE), autocast=args.bf16)))
@@ -278,6 +283,7 @@ def summarize(variants: list[Variant]) -> dict[str, Any]:
     if EQUAL_AUDIO in by_name and "ssl_mse" in by_name:
         pairs.append((EQUAL_AUDIO, "ssl_mse", 1.05))
     pairs += [(name, name + NAIVE, 0.75) for name in by_name if name + NAIVE in by_name]
+    pairs += [(name + KEPT, name, 0.75) for name in by_name if name + KEPT in by_name]
     pairs += [(name, name + STOCK, None) for name in by_name if name + STOCK in by_name]
     claims = [{"a": a, "b": b, "at_most": limit, **ratios(by_name[a], by_name[b])} for a, b, limit in pairs]
     return {"rows": rows, "claims": claims}
@@ -332,6 +338,7 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("--objectives", nargs="+", choices=OBJECTIVES, default=OBJECTIVES, help="steps to measure" + default)
     add("--naive", nargs="*", choices=OBJECTIVES[1:], default=["ssl_mse"], help="also without sharing" + default)
+    add("--kept", nargs="*", choices=["ssl_mse"], default=["ssl_mse"], help="also with references kept" + default)
     add("--stock", nargs="*", choices=OBJECTIVES, default=["ssl_mse"], help="also with padding seen" + default)
     add("--seconds", nargs="+", type=float, default=[12.0, 8.0, 4.0], help="utterances of the batch" + default)
     add("--rounds", type=int, default=5, help="updates of each step that are measured" + default)

@@ -16,6 +16,7 @@ from espnet2.enh.loss.criterions.time_domain import TimeDomainLoss
 from torch.nn.functional import normalize
 
 from espnet_plugins.checks import check_choice, check_keys, check_mapping, renamed_keys
+from espnet_plugins.objectives.reference_cache import ReferenceCache
 from espnet_plugins.objectives.temporal import TemporalRegularizer
 from espnet_plugins.objectives.without_position import without_position
 from espnet_plugins.ssl import UPSTREAM_OPTIONS, Upstream, get_shared_upstream
@@ -53,12 +54,15 @@ class SSLOptions(FrameOptions):
         remove_position: Take off what the frames of all utterances have in common at an index, before frames are
             normalized and compared: True, or the options of
             :func:`~espnet_plugins.objectives.without_position.without_position`.
+        reference_cache: Keep the frames of references that come again, sample for sample, within some ``memory``:
+            ``{memory: 2GB}``; see :class:`~espnet_plugins.objectives.reference_cache.ReferenceCache`. None for none.
     """
 
     upstream: Mapping[str, Any] | None = None
     layer: int | Sequence[int] = -1
     sample_rate: int = 16000
     remove_position: bool | Mapping[str, Any] = False
+    reference_cache: Mapping[str, Any] | None = None
 
 
 class FrameCriterion(TimeDomainLoss):
@@ -140,7 +144,11 @@ class FrameCriterion(TimeDomainLoss):
             lengths: (B,) samples, or None.
         """
         with torch.no_grad():
-            return self.frames(reference, lengths)
+            return self.frozen_frames(reference, lengths)
+
+    def frozen_frames(self, waveform: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """As :meth:`frames`, without a graph, where a subclass may keep them for the next time."""
+        return self.frames(waveform, lengths)
 
     @abstractmethod
     def model_frames(self, waveform: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -206,6 +214,13 @@ class SSLCriterion(FrameCriterion):
             self.default_name, self.upstream, given.remove_position, unit_length=self.normalize_frames
         )
         self.layers = self._chosen_layers(given.layer)
+        self.cache = ReferenceCache.from_options(f"{self.default_name}: reference_cache", given.reference_cache)
+
+    def frozen_frames(self, waveform: torch.Tensor, lengths: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """As :meth:`frames`, without a graph; from the cache where there is one."""
+        if self.cache is None:
+            return self.frames(waveform, lengths)
+        return self.cache(waveform, lengths, self.frames)
 
     def _chosen_layers(self, layer: Any) -> tuple[int, ...]:
         if not isinstance(layer, (int, list, tuple)):

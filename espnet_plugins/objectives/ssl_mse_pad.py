@@ -55,6 +55,10 @@ class SSLMSEPad(SSLMSE):
         super().__init__(**options)
         given: SSLMSEPadOptions = self.options
         self.padding = Padding.from_options(self.default_name, {"fraction": given.fraction, "place": given.place})
+        if self.cache is not None:
+            raise ValueError(
+                f"{self.default_name}: reference_cache: the zeros around a reference are drawn anew each time"
+            )
 
     def reference_frames(
         self, reference: torch.Tensor, lengths: torch.Tensor | None

@@ -87,6 +87,10 @@ class SSLSoftDTW(SSLCriterion):
         self.perturb = PERTURBATIONS[check_choice(f"{key}: perturbation", given.perturbation, PERTURBATIONS)]
         self.gamma = Schedule.from_options(f"{key}: gamma", given.gamma)
         self.padding = None if given.padding is None else Padding.from_options(f"{key}: padding", given.padding)
+        if self.padding is not None and self.cache is not None:
+            raise ValueError(
+                f"{key}: reference_cache: with `padding`, the zeros around a reference are drawn anew each time"
+            )
         self.divergence = check_choice(f"{key}: divergence", given.divergence, (True, False))
         self.per_frame = check_choice(f"{key}: per_frame", given.per_frame, (True, False))
         self.backend = check_choice(f"{key}: backend", given.backend, _BACKENDS)
@@ -105,7 +109,7 @@ class SSLSoftDTW(SSLCriterion):
         with torch.no_grad():
             perturbed = self.perturb(reference, lengths, factors)
             if self.padding is None:
-                return self.frames(perturbed.waveform, perturbed.lengths)
+                return self.frozen_frames(perturbed.waveform, perturbed.lengths)
             return frames_between_zeros(self, perturbed.waveform, perturbed.lengths, before, after)
 
     def distance(

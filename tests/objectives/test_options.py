@@ -40,6 +40,18 @@ def test_names_and_espnets_properties(upstream):
 WRONG = [
     ("ssl_mse", {"layr": 3}, r"unknown key layr; accepted keys are layer, name, normalize_frames"),
     ("ssl_mse", {"gamma": 0.1}, r"unknown key gamma"),
+    ("ssl_mse", {"reference_cache": 2}, r"reference_cache: 2 must be a mapping with keys memory"),
+    (
+        "ssl_mse",
+        {"reference_cache": {"memory": "2GiB"}},
+        r"reference_cache: memory: '2GiB' is not accepted; give bytes",
+    ),
+    (
+        "ssl_mse_pad",
+        {"reference_cache": {"memory": 9}},
+        r"reference_cache: the zeros around a reference are drawn anew",
+    ),
+    ("ssl_soft_dtw", {"reference_cache": {"memory": 9}, "padding": {}}, r"reference_cache: with `padding`, the zeros"),
     ("ssl_soft_dtw", {"gama": 0.1}, r"unknown key gama; accepted keys are .*gamma.*layer.*upstream"),
     ("ssl_soft_dtw", {"gamma": 0}, r"gamma: 0 is not accepted; give a number above 0"),
     ("ssl_soft_dtw", {"gamma": -0.1}, r"gamma: -0.1 is not accepted; give a number above 0"),

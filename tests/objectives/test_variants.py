@@ -206,3 +206,27 @@ def test_a_copy_counts_for_itself_and_a_shared_one_once(options):
 def test_without_a_schedule_there_is_nothing_to_save(options):
     assert not SSLSoftDTW(**options).state_dict()
     assert list(SSLSoftDTW(**options, gamma=GAMMA).state_dict()) == ["gamma.done"]
+
+
+@pytest.mark.parametrize("name", ["ssl_mse", "ssl_soft_dtw"])
+def test_references_that_come_again_are_computed_once(name, options, pair, passes):
+    more = {"normalize_frames": True, "layer": LAYERS}
+    plain = value_and_gradient(SSL_CRITERIA[name](**options, **more), pair)
+    kept = SSL_CRITERIA[name](**options, **more, reference_cache={"memory": "1MB"})
+    first = value_and_gradient(kept, pair)
+    torch.testing.assert_close(first, plain, rtol=1e-4, atol=1e-6)
+    assert len(kept.cache) == 3
+    passes.clear()
+    again = value_and_gradient(kept, pair)
+    assert sum(passes) == 3  # the estimates
+    # Alone in the batch, and with no room to keep anything: the same bits.
+    full = SSL_CRITERIA[name](**options, **more, reference_cache={"memory": 1})
+    for value, gradient in (again, value_and_gradient(full, pair)):
+        assert torch.equal(value, first[0])
+        assert torch.equal(gradient, first[1])
+    assert len(full.cache) == 0
+    reference, _, lengths = pair
+    row = int(lengths.argmin())
+    together, counts = full.cache(reference, lengths, full.frames)
+    alone, _ = full.cache(reference[row : row + 1, : int(lengths[row])], None, full.frames)
+    assert torch.equal(together[row, : int(counts[row])], alone[0])
