@@ -73,12 +73,17 @@ def run_variant(args: argparse.Namespace, name: str, design: Mapping[str, Any], 
 
     Raises:
         subprocess.CalledProcessError: Where the stage fails; what it printed stands above.
+        ValueError: Where `out` has variants of another experiment.
     """
     expdir = out / folder_name(name)
     expdir.mkdir(parents=True, exist_ok=True)
     for shared in _SHARED:
-        if not (expdir / shared).exists():
-            (expdir / shared).symlink_to(os.path.relpath(args.experiment.absolute() / shared, expdir))
+        wanted, link = args.experiment.absolute() / shared, expdir / shared
+        if link.exists() and not link.samefile(wanted):
+            raise ValueError(f"{link} is not {wanted}: this --out holds variants of another experiment; give another")
+        if not link.exists():
+            link.unlink(missing_ok=True)
+            link.symlink_to(os.path.relpath(wanted, expdir))
     preset = expdir / "preset.yaml"
     write_text(preset, yaml.safe_dump(make_preset(args.preset, design), sort_keys=False))
     command = [str(RECIPE / "run.sh"), "--stage", "5", "--stop_stage", "5", "--preset", str(preset)]
@@ -129,6 +134,8 @@ def main() -> None:
             found = run_variant(args, name, design[name], args.out.absolute())
         except subprocess.CalledProcessError as error:
             parser.exit(1, f"{parser.prog}: error: variant {name}: run.sh failed with exit code {error.returncode}\n")
+        except ValueError as error:
+            parser.exit(1, f"{parser.prog}: error: {error}\n")
         curves[name] = merge_seeds([read_curve(path) for path in found], MEASURE)
         command = f"benchmarks/sensitivity.py --preset {args.preset} --seeds '{args.seeds}' --finetune {args.finetune}"
         study = write(curves, args.out, command=command)

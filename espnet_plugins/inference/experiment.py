@@ -215,10 +215,15 @@ def load_front_end(experiment: Experiment) -> LengthAwareEnhancementModel:
         The model in evaluation mode, on the CPU.
 
     Raises:
-        ValueError: For a recognizer, or weights that do not fit.
+        ValueError: For a recognizer, a configuration that cannot be built, or weights that do not fit.
     """
     from argparse import Namespace
 
-    model = EnhTask.build_model(Namespace(**front_end_settings(experiment)))
+    try:
+        model = EnhTask.build_model(Namespace(**front_end_settings(experiment)))
+    # What ESPnet's classes make of a value of another kind.
+    except (TypeError, AttributeError, LookupError, ArithmeticError, AssertionError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{experiment.config}: no front-end can be built: {type(error).__name__}: {reason}") from error
     load_weights(model, front_end_weights(experiment), where=str(experiment.weights))
     return model.eval()

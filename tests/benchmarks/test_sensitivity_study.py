@@ -61,3 +61,18 @@ def test_an_experiment_that_is_not_ready_is_named(study, tmp_path, monkeypatch, 
     with pytest.raises(SystemExit):
         study.main()
     assert f"{tmp_path} has no ssl, se, asr: run stages 1 to 4" in capsys.readouterr().err
+
+
+def test_variants_of_another_experiment_are_not_taken_for_those_of_this_one(study, tmp_path, monkeypatch, capsys):
+    for experiment in ("one", "other"):
+        for name in ("ssl", "se", "asr"):
+            (tmp_path / experiment / name).mkdir(parents=True)
+    variant = next(iter(read_yaml(study.DESIGN)["variants"]))
+    kept = tmp_path / "out" / study.folder_name(variant)
+    kept.mkdir(parents=True)
+    (kept / "ssl").symlink_to(tmp_path / "one" / "ssl")
+    options = ["--experiment", str(tmp_path / "other"), "--out", str(tmp_path / "out"), "--variants", variant]
+    monkeypatch.setattr(sys, "argv", ["sensitivity.py", *options])
+    with pytest.raises(SystemExit):
+        study.main()
+    assert "this --out holds variants of another experiment" in capsys.readouterr().err

@@ -150,6 +150,11 @@ def test_models_that_are_not_there(joint_folder, tmp_path):
     (tmp_path / "config.yaml").write_text("encoder: rnn\ntoken_list: [a]\n")
     with pytest.raises(ValueError, match="is a recognizer: it has no front-end"):
         Enhancer.from_checkpoint(tmp_path)
+    settings = yaml.safe_load(next(joint_folder.rglob("config.yaml")).read_text())
+    settings["enh_encoder_conf"] = {**settings["enh_encoder_conf"], "channel": "many"}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
+    with pytest.raises(ValueError, match=r"config\.yaml: no front-end can be built: \w+Error: "):
+        Enhancer.from_checkpoint(tmp_path)
     (tmp_path / "config.yaml").write_text("a: 1\n")
     with pytest.raises(ValueError, match="is no configuration"):
         Enhancer.from_checkpoint(tmp_path)

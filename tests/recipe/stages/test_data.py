@@ -3,14 +3,16 @@
 from types import SimpleNamespace
 
 import kaldiio
+import numpy as np
 import pytest
 from stages import TINY, Stages
 
+from local.common import audio
 from local.common.kaldi_dir import DataError, read, read_table
 from local.common.steps import MissingInput, OptionError
 from local.corpora import catalogue
 from local.stages import data
-from local.stages.judges import check_lengths
+from local.stages.judges import _waveforms, check_lengths
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +136,12 @@ def test_what_a_judge_cannot_hear_is_named_before_any_training():
     check_lengths("test_seen", heard)
     with pytest.raises(DataError, match=r"'test_seen' .* sees 30 s, but 1 utterances are longer: late; leave them out"):
         check_lengths("test_seen", [*heard, SimpleNamespace(id="late", seconds=30.1)])
+
+
+def test_a_judge_hears_no_audio_of_another_rate(tmp_path):
+    for rate in (16000, 8000):
+        audio.write(tmp_path / f"{rate}.wav", np.zeros(rate // 10, np.int16), rate)
+        (tmp_path / f"{rate}.scp").write_text(f"u {tmp_path / str(rate)}.wav\n")
+    assert [name for name, _ in _waveforms(tmp_path / "16000.scp")] == ["u"]
+    with pytest.raises(ValueError, match=r"u \(.*8000\.wav\) has 8000 Hz, Whisper hears 16000"):
+        list(_waveforms(tmp_path / "8000.scp"))

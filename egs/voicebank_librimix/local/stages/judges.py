@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from local.common.audio import SAMPLE_RATE
 from local.common.kaldi_dir import DataError, Utterance, read_table
 from local.common.recipe import Recipe
 from local.common.signals import load_audio
@@ -178,5 +179,7 @@ def _recognizer(folder: Path, **options: Any) -> WhisperRecognizer:
 
 def _waveforms(audio: Path) -> Iterator[tuple[str, np.ndarray]]:
     for utt, location in read_table(audio).items():
-        samples, _ = load_audio(location)
+        samples, rate = load_audio(location)
+        if rate != SAMPLE_RATE:
+            raise ValueError(f"{utt} ({location}) has {rate} Hz, Whisper hears {SAMPLE_RATE}")
         yield utt, samples
