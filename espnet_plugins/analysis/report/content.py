@@ -11,6 +11,7 @@ from espnet_plugins.analysis.comparison.comparisons import comparison_table, rat
 from espnet_plugins.analysis.comparison.cost import Cost
 from espnet_plugins.analysis.comparison.curves import Curve
 from espnet_plugins.analysis.comparison.differences import difference_table
+from espnet_plugins.analysis.comparison.loops import loop_table, without_loops
 from espnet_plugins.analysis.comparison.paper_table import paper_table
 from espnet_plugins.analysis.comparison.tables import Table
 from espnet_plugins.analysis.probe import ProbeResult
@@ -86,3 +87,14 @@ class Content:
     def differences(self) -> Table:
         """Differences in word error rate with intervals."""
         return comparison_table(self.pooled)
+
+    @cached_property
+    def loops(self) -> Table:
+        """The utterances on which the recognizer falls into a loop; empty without any."""
+        return loop_table(self.scores)
+
+    @cached_property
+    def without_loops(self) -> tuple[Table, Table]:
+        """Word error rates and their differences without these utterances."""
+        scores = without_loops(self.scores)
+        return (rate_table(scores), comparison_table(scores)) if scores else (Table([], []), Table([], []))

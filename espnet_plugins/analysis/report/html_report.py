@@ -88,6 +88,7 @@ def render_report(content: Content, *, examples: Sequence[Example] = ()) -> str:
         ),
         rates=_pooled_first(content.rates),
         differences=_pooled_first(content.differences),
+        without_loops=[_pooled_first(table) for table in content.without_loops if content.loops.rows],
         curve_figure=_curve_figure(curves, measure) if curves else None,
         convergence=convergence_table(curves, measure) if content.comparable else None,
         evaluations=evaluation_table(curves, measure) if curves else None,

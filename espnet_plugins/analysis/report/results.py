@@ -55,6 +55,13 @@ def render_results(content: Content, *, picture: str = "curves.png", probe_pictu
             "bootstrap as above, bold where it excludes zero. The intervals are not corrected for the number "
             "of comparisons, and with one seed they say nothing about other training runs.",
         ]
+    if content.loops.rows:
+        parts += [
+            "## Loops of the recognizer",
+            content.loops.markdown(),
+            "More words inserted than were said, and more than twenty. Without these utterances, in every system:",
+            *(table.markdown() for table in content.without_loops if table.rows),
+        ]
     if curves:
         parts += ["## Convergence", f"![Development results against updates]({picture})"]
         if content.comparable:
