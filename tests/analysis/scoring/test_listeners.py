@@ -32,6 +32,11 @@ CALIBRATION = {
 }
 
 
+def one_window(path):
+    """A recording, repeated until the network takes it in one window."""
+    return np.resize(soundfile.read(path)[0], int(9.5 * SAMPLE_RATE))
+
+
 @pytest.fixture
 def dnsmos_packages():
     for package in ("onnxruntime", "speechmos"):
@@ -55,8 +60,8 @@ def test_dnsmos_is_what_the_published_code_gives(dnsmos_packages):
 
 @real_speech
 def test_dnsmos_does_not_compare_gains(dnsmos_packages):
-    signal, rate = soundfile.read(RECORDINGS[-1])
-    values = [measure_dnsmos(gain * signal, rate) for gain in (1.0, 0.1)]
+    signal = one_window(RECORDINGS[-1])
+    values = [measure_dnsmos(gain * signal, SAMPLE_RATE) for gain in (1.0, 0.1)]
     for other in values[1:]:
         assert other == pytest.approx(values[0], abs=1e-4)
     # Which it would, were they judged as they are.
@@ -66,7 +71,7 @@ def test_dnsmos_does_not_compare_gains(dnsmos_packages):
 
 @real_speech
 def test_listeners_prefer_clean_speech(dnsmos_packages):
-    by_kind = {path.parent.name: soundfile.read(path)[0] for path in RECORDINGS if path.stem == "p287_001"}
+    by_kind = {path.parent.name: one_window(path) for path in RECORDINGS if path.stem == "p287_001"}
     clean, noisy = (measure_dnsmos(by_kind[kind], SAMPLE_RATE) for kind in ("clean", "noisy"))
     assert all(clean[name] > noisy[name] for name in DNSMOS)
     if importlib.util.find_spec("distillmos"):
