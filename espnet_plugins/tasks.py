@@ -29,6 +29,7 @@ from espnet_plugins.enh.unpadded import ignore_padding
 from espnet_plugins.objectives.without_position import training_speech
 from espnet_plugins.recurrent import accept_any_order, drop_in_training_only
 from espnet_plugins.ssl import share_passes
+from espnet_plugins.train.adapters import check_adapter
 from espnet_plugins.train.onednn import OneDNNOption
 from espnet_plugins.train.trainer import ResumableTrainer
 from espnet_plugins.weights import load_weights, read_weights
@@ -180,7 +181,7 @@ class EnhTask(CheckedLoading, EnhancementTask):
         args = argparse.Namespace(**{**vars(args), "criterions": criteria, "model_conf": stock_conf})
         with training_speech(getattr(args, "train_data_path_and_name_and_type", None)):
             stock = super().build_model(args)
-        return LengthAwareEnhancementModel.from_stock(stock, **own)
+        return check_adapter(LengthAwareEnhancementModel.from_stock(stock, **own), args)
 
 
 class JointTask(OneDNNOption, CheckedLoading, EnhS2TTask):
@@ -207,7 +208,8 @@ class JointTask(OneDNNOption, CheckedLoading, EnhS2TTask):
         if own_enh.get("ignore_padding", True):
             stock.s2t_model.frontend = ignore_padding(stock.s2t_model.frontend)
         stock.s2t_model.encoder = accept_any_order(stock.s2t_model.encoder)
-        return drop_in_training_only(JointModel(enh_model, stock.s2t_model, **own))
+        model = drop_in_training_only(JointModel(enh_model, stock.s2t_model, **own))
+        return check_adapter(model, args)
 
 
 class RecognitionTask(CheckedLoading, ASRTask):
@@ -219,7 +221,7 @@ class RecognitionTask(CheckedLoading, ASRTask):
     def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:
         """Check the options of all parts, then build ESPnet's model; its dropout keeps to training."""
         check_classes(cls.class_choices_list, args, taken=_GIVEN, kept=_KEPT)
-        return drop_in_training_only(super().build_model(args))
+        return check_adapter(drop_in_training_only(super().build_model(args)), args)
 
 
 class PretrainTask(HubertTask):

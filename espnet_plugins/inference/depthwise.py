@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch.nn.functional import pad
 
@@ -18,7 +20,7 @@ class ShiftedConv1d(torch.nn.Conv1d):
         """Convolve (B, C, T)."""
         if torch.is_grad_enabled() or input.device.type != "cpu" or torch.backends.mkldnn.enabled:
             return super().forward(input)
-        (step,), (margin,) = self.dilation, self.padding
+        step, margin = self.dilation[0], cast("tuple[int]", self.padding)[0]
         padded = pad(input, (margin, margin))
         length = padded.shape[-1] - step * (self.kernel_size[0] - 1)
         taps = self.weight[:, 0].T[..., None]
