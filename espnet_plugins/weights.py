@@ -106,18 +106,22 @@ def weight_faults(expected: Mapping[str, torch.Tensor], weights: Mapping[str, to
         weights: What a file holds.
 
     Returns:
-        One sentence for each kind of fault: missing, unexpected, misshapen, not finite; none where all is well.
+        One sentence for each kind of fault: missing, unexpected, misshapen, no tensor, not finite; none where all is
+        well.
 
     Example:
         >>> weight_faults({"a": torch.zeros(1)}, {"a": torch.tensor([float("nan")]), "b": torch.zeros(1)})
         ['unexpected b', 'not finite a']
+        >>> weight_faults({"a": torch.zeros(1)}, {"a": None})
+        ['no tensor a']
     """
-    common = [name for name in expected if name in weights]
+    common = [name for name in expected if isinstance(weights.get(name), torch.Tensor)]
     misshapen = [name for name in common if weights[name].shape != expected[name].shape]
     faults = {
         "missing": [name for name in expected if name not in weights],
         "unexpected": [name for name in weights if name not in expected],
         "misshapen": [f"{name} ({list(weights[name].shape)} for {list(expected[name].shape)})" for name in misshapen],
+        "no tensor": [name for name in expected if name in weights and name not in common],
         "not finite": [name for name in common if not weights_are_finite(weights[name])],
     }
     return [f"{kind} {named(names)}" for kind, names in faults.items() if names]

@@ -101,6 +101,9 @@ def read_upstream(path: str | PathLike[str]) -> dict[str, Any]:
         )
     if missing := [key for key in _KEYS if key not in content]:
         raise ValueError(f"{path} lacks {', '.join(missing)}")
+    for key in ("architecture", "state_dict"):
+        if not isinstance(content[key], Mapping):
+            raise ValueError(f"{path} is damaged: its {key} is no mapping")
     return content
 
 
@@ -129,7 +132,8 @@ def instantiate(architecture: Mapping[str, Any], weights: Mapping[str, torch.Ten
         options = {name: value for name, value in architecture.items() if name not in OPTIONS}
         model = factory(architecture)(**options)
         set_positions(model, **{name: architecture[name] for name in OPTIONS if name in architecture})
-    except (TypeError, RuntimeError) as error:
+    # Whatever torchaudio makes of a value that it does not expect.
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError, MemoryError) as error:
         raise ValueError(f"{where}: weights and architecture do not fit: {error}") from error
     load_weights(model, weights, where=where, fits="its architecture")
     return model

@@ -125,7 +125,10 @@ def _describe_local(checkpoint: str | PathLike[str] | None) -> UpstreamSpec:
         return instantiate(content["architecture"], weights, where=str(checkpoint))
 
     normalize, sample_rate = content["normalize_waveform"], content["sample_rate"]
-    return _spec(f"local upstream {checkpoint}", content["architecture"], normalize, sample_rate, build)
+    try:
+        return _spec(f"local upstream {checkpoint}", content["architecture"], normalize, sample_rate, build)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{checkpoint} is damaged: its architecture cannot be read: {error!r}") from error
 
 
 def _spec(

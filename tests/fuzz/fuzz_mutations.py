@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -123,7 +124,7 @@ def changed_values(settings: Any, *, most: int = 3) -> st.SearchStrategy[Any]:
                 if not isinstance(inner, (dict, list)) or not inner:
                     break
                 node = inner
-            _edit(node, path[-1], how, new)
+            _edit(node, path[-1], how, copy.deepcopy(new))
         return made
 
     return st.lists(st.tuples(change, value), min_size=1, max_size=most).map(apply)

@@ -158,8 +158,12 @@ def _read_huggingface(path: Path) -> dict[str, torch.Tensor]:
                 content = torch.load(file, map_location="cpu", weights_only=True)
         except ImportError as error:
             raise ImportError(f"{file} needs safetensors: pip install safetensors") from error
+        except FileNotFoundError:
+            raise
         except Exception as error:
             raise ValueError(why_unreadable(file, error)) from error
+        if not isinstance(content, Mapping):
+            raise ValueError(f"{file} holds no weights by name")
         for name, value in content.items():
             name = name.removeprefix("model.")
             if name.startswith("encoder."):
@@ -173,8 +177,11 @@ def _huggingface_files(path: Path) -> list[Path]:
             return [path / name]
         index = path / f"{name}.index.json"
         if index.is_file():
-            parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-            return [path / part for part in sorted(set(parts))]
+            try:
+                parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+                return [path / part for part in sorted(set(parts))]
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ValueError(f"{index} is damaged: {error!r}") from error
     raise FileNotFoundError(f"{path} has no weights: neither {' nor '.join(_HUGGINGFACE_WEIGHTS)}")
 
 

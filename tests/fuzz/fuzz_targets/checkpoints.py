@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import struct
@@ -18,6 +19,7 @@ from tiny_whisper import openai_content, tiny_encoder, write_ctranslate2, write_
 
 from espnet_plugins.ssl import save_upstream
 from espnet_plugins.ssl.checkpoint import instantiate, read_upstream
+from espnet_plugins.ssl.sources import describe_upstream
 from espnet_plugins.ssl.whisper import describe_whisper
 from espnet_plugins.ssl.whisper.catalogue import Dimensions
 from espnet_plugins.train.checkpoint import is_intact
@@ -25,6 +27,8 @@ from espnet_plugins.weights import read_weights
 from fuzz_targets.target import Target, call_all, import_espnet
 
 _SIZES = Dimensions(mels=8, context=16, width=8, heads=2, layers=1, inner=16)
+# OpenAI's layers are four times as wide inside, whatever a file says.
+_OPENAI = dataclasses.replace(_SIZES, inner=4 * _SIZES.width)
 
 
 def _saved(content: object, **options: object) -> bytes:
@@ -60,7 +64,7 @@ def _checkpoints() -> list[Tree]:
         {"model.pth": _saved(state)},
         {"model.pth": _saved({"model": state, "reporter": {"epoch": 1}}, _use_new_zipfile_serialization=False)},
         {"upstream.pth": _upstream()},
-        {"whisper.pt": _saved(openai_content(whisper, _SIZES))},
+        {"whisper.pt": _saved(openai_content(tiny_encoder(_OPENAI).state_dict(), _OPENAI))},
         {"model.bin": ctranslate2},
         directory,
     ]
@@ -134,7 +138,7 @@ def _cases() -> st.SearchStrategy[Tree]:
     trees = _checkpoints()
     (directory,) = (tree for tree in trees if len(tree) > 1)
     upstream = torch.load(io.BytesIO(_upstream()), weights_only=True)
-    whisper = openai_content(tiny_encoder(_SIZES).state_dict(), _SIZES)
+    whisper = openai_content(tiny_encoder(_OPENAI).state_dict(), _OPENAI)
     architecture = changed_values(upstream["architecture"]).map(lambda made: {**upstream, "architecture": made})
     return st.one_of(
         *[changed_files(tree) for tree in trees],
@@ -156,6 +160,7 @@ def _read(folder: Path, out: Path) -> None:
             explain_denoiser_checkpoint(path)
 
         def upstream(path: Path = path) -> None:
+            describe_upstream("local", checkpoint=path)
             content = read_upstream(path)
             instantiate(content["architecture"], content["state_dict"], where=str(path))
 
