@@ -39,7 +39,11 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["espnet_plugins", "espnet_plugins.*"]),
-    package_data={"espnet_plugins": ["py.typed"], "espnet_plugins.analysis.report": ["templates/*"]},
+    package_data={
+        "espnet_plugins": ["py.typed"],
+        "espnet_plugins.analysis.report": ["templates/*"],
+        "espnet_plugins.inference": ["ready/*.zip"],
+    },
     python_requires=">=3.10,<3.14",
     install_requires=["torch>=2.6", "numpy"],
     extras_require={

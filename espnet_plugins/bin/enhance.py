@@ -2,12 +2,12 @@
 
     python -m espnet_plugins.bin.enhance MODEL IN... --out DIR
 
-MODEL is a model file, the directory of a training, or a packed model: the .zip that espnet_plugins.bin.pack writes, or
-the folder that it was unpacked to. Any format that libsndfile reads, any rate, any number of channels, any length. Each
-input gives DIR/NAME.wav (32-bit float) of its own rate, channels and length, or DIR/NAME_spk1.wav, ... with a model of
-several speakers; folders keep their structure. A second call does what the first one left, and refuses what was made of
-another input, with another model or other options. Files that cannot be used are named and cost exit code 1; the others
-are done.
+MODEL is a model file, the directory of a training, a packed model (the .zip that espnet_plugins.bin.pack writes, or the
+folder that it was unpacked to), or gtcrn_for_whisper, which comes with this package and is meant for recognizers. Any
+format that libsndfile reads, any rate, any number of channels, any length. Each input gives DIR/NAME.wav (32-bit float)
+of its own rate, channels and length, or DIR/NAME_spk1.wav, ... with a model of several speakers; folders keep their
+structure. A second call does what the first one left, and refuses what was made of another input, with another model or
+other options. Files that cannot be used are named and cost exit code 1; the others are done.
 
 FLAC (--format flac) holds nothing above full scale. Results that lie there are made softer as a whole, all speakers of
 a file by one factor, which is written to DIR/NAME.gain: divide by it to have the model's level back.

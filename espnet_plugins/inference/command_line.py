@@ -12,6 +12,7 @@ from espnet_plugins.inference.experiment import Experiment
 from espnet_plugins.inference.files import Job
 from espnet_plugins.inference.pretrained import fetch_pretrained
 from espnet_plugins.inference.provenance import Ledger, Stamp
+from espnet_plugins.inference.ready import ready_model
 
 DEFAULT = " (default: %(default)s)"
 
@@ -88,7 +89,7 @@ def find_model(args: argparse.Namespace) -> tuple[Path, dict[str, Any]]:
     """
     model, config = Path(args.model), args.config
     # A name that is not there is none of a hub: a slip of the pen must not ask the network.
-    if config is None and model.exists():
+    if config is None and (model.exists() or ready_model(args.model)):
         model, config = fetch_pretrained(model)
     return model, {"config": config, "moved": dict(args.moved)}
 

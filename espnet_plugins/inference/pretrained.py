@@ -18,6 +18,7 @@ import yaml
 
 from espnet_plugins.atomic import atomic_path
 from espnet_plugins.contents import DAMAGED_ARCHIVE, WholeTarInfo, sha256_of
+from espnet_plugins.inference.ready import ready_model, ready_models
 
 _META = "meta.yaml"
 # What espnet2.bin.pack calls weights and configuration of a recognizer, a front-end and a joint model.
@@ -40,8 +41,9 @@ def fetch_pretrained(
     """Find, unpack or download a model.
 
     Args:
-        source: A folder, a model file, a file of espnet2.bin.pack (zip or tar), or a hub's name ("owner/model",
-            needs huggingface_hub and, the first time, the network).
+        source: A folder, a model file, a file of espnet2.bin.pack (zip or tar), the name of a
+            :func:`~espnet_plugins.inference.ready.ready_models`, or a hub's name ("owner/model", needs huggingface_hub
+            and, the first time, the network).
         cache: Where packed files are unpacked, a folder for each content; left out: default_cache(). What a hub gives
             lies in huggingface_hub's own cache.
 
@@ -56,7 +58,7 @@ def fetch_pretrained(
     """
     path, cache = Path(source), Path(cache) if cache is not None else default_cache()
     if not path.exists():
-        path = _download(str(source))
+        path = ready_model(str(source)) or _download(str(source))
     if path.is_dir():
         return _located(path, cache) if (path / _META).is_file() else (path, None)
     try:
@@ -94,7 +96,10 @@ def _unpacked(path: Path, cache: Path) -> Path | None:
 
 def _download(name: str) -> Path:
     if not _HUB_NAME.fullmatch(name):
-        raise FileNotFoundError(f"{name}: no such file or folder, and no name of a hub (owner/model)")
+        raise FileNotFoundError(
+            f"{name}: no such file or folder, no model that comes with this package ({', '.join(ready_models())}) and "
+            "no name of a hub (owner/model)"
+        )
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
