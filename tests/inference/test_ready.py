@@ -10,14 +10,14 @@ from espnet_plugins.bin import enhance
 from espnet_plugins.inference import Enhancer
 from espnet_plugins.inference.ready import ready_model, ready_models
 
-RATE = 16000
+SAMPLE_RATE = 16000
 
 
 @pytest.fixture(scope="module")
 def noisy():
     """Two seconds of a voiced sound that comes and goes, in noise."""
     rng = np.random.default_rng(0)
-    time = np.arange(2 * RATE) / RATE
+    time = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
     voice = sum(np.sin(2 * np.pi * 120 * k * time) / k for k in range(1, 20)) * (np.sin(2 * np.pi * 2 * time) > 0)
     return (0.05 * voice + 0.02 * rng.standard_normal(len(time))).astype(np.float32)
 
@@ -40,13 +40,13 @@ def test_it_is_small_and_says_what_it_was_made_of(name):
 def test_by_its_name_in_python_and_on_the_command_line(name, noisy, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    enhanced = Enhancer.from_pretrained(name)(noisy, RATE)
+    enhanced = Enhancer.from_pretrained(name)(noisy, SAMPLE_RATE)
     assert enhanced.shape == noisy.shape
     # What is between the words is noise alone: less of it is left.
-    pause = np.sin(2 * np.pi * 2 * np.arange(len(noisy)) / RATE) < -0.3
+    pause = np.sin(2 * np.pi * 2 * np.arange(len(noisy)) / SAMPLE_RATE) < -0.3
     left, between = (np.square(enhanced[part]).sum() / np.square(noisy[part]).sum() for part in (~pause, pause))
     assert between < left < 1
-    soundfile.write("noisy.wav", noisy, RATE, subtype="FLOAT")
+    soundfile.write("noisy.wav", noisy, SAMPLE_RATE, subtype="FLOAT")
     enhance.main([name, "noisy.wav", "--out", "out"])
     np.testing.assert_allclose(soundfile.read("out/noisy.wav", dtype="float32")[0], enhanced, atol=1e-5)
 
