@@ -138,7 +138,7 @@ def test_what_a_judge_cannot_hear_is_named_before_any_training():
         check_lengths("test_seen", [*heard, SimpleNamespace(id="late", seconds=30.1)])
 
 
-def test_a_judge_hears_no_audio_at_another_sample_rate(tmp_path):
+def test_a_judge_refuses_audio_at_another_sample_rate(tmp_path):
     for rate in (16000, 8000):
         audio.write(tmp_path / f"{rate}.wav", np.zeros(rate // 10, np.int16), rate)
         (tmp_path / f"{rate}.scp").write_text(f"u {tmp_path / str(rate)}.wav\n")
