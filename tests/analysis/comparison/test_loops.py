@@ -47,7 +47,9 @@ def test_a_set_of_which_nothing_is_left(with_loop):
     one = with_loop["ssl_mse_joint_seed1"]["test_seen"]
     alone = SetScore(one.system, "test_seen", {LOOPED: one.utterances[LOOPED]})
     assert without_loops({one.system: {"test_seen": alone}}) == {}
-    assert "90" in render_results(Content("t", {one.system: {"test_seen": alone}}, {}))
+    content = Content("t", {one.system: {"test_seen": alone}}, {})
+    assert "90" in render_results(content)
+    assert "falls into a loop" in render_report(content, examples=[])
 
 
 def test_pages_say_it_where_there_is_one(scores, with_loop):

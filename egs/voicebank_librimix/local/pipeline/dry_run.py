@@ -137,8 +137,8 @@ def work_ahead(corpora: Catalogue, experiment: Experiment) -> str:
     }
     train, dev, test = (sum(size.hours for size in each) for each in sizes.values())
     counts = [size.utterances or 0 for size in sizes["train"]]
-    known = train * 3600 / sum(counts) if counts and all(counts) else 5.0
-    utterance = estimate.get("utterance_seconds", known)
+    known = train * 3600 / sum(counts) if counts and all(counts) else None
+    utterance = known or estimate.get("utterance_seconds", 5.0)
     lines, total = [f"Trainings ({train:.1f} hours for training, {dev:.1f} for development):"], 0.0
 
     def line(text: str, kind: str, audio: float) -> None:
