@@ -174,7 +174,7 @@ def _located(folder: Path, cache: Path) -> tuple[Path, Path]:
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, StopIteration) as error:
         raise ValueError(f"{folder / _META} names no model of enhancement or recognition with its config") from error
     for name in (weights, config):
-        if not (folder / name).resolve().is_file() or ".." in PurePosixPath(name).parts:
+        if not isinstance(name, str) or not (folder / name).resolve().is_file() or ".." in PurePosixPath(name).parts:
             raise ValueError(f"{folder / _META} names {name}, which is not there")
     try:
         settings = yaml.safe_load((folder / config).read_text(encoding="utf-8"))

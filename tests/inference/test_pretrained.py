@@ -142,7 +142,14 @@ def test_archives_write_inside_the_cache_alone(tmp_path, make, name, link, messa
 
 
 @pytest.mark.parametrize(
-    "meta", ["[1]", "files: {model_file: gone.pth}\nyaml_files: {train_config: config.yaml}\n", "files: {}\n", ": ["]
+    "meta",
+    [
+        "[1]",
+        "files: {model_file: gone.pth}\nyaml_files: {train_config: config.yaml}\n",
+        "files: {model_file: null}\nyaml_files: {train_config: 3}\n",
+        "files: {}\n",
+        ": [",
+    ],
 )
 def test_archives_that_hold_no_model(tmp_path, meta):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:

@@ -14,6 +14,7 @@ from local.common.steps import OptionError, RecipeError
 from local.corpora.corpus import variables
 from local.pipeline.options import parse
 from local.pipeline.run import run as run_stages
+from local.stages.ssl_model import upstream_options
 
 
 def run(*options, cwd=RECIPE, script=RECIPE / "run.sh"):
@@ -69,6 +70,7 @@ def test_a_wrong_option_is_one_clear_line(options, message, tmp_path):
         ("--nj=0", "--nj must be at least 1"),
         ("--preset=huge", "unknown preset 'huge': choose from .*mini.*smoke"),
         ("--preset=no_such_file.yaml", "unknown preset"),
+        (f"--preset={'9' * 5000}", "unknown preset"),
         ("--finetune=everything", "unknown --finetune 'everything'"),
         ("--seeds=a", "--seeds takes whole numbers"),
         ("--upload_repo=me", "--upload_repo 'me' is no name of a repository"),
@@ -122,6 +124,14 @@ def test_a_judge_that_cannot_be_had_is_refused_before_any_work(judge, message, t
     preset.write_text(yaml.safe_dump({"extends": "whisper_small", "judges": {"own": judge}}))
     with pytest.raises(OptionError, match=f"judges: own: {message}"):
         parse([f"--preset={preset}"])
+
+
+@pytest.mark.parametrize(("key", "value"), [("model", ["base"]), ("checkpoint", 3)])
+def test_an_ssl_model_has_a_name(key, value, tmp_path):
+    preset = tmp_path / "own.yaml"
+    preset.write_text(yaml.safe_dump({"extends": "whisper_small", "ssl": {key: value}}))
+    with pytest.raises(OptionError, match=f"ssl: {key}: .* is not accepted"):
+        upstream_options(parse([f"--preset={preset}"]).recipe)
 
 
 def test_a_judge_of_the_preset_below_can_be_taken_away(tmp_path):

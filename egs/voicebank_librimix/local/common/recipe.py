@@ -62,7 +62,8 @@ def load_preset(name: str, *, _below: tuple[str, ...] = ()) -> dict[str, Any]:
         OptionError: When there is no such preset.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else RECIPE_DIR / "conf" / "presets" / f"{name}.yaml"
-    if not path.is_file():
+    # Path.is_file() fails for a name that no system would have.
+    if not os.path.isfile(path):
         raise OptionError(f"unknown preset '{name}': choose from {', '.join(preset_names())}, or give a .yaml file")
     preset = read_yaml(path)
     parent = preset.pop("extends", None)

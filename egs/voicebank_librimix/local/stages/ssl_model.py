@@ -11,7 +11,7 @@ from local.common.archives import read_list
 from local.common.audio import SAMPLE_RATE
 from local.common.recipe import Recipe
 from local.common.stages import Stage
-from local.common.steps import RecipeError, Step, atomic_path, log
+from local.common.steps import OptionError, RecipeError, Step, atomic_path, log
 from local.jobs.processes import Program, run_programs
 from local.stages.espnet_commands import HUBERT_DATA, merged_config, selected_model, training_command
 
@@ -25,8 +25,16 @@ def upstream_options(recipe: Recipe) -> dict[str, str]:
     Args:
         recipe: Its preset's `ssl` names a published `model`, and a `checkpoint` where it lies elsewhere than in
             the folder of downloads; or it says how one is pre-trained.
+
+    Raises:
+        OptionError: For a model or a checkpoint of another kind.
     """
     settings = recipe.preset["ssl"]
+    for key in ("model", "checkpoint"):
+        if not isinstance(settings.get(key, ""), str):
+            raise OptionError(
+                f"preset '{recipe.name}': ssl: {key}: {settings[key]!r} is not accepted; give a name or a path"
+            )
     if "model" not in settings:
         return {"model": "local", "checkpoint": str(recipe.expdir / "ssl" / "upstream.pth")}
     return {"model": settings["model"], "checkpoint": settings.get("checkpoint") or str(recipe.downloads / "ssl")}
