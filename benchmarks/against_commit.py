@@ -14,9 +14,7 @@ where one was interrupted.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import multiprocessing
 import os
 import resource
 import shlex
@@ -25,8 +23,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from busy import busy_cores
 
 from espnet_plugins.analysis.report.environment import describe_environment
 from espnet_plugins.atomic import write_text
@@ -46,25 +46,6 @@ STAGES = {
 NOW = "now"
 # In the record: the round and run of which a stage was begun and not ended.
 BEGUN = "begun"
-
-
-def spin() -> None:
-    """Keep a core busy."""
-    while True:
-        pass
-
-
-@contextlib.contextmanager
-def busy_cores(count: int) -> Iterator[None]:
-    """Inside, that many processes keep cores busy."""
-    others = [multiprocessing.Process(target=spin, daemon=True) for _ in range(count)]
-    for other in others:
-        other.start()
-    try:
-        yield
-    finally:
-        for other in others:
-            other.kill()
 
 
 def checkout(commit: str, folder: Path) -> Path:

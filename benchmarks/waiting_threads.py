@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import shlex
 import statistics
@@ -24,6 +23,7 @@ import time
 from collections.abc import Mapping
 
 import torch
+from busy import busy_cores
 
 from espnet_plugins.analysis.report.environment import describe_environment
 
@@ -62,12 +62,6 @@ def measure(waiting: Mapping[str, str], args: argparse.Namespace) -> list[float]
     return json.loads(subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE).stdout)
 
 
-def spin() -> None:
-    """Keep a core busy."""
-    while True:
-        pass
-
-
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -85,17 +79,11 @@ def main() -> None:
     print(f"load before: {os.getloadavg()[0]:.1f}; {args.threads} threads")
     print("| busy processes | threads wait | median ms | fastest tenth ms | updates |\n|---|---|---|---|---|")
     for busy in args.busy:
-        others = [multiprocessing.Process(target=spin, daemon=True) for _ in range(busy)]
-        for other in others:
-            other.start()
         taken: dict[str, list[float]] = {name: [] for name in WAITING}
-        try:
+        with busy_cores(busy):
             for _ in range(args.rounds):
                 for name, waiting in WAITING.items():
                     taken[name] += measure(waiting, args)
-        finally:
-            for other in others:
-                other.terminate()
         for name, times in taken.items():
             fast = sorted(times)[len(times) // 10]
             print(f"| {busy} | {name} | {statistics.median(times):.1f} | {fast:.1f} | {len(times)} |", flush=True)

@@ -98,7 +98,7 @@ class BatchRecognizer:
                 frames |= self._encode({name: speech[name] for name in names})
         found = self._search_all(frames) if frames else {}
         errors: dict[str, str] = {}
-        for name in speech.keys() - found.keys():
+        for name in [name for name in speech if name not in found]:
             try:
                 found[name] = self._alone(speech[name])
             except (ValueError, RuntimeError) as error:

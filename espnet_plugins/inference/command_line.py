@@ -12,7 +12,7 @@ from espnet_plugins.inference.experiment import Experiment
 from espnet_plugins.inference.files import Job
 from espnet_plugins.inference.pretrained import fetch_pretrained
 from espnet_plugins.inference.provenance import Ledger, Stamp
-from espnet_plugins.inference.ready import ready_model
+from espnet_plugins.inference.ready import ready_model, ready_models
 
 DEFAULT = " (default: %(default)s)"
 
@@ -32,7 +32,9 @@ def model_parser(program: str, description: str, *, out: str, packed: bool = Tru
     parser = argparse.ArgumentParser(
         prog=f"python -m {program}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    kinds = f"model file, directory of a training{', or packed model' * packed}"
+    kinds = "model file, directory of a training"
+    if packed:
+        kinds = f"{kinds}, packed model, or one that comes with this package: {', '.join(ready_models())}"
     parser.add_argument("model", metavar="MODEL", help=kinds)
     parser.add_argument("--out", type=Path, required=True, metavar=out, help="where the result goes")
     parser.add_argument("--config", type=Path, help="config.yaml of the training, where it is not beside the model")

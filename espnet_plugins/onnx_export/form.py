@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,7 +55,7 @@ def fill_up(x: torch.Tensor, n_samples: torch.Tensor, most: int) -> torch.Tensor
     return torch.cat([x, x.new_zeros(len(x), most)], dim=1)[:, :n_samples]
 
 
-class Step(nn.Module):
+class Step(nn.Module, ABC):
     """One step of a stream: a block of samples and the state before it give an estimate and the state behind it.
 
     The first block has `first_block` samples, each other one `hop_length`, or any multiple more in both.
@@ -76,13 +77,13 @@ class Step(nn.Module):
     ending: str
     level = False
 
+    @abstractmethod
     def states(self) -> dict[str, torch.Tensor]:
         """The state before the first sample."""
-        raise NotImplementedError
 
+    @abstractmethod
     def growing(self) -> dict[str, int]:
         """States that grow in the first steps, and along which axis."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ import tiny_training
 import torch
 from tiny_training import LIMIT
 
+from espnet_plugins.train import checkpoint
+
 # No update changes anything, so that what a training started from is what it leaves.
 STILL = {"optim_conf": {"lr": 0.0}, "scheduler": None, "scheduler_conf": {}, "max_epoch": 1, "num_iters_per_epoch": 2}
 # Stands for the package, which sends what it is told over the network.
@@ -79,7 +81,7 @@ def test_tensorboard(front_end):
     events = EventAccumulator(str(out / "tensorboard" / "valid"))
     events.Reload()
     (loss,) = events.Scalars("loss")
-    reported = torch.load(out / "checkpoint.pth", weights_only=False)["reporter"]["stats"][1]["valid"]["loss"]
+    reported = checkpoint.read(out / "checkpoint.pth")["reporter"]["stats"][1]["valid"]["loss"]
     assert loss.step == 1
     assert loss.value == pytest.approx(float(reported), rel=1e-5)
 

@@ -34,7 +34,7 @@ def find_loops(scores: Scores) -> dict[tuple[str, str], list[str]]:
         scores: System -> test set -> score.
 
     Returns:
-        (test set, utterance) -> the systems on which it happens, in the order of the sets and utterances.
+        (test set, utterance) -> the systems on which it happens, sorted.
     """
     found: dict[tuple[str, str], list[str]] = {}
     for system, by_set in scores.items():

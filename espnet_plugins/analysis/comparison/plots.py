@@ -173,10 +173,14 @@ def _legend_above(axes: Axes) -> None:
     lines, labels = axes.get_legend_handles_labels()
     figure = axes.get_figure(root=True)
     assert figure is not None
-    figure.set_figheight(_SIZE[1] + _LEGEND_ROW * math.ceil(len(lines) / _LEGEND_COLUMNS))
-    figure.legend(
-        lines, labels, frameon=False, ncols=_LEGEND_COLUMNS, loc="outside upper left", fontsize="small", columnspacing=1
-    )
+    look: dict[str, Any] = {"frameon": False, "fontsize": "small", "columnspacing": 1}
+    for columns in range(_LEGEND_COLUMNS, 0, -1):
+        figure.set_figheight(_SIZE[1] + _LEGEND_ROW * math.ceil(len(lines) / columns))
+        legend = figure.legend(lines, labels, ncols=columns, loc="outside upper left", **look)
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            break
+        # Names that stand side by side would be cut off at the edge.
+        legend.remove()
 
 
 def inline_svg(draw: Callable[[], Figure], *, name: str) -> str:

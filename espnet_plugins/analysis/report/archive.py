@@ -91,9 +91,16 @@ def read_archive(path: Path) -> Content:
         raise ScoreError(f"no such archive of scores: {path}") from None
     except OSError as error:
         raise ScoreError(f"{path} cannot be read: {error.strerror or error}") from error
+    # Whatever a damaged archive, or one of another kind, makes of its readers.
     except (
-        *(lzma.LZMAError, EOFError, MemoryError, RecursionError),
-        *(LookupError, AttributeError, TypeError, ValueError),
+        lzma.LZMAError,
+        EOFError,
+        MemoryError,
+        RecursionError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        ValueError,
     ) as error:
         raise ScoreError(f"{path} is no archive of scores ({error}): make it again with stage 8") from error
 

@@ -94,7 +94,7 @@ class Content:
         return loop_table(self.scores)
 
     @cached_property
-    def without_loops(self) -> tuple[Table, Table]:
-        """Word error rates and their differences without these utterances."""
-        scores = without_loops(self.scores)
-        return (rate_table(scores), comparison_table(scores)) if scores else (Table([], []), Table([], []))
+    def without_loops(self) -> list[Table]:
+        """Word error rates and their differences without these utterances; none where there are none."""
+        scores = without_loops(self.scores) if self.loops.rows else {}
+        return [table for table in (rate_table(scores), comparison_table(scores)) if table.rows] if scores else []

@@ -60,7 +60,7 @@ def render_results(content: Content, *, picture: str = "curves.png", probe_pictu
             "## Loops of the recognizer",
             content.loops.markdown(),
             "More words inserted than were said, and more than twenty. Without these utterances, in every system:",
-            *(table.markdown() for table in content.without_loops if table.rows),
+            *(table.markdown() for table in content.without_loops),
         ]
     if curves:
         parts += ["## Convergence", f"![Development results against updates]({picture})"]

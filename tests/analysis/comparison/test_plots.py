@@ -23,6 +23,17 @@ def test_figure_has_one_line_for_each_objective_and_a_band_for_several_seeds(cur
     assert axes.get_ylabel() == "Development WER (%)"
 
 
+@pytest.mark.parametrize("name", ["short", "a configuration with a name as long as half of a page is wide, {}"])
+def test_no_name_is_cut_off(curves, name):
+    found = {f"{name} {k}": curve for k, curve in enumerate(curves.values())}
+    figure = plot_curves(found, "valid_wer_ctc")
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    assert legend.get_window_extent().x1 <= figure.bbox.x1
+    assert legend.get_window_extent().y0 >= figure.axes[0].get_window_extent().y1
+    assert len(legend.get_texts()) == len(found)
+
+
 def test_conditions_show_the_mean_over_seeds(scores):
     names, rates = rates_by_condition(scores, "test_seen", by="SNR")
     figure = plot_conditions(scores, "test_seen", by="SNR")

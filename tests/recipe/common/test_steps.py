@@ -1,10 +1,12 @@
 """A step runs once, starts clean after a change, resumes after an interruption, and writes atomically."""
 
 import errno
+import fcntl
 import json
 import os
 import re
 import shutil
+import threading
 
 import pytest
 
@@ -137,6 +139,28 @@ def test_two_processes_cannot_run_one_step(tmp_path):
     other = make_step(tmp_path)
     with pytest.raises(RecipeError, match=rf"process {os.getpid()} on .* is running this step"):
         step.run(lambda: other.run(lambda: None))
+
+
+def test_looking_at_a_step_leaves_it_as_it_is(tmp_path):
+    """A status that is asked for again and again must not write into locks."""
+    step, seen = make_step(tmp_path), []
+    with pytest.raises(ZeroDivisionError):
+        step.run(lambda: seen.append(make_step(tmp_path).state()) or 1 / 0)
+    os.utime(step._lock, (1, 1))
+    seen.append(step.state())
+    step.check_free()
+    assert seen == ["running", "stopped"]
+    assert step._lock.stat().st_mtime == 1
+
+
+def test_a_step_begins_though_somebody_is_looking(tmp_path):
+    step = make_step(tmp_path)
+    step.out.mkdir(parents=True)
+    step._lock.touch()
+    with step._lock.open() as looked_at:
+        fcntl.flock(looked_at, fcntl.LOCK_SH)
+        threading.Timer(0.15, lambda: fcntl.flock(looked_at, fcntl.LOCK_UN)).start()
+        assert step.run(lambda: write(step))
 
 
 def test_a_broken_record_counts_as_none(tmp_path):

@@ -21,6 +21,8 @@ from espnet_plugins import atomic
 
 # Files up to this size are compared by content, larger ones by size and time of change.
 _HASHED_BYTES = 64 * 2**20
+# How often, and how long, a lock is awaited that somebody may only be looking at.
+_LOOKS, _LOOK_SECONDS = 4, 0.1
 _REPOSITORY = f"{Path(__file__).resolve().parents[4]}{os.sep}"
 
 
@@ -268,10 +270,9 @@ class Step:
         try:
             if self.is_done():
                 return "done"
-            self.check_free()
         except MissingInput:
             return "waiting"
-        except RecipeError:
+        if self._owner():
             return "running"
         return "stopped" if self._started.exists() else "waiting"
 
@@ -281,9 +282,26 @@ class Step:
         Raises:
             RecipeError: When one is, naming it.
         """
-        if self._lock.exists():
-            with self._locked():
-                pass
+        if owner := self._owner():
+            raise self._taken(owner)
+
+    def _owner(self) -> str | None:
+        """Who is running this step, in whatever process; None where nobody is. Nothing is written."""
+        try:
+            with self._lock.open() as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return lock.read().strip() or "another process"
+        except FileNotFoundError:
+            pass
+        return None
+
+    def _taken(self, owner: str) -> RecipeError:
+        return RecipeError(
+            f"[stage {self.stage}] {self.label}: {owner} is running this step with the same directories; "
+            "wait for it or end it"
+        )
 
     @property
     def _lock(self) -> Path:
@@ -293,15 +311,16 @@ class Step:
     def _locked(self):
         """Keep a second process out: two that write into one directory would spoil each other's work."""
         with self._lock.open("a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                owner = lock.read().strip() or "another process"
-                raise RecipeError(
-                    f"[stage {self.stage}] {self.label}: {owner} is running this step with the same directories; "
-                    "wait for it or end it"
-                ) from None
+            # Whoever only looks (_owner) has it for a moment.
+            for patience in range(_LOOKS, -1, -1):
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if not patience:
+                        lock.seek(0)
+                        raise self._taken(lock.read().strip() or "another process") from None
+                    time.sleep(_LOOK_SECONDS)
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {os.uname().nodename}")
             lock.flush()

@@ -57,12 +57,13 @@ def rows(pipeline: Pipeline) -> list[tuple[str, str, str, str, str]]:
 def _here(job: Job) -> tuple[str, str]:
     """State and progress of a job that no queue knows: on this machine, or not begun."""
     found = [(step.state(), step) for step in job.steps]
+    done = sum(state == "done" for state, _ in found)
+    share = f"{done} of {len(found)} done" if done else ""
     for wanted in ("running", "stopped"):
         for state, step in found:
             if state == wanted:
-                return state, progress_in(log_tail(training_log(step), _LOG_LINES))
-    done = sum(state == "done" for state, _ in found)
-    return "waiting", f"{done} of {len(found)} done" if done else ""
+                return state, progress_in(log_tail(training_log(step), _LOG_LINES)) or share
+    return "waiting", share
 
 
 def _states(job: str) -> dict[int, tuple[str, str]] | None:

@@ -21,8 +21,8 @@ from local.stages.judges import transcribe
 from local.stages.systems import NOISY, System
 from local.stages.train_steps import MODEL
 
-# Utterances that are encoded together unless decode_*.yaml says otherwise: the hypotheses are the same. From 16 on,
-# torch convolves by NNPACK where oneDNN is off, three times slower.
+# Utterances that are encoded together unless decode_*.yaml says otherwise: the hypotheses are the same. With 16, and
+# oneDNN off, mini took three times as long.
 _TOGETHER = 8
 
 
