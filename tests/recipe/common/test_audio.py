@@ -109,7 +109,7 @@ def test_what_libsndfile_has_no_say_in_is_named_all_the_same(tmp_path):
     long = tmp_path / ("x" * 300)
     for path, message in (
         (tmp_path / "a.raw", "has no header that tells its rate"),
-        (tmp_path / "b.wav", "no such audio file"),
+        (tmp_path / "b.wav", "a folder or a device, no audio file"),
         (long, "cannot be read: File name too long"),
     ):
         with pytest.raises(AudioError, match=message) as error:

@@ -7,7 +7,7 @@ from stages import Stages
 
 from local.common.kaldi_dir import DataError, read
 from local.common.steps import RecipeError
-from local.corpora import catalogue, csv_corpus
+from local.corpora import catalogue, clean_speech, csv_corpus
 from local.pipeline import dry_run
 from local.stages import data
 
@@ -173,3 +173,24 @@ def test_a_text_in_a_files_place_and_an_odd_separator_are_named(table, tmp_path)
     path.write_text('sep="\nutt"clean"noisy"text"speaker\n')
     with pytest.raises(RecipeError, match=r"test\.csv"):
         csv_corpus.utterances(path)
+
+
+@pytest.mark.parametrize("name", ["/", ".", "..", "clean", "/dev/zero", "none.wav", "x" * 300])
+@pytest.mark.parametrize("column", ["clean", "noisy"])
+def test_a_row_that_names_no_audio_file_is_named_with_its_table(table, name, column):
+    """A path such as `/` tells nobody where it came from."""
+    path = table(HEAD, row("a"), row("b", **{column: name}))
+    with pytest.raises(RecipeError, match=r"test\.csv, utterance 'b': .*(file|cannot be read)"):
+        csv_corpus.utterances(path)
+    if column == "clean":
+        with pytest.raises(RecipeError, match=r"test\.csv, line 3: .*(file|cannot be read)"):
+            clean_speech.from_table(path)
+
+
+@pytest.mark.parametrize("column", ["clean", "noisy"])
+def test_a_pair_that_cannot_be_used_is_named_with_its_table(table, tmp_path, column):
+    soundfile.write(tmp_path / "short.wav", np.full(5, 0.1), 22050)
+    (tmp_path / "damaged.wav").write_bytes(b"RIFF")
+    for name, message in (("short.wav", "not aligned"), ("damaged.wav", "damaged")):
+        with pytest.raises(RecipeError, match=rf"test\.csv, utterance 'b': .*{message}"):
+            csv_corpus.utterances(table(HEAD, row("a"), row("b", **{column: name})))

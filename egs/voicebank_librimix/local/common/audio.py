@@ -51,6 +51,20 @@ def _promised_wav_bytes(path: Path) -> int | None:
     return None
 
 
+def check_is_file(path: Path) -> None:
+    """Insist that there is a file, which is not opened.
+
+    Raises:
+        AudioError: Where nothing is, or a folder or a device.
+    """
+    try:
+        if not path.is_file():
+            what = "a folder or a device, no audio file" if path.exists() else "no such audio file"
+            raise AudioError(f"{path}: {what}")
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
 def inspect(path: str | Path, *, rate: int | None = None, channels: int | None = 1) -> AudioInfo:
     """Check an audio file by its header and its size.
 
@@ -66,9 +80,8 @@ def inspect(path: str | Path, *, rate: int | None = None, channels: int | None =
         AudioError: When it is missing, empty, truncated, not audio, or of another rate or channel count.
     """
     path = Path(path)
+    check_is_file(path)
     try:
-        if not path.is_file():
-            raise AudioError(f"{path}: no such audio file")
         size, promised = path.stat().st_size, _promised_wav_bytes(path)
     except OSError as error:
         raise AudioError(f"{path}: cannot be read: {error.strerror or error}") from None

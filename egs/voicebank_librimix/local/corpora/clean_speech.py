@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from local.common.audio import AudioError, check_is_file
 from local.common.csv_table import locate, read_csv
 from local.common.kaldi_dir import DataError
 from local.common.steps import OptionError
@@ -63,7 +64,7 @@ def from_table(path: Path) -> list[Speech]:
         In the table's order.
 
     Raises:
-        DataError: When the table has a fault.
+        DataError: When the table has a fault, or names what is no file.
     """
     found = []
     for number, row in read_csv(path, required=("utt", "clean", "speaker"), optional=("text", "part"), ignore=True):
@@ -73,6 +74,11 @@ def from_table(path: Path) -> list[Speech]:
         speaker, utt = row["speaker"], row["utt"]
         name = utt if utt.startswith(speaker) else f"{speaker}-{utt}"
         audio = locate(path.parent, row["clean"])
+        try:
+            check_is_file(audio)
+        except AudioError as error:
+            # A path by itself does not tell which table names it.
+            raise DataError(f"{path}, line {number}: {error}") from None
         found.append(Speech(name, speaker, row.get("part", ""), audio, row.get("text", "")))
     return found
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from espnet_plugins.contents import sha256_of
-from local.common.audio import AudioInfo, inspect
+from local.common.audio import AudioError, AudioInfo, inspect
 from local.common.csv_table import locate, read_csv
 from local.common.kaldi_dir import NO_TRANSCRIPT, DataError, Utterance
 from local.common.parallel import parallel_map
@@ -49,12 +49,18 @@ def read_rows(path: Path, *, transcripts: bool = True, ignore: bool = False) -> 
     return [row for _, row in rows]
 
 
-def _inspect_pair(task: tuple[Path, Path]) -> AudioInfo:
-    clean, noisy = task
-    info = inspect(clean)
-    other = inspect(noisy, rate=info.rate)
+def _inspect_pair(task: tuple[Path, Path, str]) -> AudioInfo:
+    clean, noisy, where = task
+    try:
+        info = inspect(clean)
+        other = inspect(noisy, rate=info.rate)
+    except AudioError as error:
+        # A path by itself does not tell which table names it.
+        raise AudioError(f"{where}: {error}") from None
     if other.frames != info.frames:
-        raise DataError(f"{noisy} has {other.frames} samples and {clean} has {info.frames}: the pair is not aligned")
+        raise DataError(
+            f"{where}: {noisy} has {other.frames} samples and {clean} has {info.frames}: the pair is not aligned"
+        )
     return info
 
 
@@ -94,7 +100,8 @@ def utterances(path: Path, *, input: str = "noisy", nj: int = 1) -> list[Utteran
 def from_rows(rows: Sequence[Mapping[str, str]], path: Path, *, input: str, nj: int) -> list[Utterance]:
     """Make utterances of the rows of a table; see `utterances`. A row without a text has no transcript."""
     pairs = [(locate(path.parent, row["clean"]), locate(path.parent, row["noisy"])) for row in rows]
-    infos = list(parallel_map(_inspect_pair, pairs, nj=nj, description=f"check {path.stem}"))
+    tasks = [(*pair, f"{path}, utterance '{row['utt']}'") for row, pair in zip(rows, pairs, strict=True)]
+    infos = list(parallel_map(_inspect_pair, tasks, nj=nj, description=f"check {path.stem}"))
     found = []
     for row, (clean, noisy), info in zip(rows, pairs, infos, strict=True):
         name, speaker, quiet = row["utt"], row["speaker"], input == "clean"
