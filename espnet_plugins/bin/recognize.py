@@ -45,7 +45,10 @@ def write_table(ledger: Ledger) -> None:
     """Write DIR/text: the name of each file below DIR and its words."""
     lines = []
     for result in ledger.results():
-        words = " ".join(result.read_text(encoding="utf-8").split("\n")).strip()
+        try:
+            words = " ".join(result.read_text(encoding="utf-8").split("\n")).strip()
+        except UnicodeDecodeError:
+            raise ValueError(f"{result} is not UTF-8: remove it, and it is made again") from None
         lines.append(f"{result.relative_to(ledger.out).with_suffix('')} {words}".strip())
     write_text(ledger.out / "text", "".join(f"{line}\n" for line in sorted(lines)))
 
@@ -63,10 +66,14 @@ def main(cmd: list[str] | None = None) -> None:
         bpemodel = {} if args.bpemodel is None else {"bpemodel": Stamp.of(args.bpemodel)}
         ledger = command_line.open_ledger(args, experiment, {**options, **bpemodel})
         failures = run_jobs(jobs, lambda job: recognize_file(recognizer, job), ledger, overwrite=args.overwrite)
-        write_table(ledger)
     except (ValueError, OSError) as error:
         parser.exit(1, f"{parser.prog}: error: {error}\n")
-    command_line.report(parser, failures, total=len(jobs), where=args.out / "text")
+    table_fault = ""
+    try:
+        write_table(ledger)
+    except (ValueError, OSError) as error:
+        table_fault = f"{args.out / 'text'} is not up to date: {error}"
+    command_line.report(parser, failures, total=len(jobs), where=args.out / "text", table_fault=table_fault)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from espnet_plugins.asr.normalize import OwnFramesMVN
 from espnet_plugins.enh.unpadded import ignores_padding
 from espnet_plugins.inference.ctc_search import CTCSearch, Found
 from espnet_plugins.inference.depthwise import shift_depthwise
+from espnet_plugins.inference.recognizer import check_scores
 from espnet_plugins.inference.stock_programs import asr_inference
 from espnet_plugins.tasks import RecognitionTask
 
@@ -100,7 +101,7 @@ class BatchRecognizer:
         errors: dict[str, str] = {}
         for name in [name for name in speech if name not in found]:
             try:
-                found[name] = self._alone(speech[name])
+                found[name] = self._alone(speech[name], name)
             except (ValueError, RuntimeError) as error:
                 errors[name] = str(error)
         return found, errors
@@ -165,16 +166,18 @@ class BatchRecognizer:
         )
         return text, tokens, numbers, hypothesis
 
-    def _alone(self, samples: np.ndarray) -> list[Results]:
+    def _alone(self, samples: np.ndarray, name: str) -> list[Results]:
         """ESPnet's own way; what is too short for its encoders has the transcript that its program gives it."""
         try:
             results = self.decode(samples)
         except asr_inference.TooShortUttError as error:
-            logging.warning(f"an utterance of {len(samples)} samples: {error}")
+            logging.warning(f"{name}, of {len(samples)} samples, is taken for silence: {error}")
             nothing = asr_inference.Hypothesis(yseq=torch.tensor([]), score=torch.tensor(0.0))
             speakers = self.decode.asr_model.enh_model.num_spk if self.decode.enh_s2t_task else 1
             return [[(" ", ["<space>"], [2], nothing)] * self.decode.nbest for _ in range(speakers)]
-        return results if self.decode.enh_s2t_task else [results]
+        speakers = results if self.decode.enh_s2t_task else [results]
+        check_scores(speakers)
+        return speakers
 
 
 def _ctc_search(decode: Any) -> CTCSearch | None:

@@ -124,7 +124,9 @@ def open_ledger(args: argparse.Namespace, experiment: Experiment, options: Mappi
     return ledger
 
 
-def report(parser: argparse.ArgumentParser, failures: Mapping[Job, str], *, total: int, where: Path) -> None:
+def report(
+    parser: argparse.ArgumentParser, failures: Mapping[Job, str], *, total: int, where: Path, table_fault: str = ""
+) -> None:
     """Say how many files succeeded and what went wrong with the others.
 
     Args:
@@ -132,12 +134,14 @@ def report(parser: argparse.ArgumentParser, failures: Mapping[Job, str], *, tota
         failures: The files that failed, and why.
         total: Files in all.
         where: The results.
+        table_fault: Why the table of all results could not be written, if it could not.
 
     Raises:
-        SystemExit: With code 1 when a file failed.
+        SystemExit: With code 1 when a file or the table failed.
     """
-    for failure in failures.values():
+    for failure in (*failures.values(), *filter(None, [table_fault])):
         print(f"{parser.prog}: error: {failure}", file=sys.stderr)
-    print(f"{total - len(failures)} of {total} files are in {where}")
-    if failures:
+    if not table_fault:
+        print(f"{total - len(failures)} of {total} files are in {where}")
+    if failures or table_fault:
         raise SystemExit(1)

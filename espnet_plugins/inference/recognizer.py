@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -25,6 +26,20 @@ def _n_tokens(token_list: str | Sequence[str]) -> int:
     if isinstance(token_list, str):
         return len(Path(token_list).read_text(encoding="utf-8").splitlines())
     return len(token_list)
+
+
+def check_scores(speakers: Iterable[Sequence[tuple]]) -> None:
+    """Refuse hypotheses that were ranked by what is no number: any of them could have been the best.
+
+    Args:
+        speakers: Of each the results of ESPnet's Speech2Text, whose last field is the hypothesis.
+
+    Raises:
+        ValueError: When there is none, or a score is no number.
+    """
+    for results in speakers:
+        if not results or any(math.isnan(float(result[-1].score)) for result in results):
+            raise ValueError("not recognized: what the model gives holds values that are no numbers")
 
 
 class Recognizer:
@@ -159,4 +174,6 @@ class Recognizer:
 
     def _recognize(self, piece: np.ndarray) -> list[str]:
         results = self.decode(piece)
-        return [(speaker[0][0] or "").strip() for speaker in (results if self.joint else [results])]
+        speakers = results if self.joint else [results]
+        check_scores(speakers)
+        return [(speaker[0][0] or "").strip() for speaker in speakers]

@@ -32,6 +32,8 @@ from local.jobs.processes import _die_with_parent
 LIMIT_S = 10
 MEMORY = 2 * 2**30
 _BATCH = 50
+# Batches between two lines that tell how far it is.
+_TELL = 20
 
 
 class Finding(AssertionError):
@@ -189,6 +191,27 @@ def try_cases(
     one()
 
 
+def _limit_time() -> None:
+    """End this process, with a traceback, where a batch hangs inside a library that answers no signal.
+
+    By the time of a core that it takes: on a busy machine a batch may wait for long. One that waits for something else
+    has an hour.
+    """
+    faulthandler.register(signal.SIGXCPU, chain=True)
+    most = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 60 * LIMIT_S, most))
+    faulthandler.dump_traceback_later(3600, exit=True)
+
+
+def _tell(target: Target, counts: Counts, findings: int, start: float) -> None:
+    minutes = (time.monotonic() - start) / 60
+    print(
+        f"{target.name}: {counts.cases} cases in {minutes:.1f} minutes ({time.process_time() / 60:.1f} of a core): "
+        f"{counts.read} read, {counts.refused} refused; {findings} findings",
+        flush=True,
+    )
+
+
 def _work(target: Target, minutes: float, found: Path | None, first: int) -> None:
     faulthandler.enable()
     root = Path(tempfile.mkdtemp(prefix=f"fuzz_{target.name}_"))
@@ -198,8 +221,7 @@ def _work(target: Target, minutes: float, found: Path | None, first: int) -> Non
         limit_memory()
         start, number = time.monotonic(), first
         while time.monotonic() - start < 60 * minutes:
-            # Ends a case that hangs inside a library, where no signal is answered.
-            faulthandler.dump_traceback_later(60 * LIMIT_S, exit=True)
+            _limit_time()
             try:
                 try_cases(target, root, number=number, count=_BATCH, counts=counts, known=known)
             except Finding as finding:
@@ -208,12 +230,10 @@ def _work(target: Target, minutes: float, found: Path | None, first: int) -> Non
                 if found is not None:
                     shutil.copytree(root / "a" / "b" / "in", found / f"{target.name}_{number}", dirs_exist_ok=True)
             number += 1
-        minutes = (time.monotonic() - start) / 60
-        print(
-            f"{target.name}: {counts.cases} cases in {minutes:.1f} minutes ({time.process_time() / 60:.1f} of a core): "
-            f"{counts.read} read, {counts.refused} refused; {len(known)} findings",
-            flush=True,
-        )
+            # Told all the while: whoever ends it knows how far it came.
+            if (number - first) % _TELL == 0:
+                _tell(target, counts, len(known), start)
+        _tell(target, counts, len(known), start)
         sys.exit(bool(known))
     finally:
         shutil.rmtree(root, ignore_errors=True)

@@ -89,6 +89,20 @@ def test_what_cannot_be_recognized_is_named_and_the_others_are_done(model, audio
     assert written == decode(model, audio, tmp_path / "all")["1best_recog/text_spk1"]
 
 
+@pytest.mark.parametrize("model", ["encoded together", "attention"], indirect=True)
+def test_frames_that_are_no_numbers_give_no_transcript(model, audio, tmp_path, monkeypatch):
+    """Whatever hypothesis the search would take is as good as any other."""
+    begin = batch_recognition.BatchRecognizer.__init__
+
+    def broken(self, decode, **options):
+        decode.asr_model.s2t_model.ctc.ctc_lo.bias.data.fill_(torch.nan)
+        begin(self, decode, **options)
+
+    monkeypatch.setattr(batch_recognition.BatchRecognizer, "__init__", broken)
+    with pytest.raises(NotRecognized, match=r"^u0: not recognized: .* no numbers; u1: .*u4: "):
+        decode(model, audio, tmp_path / "out", "--batch_size", "3")
+
+
 def test_depthwise_convolutions_are_torchs():
     torch.manual_seed(0)
     depthwise = [

@@ -1,8 +1,11 @@
 """Finding a model's files: moved experiments, files of other kinds."""
 
+import re
 import shutil
 
 import pytest
+import soundfile
+import torch
 import yaml
 
 from espnet_plugins.bin import enhance, export, recognize
@@ -31,8 +34,6 @@ def moved_folder(joint_folder, tmp_path):
 def test_a_moved_experiment_is_used_by_the_remedy_that_its_error_names(
     moved_folder, joint_folder, tmp_path, speech, capsys
 ):
-    import soundfile
-
     folder, old, new = moved_folder
     soundfile.write(tmp_path / "a.wav", speech, 16000)
     command = [str(folder), str(tmp_path / "a.wav"), "--out", str(tmp_path / "out")]
@@ -89,3 +90,61 @@ def test_files_of_other_kinds_are_named(program, joint_folder, tmp_path, capsys)
     (folder / "config.yaml").write_bytes(b"\xff\xfe: [")
     assert "config.yaml is no configuration" in message(folder)
     assert not (tmp_path / "out").exists()
+
+
+def _without_one(weights):
+    weights.pop("s2t_model.ctc.ctc_lo.bias")
+
+
+def _misshapen(weights):
+    weights["s2t_model.ctc.ctc_lo.bias"] = torch.zeros(3)
+
+
+def _not_finite(weights):
+    weights["s2t_model.ctc.ctc_lo.bias"][0] = torch.inf
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (_without_one, r"does not fit its config\.yaml: missing s2t_model\.ctc\.ctc_lo\.bias"),
+        (_misshapen, r"does not fit its config\.yaml: misshapen s2t_model\.ctc\.ctc_lo\.bias"),
+        (_not_finite, r"does not fit its config\.yaml: not finite s2t_model\.ctc\.ctc_lo\.bias"),
+        (None, r"cannot be read as weights"),
+    ],
+)
+def test_a_recognizers_weights_that_do_not_fit_are_named(joint_folder, tmp_path, speech, capsys, edit, message):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    shutil.copy(joint_folder / "config.yaml", folder)
+    weights = torch.load(joint_folder / "model.pth", weights_only=True)
+    if edit is None:
+        (folder / "model.pth").write_bytes((joint_folder / "model.pth").read_bytes()[:-2000])
+    else:
+        edit(weights)
+        torch.save(weights, folder / "model.pth")
+    soundfile.write(tmp_path / "a.wav", speech, 16000)
+    with pytest.raises(SystemExit) as stop:
+        recognize.main([str(folder), str(tmp_path / "a.wav"), "--out", str(tmp_path / "out")])
+    assert stop.value.code == 1
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+    assert str(folder / "model.pth") in error
+    assert re.search(message, error)
+
+
+def test_a_transcript_of_no_numbers_is_none(joint_folder, tmp_path, speech, capsys, monkeypatch):
+    """Whichever hypothesis would be as good as any other."""
+    whole = Recognizer.from_checkpoint.__func__
+
+    def broken(cls, *args, **options):
+        made = whole(cls, *args, **options)
+        made.decode.asr_model.s2t_model.ctc.ctc_lo.bias.data.fill_(torch.nan)
+        return made
+
+    monkeypatch.setattr(Recognizer, "from_checkpoint", classmethod(broken))
+    soundfile.write(tmp_path / "a.wav", speech, 16000)
+    with pytest.raises(SystemExit) as stop:
+        recognize.main([str(joint_folder), str(tmp_path / "a.wav"), "--out", str(tmp_path / "out")])
+    assert stop.value.code == 1
+    assert f"{tmp_path / 'a.wav'}: not recognized" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "a.txt").exists()

@@ -115,6 +115,32 @@ def test_every_file_that_cannot_be_used_is_named(joint_folder, folder, tmp_path,
     assert len([*out.rglob("*.wav")]) == 5
 
 
+@pytest.mark.parametrize("error", [KeyError("x"), TypeError("odd"), IndexError(), MemoryError()])
+@pytest.mark.parametrize("program", [enhance, recognize])
+def test_whatever_a_file_does_to_a_library_the_others_are_done(
+    program, error, joint_folder, folder, tmp_path, monkeypatch, capsys
+):
+    kind = Enhancer if program is enhance else Recognizer
+    whole = kind.__call__
+
+    def fails_on_one(self, waveform, rate):
+        if rate == 44100:
+            raise error
+        return whole(self, waveform, rate)
+
+    monkeypatch.setattr(kind, "__call__", fails_on_one)
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as stop:
+        program.main([str(joint_folder), str(folder), "--out", str(out)])
+    assert stop.value.code == 1
+    printed = capsys.readouterr()
+    (line,) = [line for line in printed.err.splitlines() if "error:" in line]
+    assert str(folder / "stereo.flac") in line
+    assert type(error).__name__ in line
+    assert "3 of 4 files" in printed.out
+    assert len([*out.rglob("*.wav" if program is enhance else "*.txt")]) == 3
+
+
 def test_done_is_said_of_this_input_alone(joint_folder, tmp_path, speech, capsys):
     for day, level in (("monday", 1.0), ("tuesday", 0.5)):
         (tmp_path / day).mkdir()
@@ -236,6 +262,24 @@ def test_recognition_of_files(joint_folder, folder, tmp_path, capsys):
     recognize.main(command)
     assert "4 of 4 files are done already" in capsys.readouterr().err
     assert (out / "text").read_text().splitlines() == expected
+
+
+def test_files_that_failed_are_named_also_where_the_table_cannot_be_written(joint_folder, folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = [str(joint_folder), str(folder), "--out", str(out)]
+    recognize.main(command)
+    (out / "mono.txt").write_bytes(b"\xff")
+    before = (out / "text").read_bytes()
+    (folder / "broken.wav").write_bytes(b"RIFF what is this")
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        recognize.main(command)
+    assert stop.value.code == 1
+    printed = capsys.readouterr()
+    assert f"{folder / 'broken.wav'}: cannot be read as audio" in printed.err
+    assert f"{out / 'text'} is not up to date: {out / 'mono.txt'} is not UTF-8" in printed.err
+    assert "files are in" not in printed.out
+    assert (out / "text").read_bytes() == before
 
 
 def test_models_that_do_not_recognize(joint_folder, tmp_path):

@@ -154,7 +154,8 @@ def quality_table(scores: Scores, dataset: str) -> Table:
     metrics = (*METRICS, *listened)
     for name, seeds in group_seeds(scores).items():
         runs = [scores[s][dataset] for s in seeds]
-        if not any(run.quality(metric) for run in runs for metric in metrics):
+        # Of clean speech nothing is measured; where nothing could be, that is a row.
+        if not any(run.unscorable or run.quality(metric) for run in runs for metric in metrics):
             continue
         cells = [
             mean_cell([_mean(run.quality(metric)) for run in runs], _METRIC_DIGITS.get(metric, 1)) for metric in metrics

@@ -30,6 +30,10 @@ _IN_PACKAGE, _IN_FOLDER = "dnsmos_models/sig_bak_ovr.onnx", "DNSMOS/sig_bak_ovr.
 _ADDRESS = "https://github.com/microsoft/DNS-Challenge/raw/master/DNSMOS"
 
 
+class MissingNetwork(ValueError):
+    """A network that judges is not there or damaged, or its package is not there: no utterance can be judged."""
+
+
 def _missing_package(*names: str) -> str:
     for name in names:
         if importlib.util.find_spec(name) is None:
@@ -58,7 +62,7 @@ def missing_for_distillmos() -> str:
 def _network(folder: Path | None) -> Path:
     """The file of DNSMOS's network."""
     if problem := missing_for_dnsmos(folder):
-        raise ValueError(problem)
+        raise MissingNetwork(problem)
     if folder is not None:
         return folder / _IN_FOLDER
     # Found, not imported: the package's own code needs librosa and pandas.
@@ -74,7 +78,10 @@ def _session(path: Path) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the library's own kinds
+        raise MissingNetwork(f"{path} cannot be read: fetch it again ({error})") from error
 
 
 def at_level(signal: np.ndarray, rate: int) -> np.ndarray:
@@ -114,7 +121,7 @@ def predict_dnsmos(signal: np.ndarray, *, folder: Path | None = None) -> dict[st
         Each of DNSMOS -> value.
 
     Raises:
-        ValueError: When the network or its package is missing.
+        MissingNetwork: When the network or its package is missing.
 
     Source:
         Reddy, Gopal and Cutler, "DNSMOS P.835", ICASSP 2022, with the calibration published beside the network.
@@ -151,7 +158,7 @@ def measure_dnsmos(signal: np.ndarray, rate: int, *, folder: Path | None = None)
         Each of DNSMOS -> value, 1 to 5.
 
     Raises:
-        ValueError: When the network or its package is missing.
+        MissingNetwork: When the network or its package is missing.
     """
     return predict_dnsmos(at_level(signal, rate), folder=folder)
 
@@ -162,7 +169,7 @@ def _distillmos() -> Any:
     from contextlib import redirect_stdout
 
     if problem := missing_for_distillmos():
-        raise ValueError(problem)
+        raise MissingNetwork(problem)
     import distillmos
 
     with redirect_stdout(io.StringIO()):
@@ -180,7 +187,7 @@ def measure_distillmos(signal: np.ndarray, rate: int) -> dict[str, float]:
         "distillmos" -> value, 1 to 5.
 
     Raises:
-        ValueError: When the package is missing.
+        MissingNetwork: When the package is missing.
 
     Source:
         Stahl and Gamper, "Distillation and pruning for scalable self-supervised representation-based speech quality

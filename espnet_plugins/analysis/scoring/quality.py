@@ -8,7 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet_plugins.analysis.scoring.listeners import DISTILLMOS, DNSMOS, measure_distillmos, measure_dnsmos
+from espnet_plugins.analysis.scoring.listeners import (
+    DISTILLMOS,
+    DNSMOS,
+    MissingNetwork,
+    measure_distillmos,
+    measure_dnsmos,
+)
 
 # In the order of the tables. STOI and ESTOI in per cent, SI-SDR and SDR in dB, PESQ as MOS-LQO.
 METRICS = ("stoi", "estoi", "sdr", "si_sdr", "pesq")
@@ -134,18 +140,20 @@ def measure_quality(
     values: dict[str, float] = {}
     reasons: dict[str, str] = {}
     for metric in metrics:
-        if metric in listeners:
-            values |= listeners[metric](estimate)
-            continue
         try:
-            value = functions[metric](reference, estimate)
-        except (ValueError, RuntimeWarning, RuntimeError, ArithmeticError, MemoryError) as error:
+            found = (
+                listeners[metric](estimate) if metric in listeners else {metric: functions[metric](reference, estimate)}
+            )
+        except (MissingNetwork, ImportError):
+            raise
+        # Whatever a library makes of one utterance costs that one's value.
+        except Exception as error:
             reasons[metric] = str(error).splitlines()[0] if str(error) else type(error).__name__
             continue
-        if np.isnan(value):
-            reasons[metric] = "not a number"
+        if np.isfinite([*found.values()]).all():
+            values |= found
         else:
-            values[metric] = value
+            reasons[metric] = "not a number"
     return values, reasons
 
 

@@ -54,6 +54,13 @@ def test_quality_counts_what_was_measured(scores):
     assert table.rows == [["SE front-end, not fine-tuned", "90.0", "80.0", "10.0", "inf", "2.50", "2 of 3"]]
 
 
+def test_a_system_of_which_nothing_could_be_measured_keeps_its_row(scores):
+    reasons = dict.fromkeys(scores["se"]["test_seen"].utterances, "the estimate is silent")
+    nothing = dataclasses.replace(scores["se"]["test_seen"], unscorable=reasons)
+    table = quality_table({"clean": scores["clean"], "se": {"test_seen": nothing}}, "test_seen")
+    assert table.rows == [["SE front-end, not fine-tuned", "-", "-", "-", "-", "-", f"0 of {len(reasons)}"]]
+
+
 def test_same_content_same_text(scores, curves, costs):
     arguments = {"curves": curves, "measure": "valid_wer_ctc", "costs": costs}
     text, again = (

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from places import SHARED
 
+from espnet_plugins.analysis.scoring import quality
+from espnet_plugins.analysis.scoring.listeners import MissingNetwork
 from espnet_plugins.analysis.scoring.quality import DEFINITIONS, METRICS, MOST_DECIBEL, measure_quality, spread
 
 PAIRS = SHARED / "voicebank_demand_p287"
@@ -157,3 +159,39 @@ def test_spread_covers_the_list_evenly():
     assert spread(ids, 99) == ids
     assert spread(ids, 0) == []
     assert len(set(spread(ids, 7))) == 7
+
+
+@pytest.mark.parametrize("error", [IndexError("of a library"), AssertionError(), TypeError("odd"), KeyError("x")])
+@pytest.mark.parametrize("name", ["_pesq", "measure_dnsmos"])
+def test_whatever_a_library_raises_costs_one_value(speechlike, monkeypatch, name, error):
+    def raises(*_, **__):
+        raise error
+
+    monkeypatch.setattr(quality, name, raises)
+    speech, noise = speechlike
+    metric = "pesq" if name == "_pesq" else "dnsmos"
+    values, reasons = measure_quality(speech, speech + noise, SAMPLE_RATE, metrics=["si_sdr", metric])
+    assert [*values] == ["si_sdr"]
+    assert [*reasons] == [metric]
+    assert reasons[metric]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_is_none(speechlike, monkeypatch, value):
+    """It would be the mean of the whole set."""
+    monkeypatch.setattr(quality, "_pesq", lambda *_: value)
+    monkeypatch.setattr(quality, "measure_dnsmos", lambda *_, **__: {"dnsmos_sig": 1.0, "dnsmos_bak": value})
+    speech, noise = speechlike
+    values, reasons = measure_quality(speech, speech + noise, SAMPLE_RATE, metrics=["pesq", "dnsmos"])
+    assert values == {}
+    assert reasons == dict.fromkeys(["pesq", "dnsmos"], "not a number")
+
+
+def test_a_damaged_network_is_an_error_and_no_reason(tmp_path, speechlike):
+    """No utterance can be judged by it: that is not the utterances' fault."""
+    pytest.importorskip("onnxruntime")
+    path = tmp_path / "DNSMOS" / "sig_bak_ovr.onnx"
+    path.parent.mkdir()
+    path.write_bytes(b"no network")
+    with pytest.raises(MissingNetwork, match=r"sig_bak_ovr\.onnx cannot be read: fetch it again"):
+        measure_quality(*speechlike, SAMPLE_RATE, metrics=["dnsmos"], dnsmos=tmp_path)

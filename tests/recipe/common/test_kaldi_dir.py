@@ -54,6 +54,7 @@ def test_categories_can_be_left_out(tmp_path):
         ({"id": "p1_CLEAN"}, "must not end in CLEAN or REAL"),
         ({"id": "p1_REAL"}, "must not end in CLEAN or REAL"),
         ({"id": "p1 x"}, "one word"),
+        ({"id": "p1/9"}, "must hold no '/'"),
         ({"id": "q_1"}, "must begin with its speaker, 'p1'"),
         ({"texts": ("  ",)}, "transcript is empty"),
         ({"texts": ("A", "B")}, "2 texts and 1 references"),

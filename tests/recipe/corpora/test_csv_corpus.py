@@ -194,3 +194,16 @@ def test_a_pair_that_cannot_be_used_is_named_with_its_table(table, tmp_path, col
     for name, message in (("short.wav", "not aligned"), ("damaged.wav", "damaged")):
         with pytest.raises(RecipeError, match=rf"test\.csv, utterance 'b': .*{message}"):
             csv_corpus.utterances(table(HEAD, row("a"), row("b", **{column: name})))
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([row("a"), row("a", utt="ann-a")], r"line 3: the id 'ann-a' comes twice, first in line 2"),
+        ([row("a"), row("b", utt="../b")], r"line 3: the id 'ann-\.\./b' must hold no '/'"),
+    ],
+)
+def test_files_are_named_by_ids(table, lines, message):
+    """Two of one id, or of one name in two folders, would be one file; `..` would lie outside."""
+    with pytest.raises(RecipeError, match=rf"test\.csv, {message}"):
+        clean_speech.from_table(table(HEAD, *lines))

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -172,6 +173,7 @@ def test_speed_perturbed_noises_are_made_where_they_are_missing(tmp_path):
         (lambda c: next(c.librispeech.rglob("*.trans.txt")).write_text("x Y\n"), "has no line for"),
         (lambda c: c.csv.write_text(c.csv.read_text().replace("source_1_gain", "gain")), "not a row of LibriMix"),
         (lambda c: c.csv.write_text(c.csv.read_text().replace("_6", "_7", 1)), "not made of its sources' names"),
+        (lambda c: c.csv.write_text(re.sub(r"[\d.]+$", "nan", c.csv.read_text())), "a gain is no finite number"),
         (lambda c: c.csv.unlink(), "comes with the metadata"),
         (lambda c: c.csv.write_text("mixture_ID,source_1_path,source_1_gain,noise_path,noise_gain\n"), "no mixtures"),
     ],
@@ -252,6 +254,8 @@ def test_mixtures_without_an_snr_are_counted_and_a_damaged_table_is_named(tmp_pa
     for damaged, message in (
         (content.replace("mixture_ID", "id"), "no column"),
         ("mixture_ID,source_1_SNR\nx,loud\n", "line 2: 'loud' is not an SNR"),
+        ("mixture_ID,source_1_SNR\nx,nan\n", "line 2: 'nan' is not an SNR"),
+        ("mixture_ID,source_1_SNR\nx,inf\n", "line 2: 'inf' is not an SNR"),
     ):
         path.write_text(damaged)
         with pytest.raises(DataError, match=message) as error:
@@ -263,3 +267,18 @@ def test_mixtures_without_an_snr_are_counted_and_a_damaged_table_is_named(tmp_pa
     path.unlink()
     with pytest.raises(DataError, match="is not named like an utterance of LibriSpeech"):
         list_them()
+
+
+@pytest.mark.parametrize("damage", ["{", "[]\n", '{"id": 3}\n', '{"x": 1}\n', "\0\0\n"])
+def test_a_damaged_journal_costs_its_line_alone(tmp_path, damage):
+    corpus = Corpus(tmp_path, rows=3)
+    plan = corpus.plan(tmp_path / "out")
+    generate(plan, nj=1)
+    first, *others = plan.journal.read_text().splitlines(keepends=True)
+    files = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in (tmp_path / "out").rglob("*.wav")}
+    plan.journal.write_text("".join([*others, damage]))
+    assert generate(plan, nj=1) == 3
+    assert sorted(plan.journal.read_text().splitlines(keepends=True)) == sorted([first, *others])
+    assert {path: path.read_bytes() for path in files} == {path: content for path, (_, content) in files.items()}
+    made_again = [path for path, (time, _) in files.items() if path.stat().st_mtime_ns != time]
+    assert len(made_again) == 3

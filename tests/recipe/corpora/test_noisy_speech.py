@@ -328,6 +328,7 @@ def write_noise(folder, name, signal, rate=8000, **options):
         ),
         (lambda f: (f.mkdir(), (f / "broken.ogg").write_bytes(b"OggS" * 99)), r"broken\.ogg: not an audio file"),
         (lambda f: (f.mkdir(), (f / "phone.m4a").write_bytes(b"x")), r"phone\.m4a: \.m4a cannot be read: convert"),
+        (lambda f: (f.mkdir(), (f / "street.RAW").write_bytes(b"x")), r"street\.RAW: \.RAW cannot be read: convert"),
         (lambda f: [write_noise(f, f"a.{e}", np.ones(9000)) for e in ("wav", "flac")], "would both be called 'a'"),
     ],
 )
@@ -398,3 +399,13 @@ def test_a_model_card_says_what_is_known_of_the_licenses(stages, tmp_path, monke
     monkeypatch.setenv("NOISE", str(tmp_path / "licensed"))
     assert corpus.origins({"split": "train"})[1] == ("recordings of noise", "of each file its own: NOISE_LICENSES.md")
     assert corpus.notices() == {"NOISE_LICENSES.md": tmp_path / "licensed" / "LICENCES.md"}
+
+
+def test_responses_that_would_be_passed_over_are_named(tmp_path):
+    for name in ("a.wav", "notes.txt", "._c.sofa", "hall/b.SOFA"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(RecipeError, match=r"1 responses are of a kind that is not read here, the first is b\.SOFA"):
+        room_responses.find_responses(tmp_path)
+    (tmp_path / "hall" / "b.SOFA").unlink()
+    assert room_responses.find_responses(tmp_path) == [tmp_path / "a.wav"]

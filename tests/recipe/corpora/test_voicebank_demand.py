@@ -118,9 +118,14 @@ def test_faults_of_single_files_are_named(tree):
 
 def test_a_broken_log_line_and_an_unknown_part_are_named(tree):
     log = tree / "logfiles" / "log_testset.txt"
-    log.write_text("p232_001 bus 17.5\np257_005 bus loud\n")
-    with pytest.raises(DataError, match=r"line 2: 'p257_005 bus loud' is not 'utterance noise snr'"):
-        voicebank_demand.utterances(tree, "test")
+    for line, message in (
+        ("p257_005 bus", "'p257_005 bus' is not 'utterance noise snr'"),
+        ("p257_005 bus loud", "'loud' is not an SNR in dB"),
+        ("p257_005 bus nan", "'nan' is not an SNR in dB"),
+    ):
+        log.write_text(f"p232_001 bus 17.5\n{line}\n")
+        with pytest.raises(DataError, match=rf"log_testset\.txt, line 2: {message}"):
+            voicebank_demand.utterances(tree, "test")
     with pytest.raises(DataError, match="no part 'tests'"):
         voicebank_demand.utterances(tree, "tests")
 

@@ -97,3 +97,42 @@ def test_utterances_that_were_not_enhanced_are_named_and_nothing_is_left(tmp_pat
     with pytest.raises(RecipeError, match=r"se on .*: 1 of 4 were not enhanced: spk0_00"):
         decode.enhance(made.recipe, system, SEEN, step)
     assert {path.name for path in (step.out / "wavs").iterdir()} == wavs
+
+
+def test_utterances_that_were_not_recognized_are_named_and_nothing_is_left(tmp_path, monkeypatch):
+    made = Experiment(tmp_path, utterances=4)
+    system = made.systems["noisy"]
+    step = made.steps.recognize(system, SEEN)
+    text, lists = step.out / "text", made.recipe.dumpdir / SEEN / "wav.scp"
+    recognized = text.read_text().splitlines()
+    lists.write_text("".join(f"{line.split()[0]} /a.wav\n" for line in recognized))
+    text.unlink()
+
+    def write(lines):
+        def main(command, **_):
+            folder = Path(command[command.index("--output_dir") + 1]) / "1best_recog"
+            folder.mkdir(parents=True)
+            (folder / "text").write_text("".join(f"{line}\n" for line in lines))
+
+        monkeypatch.setattr("espnet_plugins.bin.asr_inference.main", main)
+        decode.recognize(made.steps, system, SEEN, "asr")
+
+    with pytest.raises(RecipeError, match=r"noisy on .*: 1 of 4 were not recognized: spk0_00"):
+        write(recognized[1:])
+    assert not text.exists()
+    # One in which nothing was recognized has its line, with the id alone.
+    write([recognized[0].split()[0], *recognized[1:]])
+    assert len(text.read_text().splitlines()) == 4
+
+
+def test_a_judge_that_leaves_an_utterance_out_is_named(tmp_path, monkeypatch):
+    made = Experiment(tmp_path, utterances=4)
+    system = made.systems["noisy"]
+    step = made.steps.recognize(system, SEEN)
+    recognized = dict(line.split(maxsplit=1) for line in (step.out / "text").read_text().splitlines())
+    lists = made.recipe.dumpdir / SEEN / "wav.scp"
+    lists.write_text("".join(f"{name} /a.wav\n" for name in recognized))
+    recognized.pop(lost := min(recognized))
+    monkeypatch.setattr(decode, "transcribe", lambda *_: recognized)
+    with pytest.raises(RecipeError, match=rf"asr behind noisy on .*: 1 of 4 were not recognized: {lost}"):
+        decode.judge(made.steps, system, SEEN, "asr")

@@ -152,6 +152,9 @@ def check(utterances: Sequence[Utterance], *, name: str) -> None:
         seen.add(u.id)
         if not u.id or len(u.id.split()) != 1:
             raise DataError(f"{where}: an id must be one word")
+        if "/" in u.id:
+            # The file of its enhanced audio is named by it: a/1 and b/1 would be one file.
+            raise DataError(f"{where}: an id must hold no '/'")
         if u.id.endswith(_RESERVED_ENDINGS):
             raise DataError(f"{where}: an id must not end in {' or '.join(_RESERVED_ENDINGS)} (ESPnet reads it)")
         if len(u.speaker.split()) != 1 or not u.id.startswith(u.speaker):

@@ -66,13 +66,16 @@ def from_table(path: Path) -> list[Speech]:
     Raises:
         DataError: When the table has a fault, or names what is no file.
     """
-    found = []
+    found, lines = [], dict[str, int]()
     for number, row in read_csv(path, required=("utt", "clean", "speaker"), optional=("text", "part"), ignore=True):
         for name in ("utt", "clean", "speaker"):
             if not row[name] or (name != "clean" and len(row[name].split()) != 1):
                 raise DataError(f"{path}, line {number}: {name} is '{row[name]}': it must be one word")
         speaker, utt = row["speaker"], row["utt"]
         name = utt if utt.startswith(speaker) else f"{speaker}-{utt}"
+        if "/" in name or lines.setdefault(name, number) != number:
+            fault = "must hold no '/'" if "/" in name else f"comes twice, first in line {lines[name]}"
+            raise DataError(f"{path}, line {number}: the id '{name}' {fault}: files are named by it")
         audio = locate(path.parent, row["clean"])
         try:
             check_is_file(audio)

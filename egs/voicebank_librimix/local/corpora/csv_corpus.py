@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from local.common.parallel import parallel_map
 from local.common.steps import Step
 from local.common.text import normalize
 from local.corpora.corpus import STAGE, Corpus, Estimate, Spec, Work, dealt, register_corpus, write_report
-from local.corpora.mixing import snr_class
+from local.corpora.mixing import read_snr, snr_class
 
 REQUIRED = ("utt", "clean", "noisy", "text", "speaker")
 OPTIONAL = ("noise", "snr")
@@ -67,13 +66,8 @@ def _inspect_pair(task: tuple[Path, Path, str]) -> AudioInfo:
 def _category(row: Mapping[str, str], where: str) -> str:
     """Noise type and SNR as far as they are known."""
     noise, snr = row.get("noise", ""), row.get("snr", "")
-    try:
-        # A spreadsheet writes the decimal sign of its country.
-        value = float(snr.replace(",", ".")) if snr else None
-    except ValueError:
-        raise DataError(f"{where}: '{snr}' is not an SNR in dB") from None
-    if value is not None and not math.isfinite(value):
-        raise DataError(f"{where}: '{snr}' is not an SNR in dB")
+    # A spreadsheet writes the decimal sign of its country.
+    value = read_snr(snr.replace(",", "."), where=where) if snr else None
     level = "" if value is None else f"{value:g}dB" if noise else snr_class(value)
     return "_".join(part for part in (noise, level) if part) or "all"
 

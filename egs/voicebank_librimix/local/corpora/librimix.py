@@ -25,7 +25,7 @@ from local.corpora.corpus import (
 )
 from local.corpora.librimix_mixing import SPLITS, TYPES, Plan, components, generate, read_metadata
 from local.corpora.librispeech import transcript, utterance_path
-from local.corpora.mixing import snr_class
+from local.corpora.mixing import read_snr, snr_class
 
 
 def _read_metrics(path: Path) -> dict[str, float]:
@@ -34,10 +34,7 @@ def _read_metrics(path: Path) -> dict[str, float]:
         return {}
     found = {}
     for number, row in read_csv(path, required=("mixture_id", "source_1_snr"), ignore=True):
-        try:
-            found[row["mixture_id"]] = float(row["source_1_snr"])
-        except ValueError:
-            raise DataError(f"{path}, line {number}: '{row['source_1_snr']}' is not an SNR in dB") from None
+        found[row["mixture_id"]] = read_snr(row["source_1_snr"], where=f"{path}, line {number}")
     return found
 
 

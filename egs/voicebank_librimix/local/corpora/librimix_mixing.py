@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -126,6 +127,8 @@ def read_metadata(path: Path) -> Iterator[Row]:
                 )
             except (KeyError, TypeError, ValueError) as error:
                 raise DataError(f"{path}, line {reader.line_num}: not a row of LibriMix metadata ({error})") from None
+            if not all(math.isfinite(gain) for gain in (*row.source_gains, row.noise_gain)):
+                raise DataError(f"{path}, line {reader.line_num}: a gain is no finite number")
             if not row.sources or row.id != "_".join(Path(source).stem for source in row.sources):
                 raise DataError(f"{path}, line {reader.line_num}: '{row.id}' is not made of its sources' names")
             yield row
@@ -287,17 +290,27 @@ def _holds(plan: Plan, record: Mapping[str, Any], count: int) -> bool:
 def _finished(plan: Plan, count: int) -> frozenset[str]:
     """The mixtures that an interrupted run finished and whose files are still there.
 
-    A line cut short by the interruption is dropped.
+    A line that the interruption cut short, or that is damaged, is dropped.
     """
     path = plan.journal
     if not path.exists():
         return frozenset()
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n") and _holds(plan, json.loads(line), count)]
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    records = {line: _record(line) for line in lines}
+    whole = [line for line, record in records.items() if record is not None and _holds(plan, record, count)]
     if len(whole) < len(lines):
         with atomic_path(path) as tmp:
             tmp.write_text("".join(whole), encoding="utf-8")
     return frozenset(json.loads(line)["id"] for line in whole)
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    """A line of the journal; None where it was cut short or is damaged."""
+    try:
+        record = json.loads(line) if line.endswith("\n") else None
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("id"), str) else None
 
 
 def _tables(plan: Plan, count: int) -> Iterator[tuple[Path, list[str], int, str, str, bool]]:

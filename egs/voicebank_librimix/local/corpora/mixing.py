@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from local.common.audio import read, rms, to_pcm16, write
+from local.common.kaldi_dir import DataError
 from local.common.steps import RecipeError
 
 # Root mean square of made speech, low enough for noise at -5 dB to fit without clipping, and of its floor.
@@ -38,6 +40,25 @@ def snr_class(snr: float) -> str:
     """
     low = int(snr // _SNR_CLASS) * _SNR_CLASS
     return f"snr{low}to{low + _SNR_CLASS}dB"
+
+
+def read_snr(text: str, *, where: str) -> float:
+    """A finite number of dB out of a table.
+
+    Raises:
+        DataError: For anything else.
+
+    Example:
+        >>> read_snr("-2.5", where="t.csv, line 2")
+        -2.5
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(f"{where}: '{text}' is not an SNR in dB")
+    return value
 
 
 def named_rng(seed: int, name: str) -> np.random.Generator:

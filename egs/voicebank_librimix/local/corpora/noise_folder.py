@@ -25,8 +25,9 @@ _FADE_SECONDS = 0.05
 # How many stretches are tried before a recording counts as silent.
 _ATTEMPTS = 50
 _READABLE = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"} | {".oga", ".opus", ".aif"}
-# Audio, but not for soundfile.
-_FOREIGN = {".m4a", ".mp4", ".aac", ".wma", ".amr", ".webm"}
+# Audio, but not for soundfile, or without a header that tells its rate.
+_FOREIGN = {".m4a", ".mp4", ".aac", ".wma", ".amr", ".webm", ".mka", ".ape", ".wv", ".ac3", ".dsf", ".spx"}
+_FOREIGN |= {".raw", ".pcm"}
 
 
 @dataclasses.dataclass(frozen=True)

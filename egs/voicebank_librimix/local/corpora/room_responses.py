@@ -16,6 +16,8 @@ from local.common.parallel import parallel_map
 # What belongs to the direct sound: reflections that arrive so soon afterwards help understanding.
 EARLY_SECONDS = 0.05
 _AUDIO = {".wav", ".flac", ".aif", ".aiff", ".ogg"}
+# Responses, or audio, that would be passed over.
+_OTHERS = {".sofa", ".mp3", ".w64", ".caf", ".m4a", ".opus", ".oga", ".raw", ".pcm", ".au", ".sph"}
 # What a sampling rate can be, in Hz.
 _RATES = (4000, 768000)
 # A response is read in a moment; a damaged one may keep its reader busy for ever.
@@ -28,7 +30,7 @@ def find_responses(folder: Path) -> list[Path]:
     """List the responses of a folder, sorted.
 
     Raises:
-        DataError: When there are none.
+        DataError: When there are none, or some of another kind, which would be missing without a word.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder: give one with room impulse responses with --rirs")
@@ -39,6 +41,12 @@ def find_responses(folder: Path) -> list[Path]:
     )
     if not found:
         raise DataError(f"{folder} holds no room impulse response (.wav or .mat)")
+    others = [path for path in folder.rglob("*") if path.suffix.lower() in _OTHERS and not path.name.startswith(".")]
+    if others:
+        raise DataError(
+            f"{folder}: {len(others)} responses are of a kind that is not read here, the first is {min(others).name}: "
+            "convert them to .wav, or remove them"
+        )
     return found
 
 

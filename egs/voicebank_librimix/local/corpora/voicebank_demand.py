@@ -12,6 +12,7 @@ from local.common.kaldi_dir import DataError, Utterance, read_text
 from local.common.parallel import parallel_map
 from local.common.text import normalize
 from local.corpora.corpus import Published, register_corpus, some
+from local.corpora.mixing import read_snr
 
 _STEM = re.compile(r"p\d{3}_\d{3}")
 DEV_SPEAKERS = ("p226", "p287")
@@ -50,11 +51,11 @@ def read_log(path: Path) -> dict[str, tuple[str, float]]:
         raise DataError(f"{path.parent / 'logfiles' / path.name} is missing: unpack logfiles.zip there")
     entries: dict[str, tuple[str, float]] = {}
     for number, line in enumerate(read_text(path).splitlines(), start=1):
-        try:
-            name, noise, snr = line.split()
-            entry = (noise, float(snr))
-        except ValueError:
-            raise DataError(f"{path}, line {number}: '{line}' is not 'utterance noise snr'") from None
+        fields = line.split()
+        if len(fields) != 3:
+            raise DataError(f"{path}, line {number}: '{line}' is not 'utterance noise snr'")
+        name, noise, snr = fields
+        entry = (noise, read_snr(snr, where=f"{path}, line {number}"))
         if entries.setdefault(name, entry) != entry:
             raise DataError(f"{path}, line {number}: '{name}' comes twice, with different conditions")
     return entries

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -127,15 +127,30 @@ def recognize(experiment: Experiment, system: System, name: str, head: str) -> N
         except NotRecognized as error:
             raise RecipeError(f"{system.name} on {name}: not recognized: {error}") from error
     results = step.out / "espnet" / "1best_recog" / ("text_spk1" if joint else "text")
+    # An utterance in which nothing was recognized keeps its line, with the id alone.
+    lines = [line.strip() for line in results.read_text(encoding="utf-8").splitlines()]
+    recognized = {line.split(maxsplit=1)[0] for line in lines if line}
+    _check_all(f"{system.name} on {name}", experiment, head, name, recognized)
     with atomic_path(step.out / "text") as tmp:
-        # An utterance in which nothing was recognized keeps its line, with the id alone.
-        tmp.write_text("".join(f"{line.strip()}\n" for line in results.read_text(encoding="utf-8").splitlines()))
+        tmp.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def _check_all(what: str, experiment: Experiment, head: str, name: str, recognized: Collection[str]) -> None:
+    """Insist on a line for every utterance: one without would count as words that were not recognized.
+
+    Raises:
+        RecipeError: Naming some that have none.
+    """
+    asked = read_table(experiment.data_of(head) / name / "wav.scp")
+    if lost := sorted(asked.keys() - recognized):
+        raise RecipeError(f"{what}: {len(lost)} of {len(asked)} were not recognized: {some(lost)}")
 
 
 def judge(experiment: Experiment, system: System, name: str, head: str) -> None:
     """Let a recognizer that nobody here trained write the transcripts."""
     recipe, step = experiment.recipe, experiment.recognize(system, name, head)
     text = transcribe(recipe, head, experiment.heard(system, name))
+    _check_all(f"{head} behind {system.name} on {name}", experiment, head, name, text)
     with atomic_path(step.out / "text") as tmp:
         tmp.write_text("".join(f"{utt} {words}".strip() + "\n" for utt, words in text.items()), encoding="utf-8")
 
