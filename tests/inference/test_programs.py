@@ -1,6 +1,7 @@
 """The programs on files and folders: formats, resume, failures, settings."""
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -241,7 +242,8 @@ def test_recognition_is_espnets(joint_folder, two_speaker_folder, speech):
 def test_long_recordings_are_recognized_piece_by_piece(joint_folder, monkeypatch):
     recognizer = Recognizer.from_checkpoint(joint_folder, longest=1.0)
     heard = []
-    monkeypatch.setattr(recognizer, "decode", lambda piece: heard.append(piece) or [[(f"w{len(heard)}",)]])
+    hypothesis = SimpleNamespace(score=-1.0)
+    monkeypatch.setattr(recognizer, "decode", lambda piece: heard.append(piece) or [[(f"w{len(heard)}", hypothesis)]])
     waveform = np.random.default_rng(0).standard_normal(40000).astype(np.float32)
     assert recognizer(waveform, 16000) == " ".join(f"w{k + 1}" for k in range(len(heard)))
     np.testing.assert_allclose(np.concatenate(heard), waveform)
