@@ -15,9 +15,10 @@ import espnet_plugins  # noqa: F401  (before a test imports ESPnet, which would 
 from espnet_plugins.extensions import FOLDERS, MODULES
 
 
-def pytest_collection_modifyitems(items):
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config, items):
     """Tests of no other tier are unit tests; the fast tier, the second stack's and the longest are listed in files."""
-    fast, second, longest = fast_tier(), second_stack(), longest_first()
+    fast, second = fast_tier(), second_stack()
     for item in items:
         if item.nodeid.startswith(second):
             item.add_marker("second_stack")
@@ -25,11 +26,10 @@ def pytest_collection_modifyitems(items):
             item.add_marker("unit")
             if item.nodeid.startswith(fast):
                 item.add_marker("fast")
-
-    def place(item):
-        return next((k for k, line in enumerate(longest) if item.nodeid.startswith(line)), len(longest))
-
-    items.sort(key=place)
+    yield
+    # Behind the choice of tests by -m and -k, since it is those that are dealt out.
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    items[:] = longest_first(items, workers=workers, name=lambda item: item.nodeid)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@
 # Without options, a part of the tests runs on the other stack, too (tests/second_stack.txt), where there is a python for
 # it: python3.X on the PATH, or pyenv's.
 # PYTHON: the interpreter to build from, here or behind --stack; OTHER_PYTHON: that of the other stack.
-# TEST_PROCESSES: tests at a time (default: one for each core).
+# TEST_PROCESSES: tests at a time (default: one more than cores, since those that start a recipe also wait).
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -52,7 +52,7 @@ fi
 tools/setup.sh
 python="${OWN_PYTHON:-${VENV:-.venv}/bin/python}"
 bin=$(dirname "${python}")
-processes="${TEST_PROCESSES:-$(nproc)}"
+processes="${TEST_PROCESSES:-$(($(nproc) + 1))}"
 # One thread: the models are tiny, and threads that wait for one another cost minutes on busy cores.
 export OMP_NUM_THREADS=1
 # Images of containers set it; each process would compile torch and ESPnet anew.
@@ -93,7 +93,7 @@ echo "== pytest"
 if [ $# -gt 0 ]; then
     run "$@"
 else
-    # In one run, the longest first (tests/longest_first.txt): no process waits for another one.
+    # In one run, each process begins with its share of the longest (tests/longest_first.txt): none waits for another.
     run --durations=20 -m "not slurm"
     echo "Not run: tests on a Slurm of their own, twenty minutes: tools/test.sh -m slurm"
 fi

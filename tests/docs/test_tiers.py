@@ -3,7 +3,7 @@
 import pytest
 import yaml
 from places import ROOT
-from tiers import fast_tier, longest_first, second_stack
+from tiers import fast_tier, longest, longest_first, second_stack
 
 ROOMS = yaml.safe_load((ROOT / "docs" / "pictures" / "rooms.yaml").read_text("utf-8"))
 # Rooms without a folder of tests of their own: what is on them.
@@ -34,8 +34,26 @@ def test_every_room_is_in_the_fast_tier(building, room):
     assert any(line.startswith(folder_of(building, room)) for line in fast_tier())
 
 
-@pytest.mark.parametrize("line", [*fast_tier(), *second_stack(), *longest_first()])
+@pytest.mark.parametrize("line", [*fast_tier(), *second_stack(), *longest()])
 def test_what_a_tier_names_is_there(line):
     path, _, test = line.partition("::")
     assert (ROOT / path).exists()
     assert test.split("[")[0] in (ROOT / path).read_text("utf-8")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 4])
+def test_each_process_begins_with_its_share_of_the_longest(workers):
+    long = [f"{line}[{k}]" for line in longest() for k in range(2)]
+    tests = sorted([*long, *(f"tests/short.py::test_{k}" for k in range(203))])
+    ordered = longest_first(tests, workers=workers, name=str)
+    assert sorted(ordered) == tests
+    begins = []
+    # As pytest-xdist cuts the list: each process its share of what is left, rounded down.
+    for k in range(workers):
+        size = len(ordered) // (workers - k)
+        part, ordered = ordered[:size], ordered[size:]
+        own = [test for test in part if test in long]
+        assert part[: len(own)] == own
+        begins.append(len(own))
+    assert sum(begins) == len(long)
+    assert max(begins) - min(begins) <= 2
