@@ -59,6 +59,8 @@ export OMP_NUM_THREADS=1
 unset PYTHONDONTWRITEBYTECODE
 # Where a test takes several, they sleep soon when they wait; what the user has chosen stays.
 [ -n "${OMP_WAIT_POLICY:-}" ] || export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-10000}"
+# As the recipe does for its programs (local/jobs/processes.py).
+export MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_:-67108864}" MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-536870912}"
 
 lint() {
     echo "== ruff"

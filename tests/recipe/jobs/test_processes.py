@@ -11,7 +11,7 @@ import pytest
 
 from local.common.steps import RecipeError
 from local.jobs import processes
-from local.jobs.processes import Program, run_programs
+from local.jobs.processes import KEEP_MEMORY, Program, run_programs
 
 
 def python(code):
@@ -88,12 +88,24 @@ def test_waiting_threads_fall_asleep_soon_unless_the_user_chose(chosen, found, t
     assert log.read_text() == f"{found}\n"
 
 
+@pytest.mark.parametrize("chosen", [{}, {"MALLOC_TRIM_THRESHOLD_": "1000000"}])
+def test_freed_memory_is_kept_unless_the_user_chose(chosen, tmp_path, monkeypatch):
+    for name in KEEP_MEMORY:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    log = tmp_path / "a.log"
+    code = f"import os; print(*(os.environ[name] for name in {sorted(KEEP_MEMORY)}))"
+    run_programs([Program("a", python(code), log)], nj=1)
+    assert log.read_text().split() == [{**KEEP_MEMORY, **chosen}[name] for name in sorted(KEEP_MEMORY)]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel to end children with their parent")
 def test_a_killed_recipe_leaves_no_job_behind(tmp_path):
     pid_file = tmp_path / "pid"
     child = f"import os, time, pathlib; pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid())); time.sleep(60)"
     parent = (
-        "from local.jobs.processes import Program, run_programs; import sys; from pathlib import Path;"
+        "from local.jobs.processes import KEEP_MEMORY, Program, run_programs; import sys; from pathlib import Path;"
         f"run_programs([Program('x', [sys.executable, '-c', {child!r}], Path({str(tmp_path / 'x.log')!r}))], nj=1)"
     )
     process = subprocess.Popen(python(parent), env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})

@@ -25,6 +25,9 @@ _PR_SET_PDEATHSIG = 1
 # Threads of libgomp that wait for one another spin this often, then sleep. By itself it is 300,000 times: beside other
 # busy processes the cores go to waiting. Measured by benchmarks/waiting_threads.py, see docs/performance.md.
 _SPINS = "10000"
+# glibc gives large freed blocks back to the system and asks for them again, page by page, in every update. Below these
+# bytes it keeps them: the same bits for less time. Measured by benchmarks/kept_memory.py, see docs/performance.md.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(512 << 20)}
 # What ESPnet's trainer logs at the start of each epoch.
 _EPOCH = re.compile(r"(\d+)/(\d+)epoch started(?:\. Estimated time to finish: (.+))?$")
 
@@ -55,9 +58,9 @@ def _die_with_parent() -> None:
 
 def _environment(threads: int) -> Mapping[str, str]:
     limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    # What the user has chosen for waiting threads stays.
+    # What the user has chosen for memory and for waiting threads stays.
     waiting = {} if {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys() else {"GOMP_SPINCOUNT": _SPINS}
-    return {**os.environ, **limits, **waiting, "NUMBA_NUM_THREADS": str(threads)}
+    return {**KEEP_MEMORY, **os.environ, **limits, **waiting, "NUMBA_NUM_THREADS": str(threads)}
 
 
 class StoppedToContinue(RecipeError):
