@@ -37,13 +37,18 @@ stamp="${venv}/.setup_done"
 # Two first runs at once must not write into one environment.
 if command -v flock >/dev/null; then
     exec 9>"${root}/.setup.lock"
-    flock 9
+    if ! flock -n 9; then
+        echo "Waiting for another process that sets this repository up" >&2
+        flock 9
+    fi
     [ ! -f "${stamp}" ] || [ "$(cat "${stamp}")" != "${wanted}" ] || exit 0
 fi
 
-echo "Setting up ${venv} with python ${version} and ${stack} (once; about 5 GB, mostly torch)" >&2
+echo "Setting up ${venv} with python ${version} and ${stack} (once; about 5 GB, mostly torch: some minutes)" >&2
 rm -f "${stamp}"
-if ! "${venv}/bin/python" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '${version}')" 2>/dev/null; then
+# `activate` is what venv writes last.
+if ! [ -f "${venv}/bin/activate" ] ||
+    ! "${venv}/bin/python" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '${version}')" 2>/dev/null; then
     rm -rf "${venv}"
     "${python}" -m venv "${venv}" ||
         fail "cannot make a virtual environment: install the venv module (Debian: apt install python3-venv)"
@@ -55,7 +60,10 @@ if ! "${venv}/bin/uv" --version >/dev/null 2>&1; then
     "${venv}/bin/python" -m pip install -q --disable-pip-version-check --require-hashes --no-deps \
         -r "${venv}/uv.lock" || fail "cannot install uv: is PyPI reachable?"
 fi
-"${venv}/bin/uv" pip sync -q --python "${venv}/bin/python" --require-hashes "${lock}" ||
+# Its progress where someone looks on.
+quiet=()
+[ -t 2 ] || quiet=(-q)
+"${venv}/bin/uv" pip sync "${quiet[@]}" --python "${venv}/bin/python" --require-hashes "${lock}" ||
     fail "installation failed (see above); a C++ compiler and access to PyPI are needed"
 "${venv}/bin/uv" pip install -q --python "${venv}/bin/python" --no-deps --no-build-isolation -e "${root}"
 "${venv}/bin/python" "${root}/tools/check_environment.py"

@@ -102,6 +102,12 @@ fi
 for name in downloads datadir dumpdir expdir fsdd librispeech noise rirs speech; do
     [ -z "${!name}" ] || [[ ${!name} == /* ]] || printf -v "${name}" '%s' "${started_in}/${!name}"
 done
+# Before an environment is set up for it.
+presets=$(cd conf/presets && printf '%s, ' *.yaml | sed 's/\.yaml//g; s/, $//')
+if [[ ${preset} != *.y*ml && ! -f conf/presets/${preset}.yaml ]]; then
+    echo "run.sh: error: unknown preset '${preset}': choose from ${presets}, or give a .yaml file" >&2
+    exit 2
+fi
 . ./path.sh
 . ./db.sh
 words=("--command=${invocation}")
