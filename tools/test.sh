@@ -71,7 +71,8 @@ lint() {
     echo "== shellcheck"
     git ls-files '*.sh' .ci/run | xargs -d '\n' "${bin}/shellcheck" -x -P SCRIPTDIR
 }
-run() { "${python}" -m pytest -q -n "${processes}" --dist worksteal "$@"; }
+# Warnings of our code are errors: those that are left are other people's.
+run() { "${python}" -m pytest -q -rs --disable-warnings -n "${processes}" --dist worksteal "$@"; }
 
 if [ -n "${stack}" ]; then
     echo "== pytest on ${stack} ($("${python}" --version))"
