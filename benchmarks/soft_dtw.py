@@ -15,6 +15,8 @@ mixed      a batch of mixed lengths against the same pairs, each in a full batch
            over the number of copies.
 memory     resident memory at the worst moment of one call, above what was held before (features and libraries),
            less the gradients it returns, in floats for each cell of the padded (B, N, M) cost.
+earlier    this package as it was at --against COMMIT, in the same process and turns.
+second     this package with --second_gamma.
 
 x needs a gradient, y needs none (--gradients both: both). "mixed" shapes hold lengths from a fifth of N to N: pysdtw
 gets packed sequences, ddtw the lengths, tslearn, which knows none, pair by pair. Every value is compared with this
@@ -29,13 +31,16 @@ import os
 import shlex
 import statistics
 import sys
+import tempfile
 import time
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+from earlier_soft_dtw import load_earlier
 from peak_memory import peak_memory
-from soft_dtw_systems import Problem, make_problem, make_recursion, make_systems, make_uniform
+from soft_dtw_systems import Problem, make_ours, make_problem, make_recursion, make_systems, make_uniform
 
 from espnet_plugins.analysis.comparison.tables import Table
 from espnet_plugins.analysis.report.environment import describe_environment
@@ -46,13 +51,23 @@ SHAPES = {
     "cpu": ["8x300x768", FULL, "4x1500x768", "32x250x256", "1x3000x768", MIXED],
     "cuda": ["32x512x64", "8x300x768", FULL, "4x1500x768", "32x250x256", "1x3000x768", MIXED],
 }
-OURS, FLOOR, RECURSION, UNIFORM = "this package", "floor", "recursion", "uniform"
+OURS, EARLIER, SECOND, FLOOR, RECURSION = "this package", "earlier", "second gamma", "floor", "recursion"
+UNIFORM = "uniform"
 PEERS = ("pysdtw", "tslearn", "ddtw")
+
+
+# What is compared: of least times and of medians.
+_RATIOS = {
+    EARLIER: ("this to earlier", "by medians"),
+    SECOND: ("second gamma to first", "by medians"),
+}
 
 
 def measure(problem: Problem, args: argparse.Namespace) -> dict:
     """Times, memory and values of every system at one shape."""
-    systems, missing = make_systems(problem)
+    systems, missing = make_systems(problem, leave_out=args.leave_out)
+    if args.earlier is not None:
+        systems[EARLIER] = make_ours(problem, args.earlier.soft_dtw)
     agreement = {}
     expected = systems[OURS]()
     for name, step in systems.items():
@@ -60,6 +75,9 @@ def measure(problem: Problem, args: argparse.Namespace) -> dict:
         if values is not None:
             right = expected if values.ndim else expected.sum()
             agreement[name] = ((values - right).abs() / right.abs().clamp(min=1.0)).max().item()
+    if args.second_gamma:
+        systems[SECOND] = make_ours(replace(problem, gamma=args.second_gamma))
+        systems[SECOND]()
     steps = {**systems, RECURSION: make_recursion(problem)}
     if problem.lengths:
         steps |= {f"{UNIFORM} {pair}": step for pair, step in enumerate(make_uniform(problem))}
@@ -106,11 +124,19 @@ def table(rows: list[dict]) -> Table:
     header += [text for peer in PEERS for text in (f"{peer}, ms", f"{peer} to this")]
     header += ["recursion, ns a cell", *(f"memory, {name}" for name in (OURS, *PEERS))]
     lines = []
+    beside = [name for name in (EARLIER, SECOND) if any(name in row["seconds"] for row in rows)]
+    header[2:2] = [text for name in beside for text in (f"{name}, ms", *_RATIOS[name])]
     for row in rows:
         least = {name: min(taken) for name, taken in row["seconds"].items()}
         sizes, _, kind = row["shape"].partition(":")
         cells = [" x ".join(sizes.split("x")) + (f", {kind}" if kind else "")]
-        cells += [_milliseconds(row, OURS), _milliseconds(row, FLOOR), f"{least[OURS] / least[FLOOR]:.2f}"]
+        cells += [_milliseconds(row, OURS)]
+        for name in beside:
+            above, below = (OURS, EARLIER) if name == EARLIER else (SECOND, OURS)
+            medians = [statistics.median(row["seconds"][side]) for side in (above, below)]
+            cells += [_milliseconds(row, name), f"{least[above] / least[below]:.2f}"]
+            cells += [f"{medians[0] / medians[1]:.2f}"]
+        cells += [_milliseconds(row, FLOOR), f"{least[OURS] / least[FLOOR]:.2f}"]
         for peer in PEERS:
             ratio = f"{least[peer] / least[OURS]:.1f} x" if peer in least else "-"
             cells += [_milliseconds(row, peer), ratio]
@@ -174,7 +200,10 @@ def main() -> None:
         "--seconds", type=float, default=10.0, help="time for each system at a shape (default: %(default)s)"
     )
     parser.add_argument("--gamma", type=float, default=0.1, help="smoothing (default: %(default)s)")
+    parser.add_argument("--second_gamma", type=float, help="measure this package with it, too")
     parser.add_argument("--gradients", choices=("x", "both"), default="x", help="who needs one (default: %(default)s)")
+    parser.add_argument("--against", metavar="COMMIT", help="measure this package at an earlier commit, too")
+    parser.add_argument("--leave_out", nargs="+", default=[], choices=PEERS, help="peers that are not measured")
     parser.add_argument("--threads", type=int, help="threads of torch (default: one for each core)")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where (default: %(default)s)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write soft_dtw.json and soft_dtw.md there")
@@ -186,6 +215,11 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     device = torch.device(args.device)
+    kept = tempfile.TemporaryDirectory()
+    try:
+        args.earlier = load_earlier(args.against, Path(kept.name)) if args.against else None
+    except ValueError as error:
+        parser.error(str(error))
     everything = describe_environment(shlex.join(sys.argv), date=time.strftime("%F %T %Z"))
     environment = {key: everything[key] for key in ("date", "command", "git commit", "machine", "python", "torch")}
     environment.update(_versions(("numba", "triton", *PEERS)), threads=str(torch.get_num_threads()))
@@ -212,7 +246,7 @@ def main() -> None:
     if args.out:
         content = {
             "environment": environment,
-            "options": {key: value for key, value in vars(args).items() if key != "out"},
+            "options": {key: value for key, value in vars(args).items() if key not in ("out", "earlier")},
             "rows": rows,
         }
         write_text(args.out / "soft_dtw.json", json.dumps(content, indent=1) + "\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -82,19 +82,27 @@ def make_problem(name: str, *, gamma: float, both: bool, device: torch.device) -
     return Problem(name, x.requires_grad_(), y.requires_grad_(both), lengths, gamma)
 
 
-def make_systems(problem: Problem) -> tuple[dict[str, Callable[[], torch.Tensor | None]], dict[str, str]]:
+def make_systems(
+    problem: Problem, *, leave_out: Sequence[str] = ()
+) -> tuple[dict[str, Callable[[], torch.Tensor | None]], dict[str, str]]:
     """Everything that takes the problem from features to gradients.
 
     Args:
         problem: What to solve.
+        leave_out: Packages that are not asked for.
 
     Returns:
         Name -> function without arguments that returns the values, or their sum, where there are some; name -> why
         it is not among them.
     """
-    systems: dict[str, Callable[[], torch.Tensor | None]] = {"this package": _ours(problem), "floor": _floor(problem)}
+    systems: dict[str, Callable[[], torch.Tensor | None]] = {
+        "this package": make_ours(problem),
+        "floor": _floor(problem),
+    }
     missing = {}
     for name, make in (("pysdtw", _pysdtw), ("tslearn", _tslearn), ("ddtw", _ddtw)):
+        if name in leave_out:
+            continue
         needed = 4 * _EXPANSION.get(name, 0) * _largest(problem, name) * problem.x.shape[2]
         if find_spec(name) is None:
             missing[name] = "not installed; pip install 'espnet-plugins-ssl-enh[bench]'"
@@ -105,6 +113,12 @@ def make_systems(problem: Problem) -> tuple[dict[str, Callable[[], torch.Tensor 
         else:
             systems[name] = make(problem)
     return systems, missing
+
+
+def make_ours(problem: Problem, function: Callable[..., torch.Tensor] = soft_dtw) -> Callable[[], torch.Tensor]:
+    """This package, or the same function of it at another commit."""
+    lengths = problem.lengths or ()
+    return lambda: _finished(problem, function(problem.x, problem.y, *lengths, gamma=problem.gamma))
 
 
 def make_recursion(problem: Problem) -> Callable[[], None]:
@@ -127,7 +141,7 @@ def make_uniform(problem: Problem) -> list[Callable[[], torch.Tensor]]:
             side.detach()[pair, :length].repeat(copies, 1, 1).requires_grad_(side.requires_grad)
             for side, length in ((problem.x, n), (problem.y, m))
         )
-        batches.append(_ours(Problem(f"{problem.name}[{pair}]", x, y, None, problem.gamma)))
+        batches.append(make_ours(Problem(f"{problem.name}[{pair}]", x, y, None, problem.gamma)))
     return batches
 
 
@@ -135,11 +149,6 @@ def _finished(problem: Problem, value: torch.Tensor) -> torch.Tensor:
     value.sum().backward()
     problem.x.grad = problem.y.grad = None
     return value.detach()
-
-
-def _ours(problem: Problem) -> Callable[[], torch.Tensor]:
-    lengths = problem.lengths or ()
-    return lambda: _finished(problem, soft_dtw(problem.x, problem.y, *lengths, gamma=problem.gamma))
 
 
 def _floor(problem: Problem) -> Callable[[], None]:

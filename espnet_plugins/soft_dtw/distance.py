@@ -8,13 +8,16 @@ from torch.autograd.function import once_differentiable
 from espnet_plugins.soft_dtw.buffers import empty
 from espnet_plugins.soft_dtw.cost_layout import Part, Sides, has_padding, parts_by_block, parts_by_pair
 from espnet_plugins.soft_dtw.pairs import Blocks, Pairs
-from espnet_plugins.soft_dtw.products import add_product, nonzero_spans, row_sum
+from espnet_plugins.soft_dtw.products import add_product, row_sum
+
+# Which frames of x and of y are zeros; None where that does not matter.
+Zeros = tuple[torch.Tensor, torch.Tensor] | None
 
 DISTANCES = ("sqeuclidean", "cosine")
 
 # Frames of each side that a common offset is looked for in, and how many times the spread of the frames around it
 # its square must be: below, taking it off would gain two bits at most.
-_SAMPLES = 8
+_SAMPLES = 4
 _LARGE_OFFSET = 4.0
 # Norm up to which a frame counts as zeros.
 _ZERO_NORM = 1e-12
@@ -27,8 +30,6 @@ def pairwise_cost(
     distance: str,
     blocks: Blocks = ((0, 1),),
     blocks_with_grad: int = 1,
-    *,
-    packed: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Cost of pairing each frame with each frame of the other sequence.
 
@@ -39,26 +40,52 @@ def pairwise_cost(
         distance: "sqeuclidean", |x_i - y_j|^2, or "cosine", 1 - cos(x_i, y_j).
         blocks: ((0, 1),) for x against y; (0, 0) stands for x against itself, and so on.
         blocks_with_grad: how many leading blocks a gradient goes through.
-        packed: leave padding out, only on the CPU: one row that holds the matrix of each pair at its own lengths,
-            one behind the other.
 
     Returns:
-        The (blocks_with_grad * B, N, M) or (cells,) costs that have a gradient, and all (len(blocks) * B, N, M) or
-        (cells,), of which they are the first, without. Cells beyond the lengths hold no meaning.
+        The (blocks_with_grad * B, N, M) costs that have a gradient, and all (len(blocks) * B, N, M), of which they are
+        the first, without. Cells beyond the lengths hold no meaning.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        x, y, weight, zeros = prepare(x, y, pairs, distance)
+        return PairwiseCost.apply(x, y, pairs, weight, zeros, blocks, blocks_with_grad)
+
+
+def prepare(
+    x: torch.Tensor, y: torch.Tensor, pairs: Pairs, distance: str
+) -> tuple[torch.Tensor, torch.Tensor, float, Zeros]:
+    """Frames between which a squared distance, times a weight, is the distance asked for.
+
+    Args:
+        x: (B, N, D) frames.
+        y: (B, M, D) frames.
+        pairs: lengths of the leading B pairs.
+        distance: as in `pairwise_cost`.
+
+    Returns:
+        x and y, L2-normalized for the cosine and without a large common offset, the weight, and for the cosine
+        which frames are zeros, (B, N) and (B, M).
     """
     batch = len(x)
     cosine = distance == "cosine"
     if cosine or not _on_host(x):
         x, y = _without_padding(x, pairs.x_lengths[:batch]), _without_padding(y, pairs.y_lengths[:batch])
     zeros = None
-    with torch.autocast(x.device.type, enabled=False):
-        if cosine:
-            x, y = _l2_normalized(x), _l2_normalized(y)
-            zeros = tuple(~frames.detach().any(-1) for frames in (x, y))
-        offset = _common_offset(x.detach(), y.detach(), pairs)
-        if not _on_host(x) or offset.any():
-            x, y = x - offset, y - offset
-        return PairwiseCost.apply(x, y, pairs, 0.5 if cosine else 1.0, zeros, blocks, blocks_with_grad, packed)
+    if cosine:
+        x, y = _l2_normalized(x), _l2_normalized(y)
+        zeros = ~x.detach().any(-1), ~y.detach().any(-1)
+    offset = _common_offset(x.detach(), y.detach(), pairs)
+    if not _on_host(x) or offset.any():
+        x, y = x - offset, y - offset
+    return x, y, 0.5 if cosine else 1.0, zeros
+
+
+def squared_norms(sides: Sides, weight: float, zeros: Zeros) -> tuple[torch.Tensor, torch.Tensor]:
+    """weight * |a|^2 of all frames of both sides, and 1 instead of 0 for those of zeros, where `zeros` names them."""
+    # Faster than sums of squares, which would be written out first.
+    x, y = (torch.linalg.vector_norm(frames, dim=-1).square_() for frames in sides)
+    if zeros is not None:
+        x, y = x.add_(zeros[0]), y.add_(zeros[1])
+    return x.mul_(weight), y.mul_(weight)
 
 
 class PairwiseCost(torch.autograd.Function):
@@ -69,27 +96,19 @@ class PairwiseCost(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, y, pairs: Pairs, weight: float, zeros, blocks: Blocks, blocks_with_grad: int, packed: bool):
+    def forward(ctx, x, y, pairs: Pairs, weight: float, zeros: Zeros, blocks: Blocks, blocks_with_grad: int):
         batch, sides = len(x), (x, y)
-        if packed:
-            cost = empty((pairs.cells(len(pairs)),), like=x)
-        else:
-            rows, columns = (max(sides[block[side]].shape[1] for block in blocks) for side in (0, 1))
-            cost = empty((len(blocks) * batch, rows, columns), like=x)
-        # Faster than sums of squares, which would be written out first.
-        norms = [torch.linalg.vector_norm(frames, dim=-1).square_() for frames in sides]
-        if zeros is not None:
-            norms = [norm.add_(zero) for norm, zero in zip(norms, zeros, strict=True)]
-        norms = [norm.mul_(weight) for norm in norms]
-        for area, _, ((norm_a, norm_b),) in _parts_for_sums(pairs, blocks, sides)(cost, pairs, blocks, tuple(norms)):
+        rows, columns = (max(sides[block[side]].shape[1] for block in blocks) for side in (0, 1))
+        cost = empty((len(blocks) * batch, rows, columns), like=x)
+        norms = squared_norms(sides, weight, zeros)
+        for area, _, ((norm_a, norm_b),) in _parts_for_sums(pairs, blocks, sides)(cost, pairs, blocks, norms):
             torch.add(norm_a.unsqueeze(-1), norm_b.unsqueeze(-2), out=area)
         for area, _, ((a, b),) in _parts_for_products(sides)(cost, pairs, blocks, sides):
             add_product(area, a, b.mT, -2 * weight)
         ctx.save_for_backward(x, y)
         ctx.call = (pairs, weight, blocks[:blocks_with_grad])
         ctx.mark_non_differentiable(cost)
-        count = blocks_with_grad * batch
-        return cost[: pairs.cells(count) if packed else count], cost
+        return cost[: blocks_with_grad * batch], cost
 
     @staticmethod
     @once_differentiable
@@ -110,13 +129,10 @@ class PairwiseCost(torch.autograd.Function):
                         into[side].addcmul_(own[side], row_sum(grad), value=2 * weight)
             for area, _, (other, into) in _parts_for_products(frames)(grad_cost, pairs, blocks, frames, grads):
                 for side, grad in enumerate((area, area.mT)):
-                    if into[side] is None:
-                        continue
-                    for rows, columns in nonzero_spans(grad):
-                        met = other[1 - side][..., columns, :]
-                        add_product(into[side][..., rows, :], grad[..., rows, columns], met, -2 * weight)
-        _clear_padding(grads, pairs)
-        return *grads, *(None,) * 6
+                    if into[side] is not None:
+                        add_product(into[side], grad, other[1 - side], -2 * weight)
+        clear_padding(grads, pairs)
+        return *grads, *(None,) * 5
 
 
 def _on_host(t: torch.Tensor) -> bool:
@@ -145,9 +161,10 @@ def _common_offset(x: torch.Tensor, y: torch.Tensor, pairs: Pairs) -> torch.Tens
     rows = torch.arange(batch, device=x.device)[:, None]
     # Lengths on a device have not been checked.
     sides = [frames[rows, own.clamp(0, frames.shape[1] - 1)] for frames, own in zip((x, y), index, strict=True)]
-    samples = torch.cat(sides, dim=1)
-    offset = samples.mean(1)
-    square, mean_square = offset.square().sum(-1), samples.square().sum((1, 2)) / samples.shape[1]
+    count = len(sides) * _SAMPLES
+    offset = (sides[0].sum(1) + sides[1].sum(1)) / count
+    square = torch.linalg.vector_norm(offset, dim=-1).square()
+    mean_square = sum(torch.linalg.vector_norm(side, dim=(1, 2)).square() for side in sides) / count
     large = square > _LARGE_OFFSET * (mean_square - square)
     return torch.where(large[:, None], offset, 0.0)[:, None]
 
@@ -158,12 +175,13 @@ def _l2_normalized(frames: torch.Tensor) -> torch.Tensor:
     return frames / norm.masked_fill(norm <= _ZERO_NORM, torch.inf)
 
 
-def _clear_padding(grads: tuple[torch.Tensor | None, ...], pairs: Pairs) -> None:
+def clear_padding(grads: tuple[torch.Tensor | None, ...], pairs: Pairs) -> None:
     """Zero the gradients beyond the lengths where they were not computed: on the CPU."""
     for grad, lengths in zip(grads, (pairs.x_lengths, pairs.y_lengths), strict=True):
         if grad is not None and _on_host(grad):
             for pair, length in enumerate(lengths[: len(grad)].tolist()):
-                grad[pair, length:] = 0
+                if length < grad.shape[1]:
+                    grad[pair, length:] = 0
 
 
 def _without_padding(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

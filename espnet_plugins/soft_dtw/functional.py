@@ -9,7 +9,8 @@ import torch
 from espnet_plugins.soft_dtw.autograd import SoftDTWFunction
 from espnet_plugins.soft_dtw.backends import BACKENDS, resolve
 from espnet_plugins.soft_dtw.distance import DISTANCES, pairwise_cost
-from espnet_plugins.soft_dtw.pairs import Bandwidth, Pairs, make_pairs
+from espnet_plugins.soft_dtw.frames import values_of_frames
+from espnet_plugins.soft_dtw.pairs import Bandwidth, Blocks, Pairs, make_pairs
 
 Lengths = torch.Tensor | Sequence[int] | None
 NORMALIZE = (None, "sum", "max")
@@ -66,8 +67,7 @@ def soft_dtw(
     _check_options(gamma, distance, normalize, backend)
     pairs = make_pairs(len(x), x.shape[1], y.shape[1], x_lengths, y_lengths, bandwidth).to(x.device)
     passes = resolve(backend, x.device)
-    costs = pairwise_cost(x, y, pairs, distance, packed=_packed(passes))
-    return _normalized(_values(*costs, pairs, gamma, passes, num_with_grad=len(x)), pairs, normalize)
+    return _normalized(_values_of_frames(x, y, pairs, distance, gamma, passes), pairs, normalize)
 
 
 def soft_dtw_divergence(
@@ -123,8 +123,7 @@ def soft_dtw_divergence(
     pairs = make_pairs(batch, x.shape[1], y.shape[1], x_lengths, y_lengths, bandwidth, blocks).to(x.device)
     passes = resolve(backend, x.device)
     blocks_with_grad = 1 + x.requires_grad + y.requires_grad
-    costs = pairwise_cost(x, y, pairs, distance, blocks, blocks_with_grad, packed=_packed(passes))
-    values = _values(*costs, pairs, gamma, passes, num_with_grad=blocks_with_grad * batch, blocks=3)
+    values = _values_of_frames(x, y, pairs, distance, gamma, passes, blocks, blocks_with_grad)
     xy, *own = values.view(3, batch)
     return _normalized(xy - (own[0] + own[1]) / 2, pairs, normalize)
 
@@ -222,6 +221,25 @@ def soft_alignment(
     return passes.backward(saved, cost.shape, pairs, gamma, torch.ones_like(value))
 
 
+def _values_of_frames(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    pairs: Pairs,
+    distance: str,
+    gamma: float,
+    passes: ModuleType,
+    blocks: Blocks = ((0, 1),),
+    blocks_with_grad: int = 1,
+) -> torch.Tensor:
+    """Values of all pairs, block by block."""
+    if hasattr(passes, "Parts"):
+        value = values_of_frames(x, y, pairs, distance, gamma, passes, blocks, blocks_with_grad)
+        _check_values(value, len(x))
+        return value
+    costs = pairwise_cost(x, y, pairs, distance, blocks, blocks_with_grad)
+    return _values(*costs, pairs, gamma, passes, num_with_grad=blocks_with_grad * len(x), blocks=len(blocks))
+
+
 def _values(
     cost: torch.Tensor,
     batch: torch.Tensor,
@@ -237,10 +255,6 @@ def _values(
     value = SoftDTWFunction.apply(cost, batch, pairs, gamma, passes, num_with_grad)
     _check_values(value, len(value) // blocks)
     return value
-
-
-def _packed(passes: ModuleType) -> bool:
-    return getattr(passes, "PACKED", False)
 
 
 def _check_values(value: torch.Tensor, batch: int) -> None:

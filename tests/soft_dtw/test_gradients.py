@@ -128,3 +128,39 @@ def test_module_is_the_function_with_its_options(backend):
         assert torch.equal(module(x, y, [5, 4], [6, 3]), function(x, y, [5, 4], [6, 3], **options))
         assert "gamma=0.2" in repr(module)
         assert not module.state_dict()
+
+
+@pytest.mark.parametrize(("gamma", "narrow"), [(0.05, True), (1e4, False)])
+@pytest.mark.parametrize("dimensions", [1, 16, 37])
+@pytest.mark.parametrize("function", [soft_dtw, soft_dtw_divergence])
+def test_narrow_and_wide_alignments_have_the_gradient_of_the_reference(
+    function, dimensions, gamma, narrow, monkeypatch
+):
+    """Narrow ones are multiplied by a kernel of their own, wide ones by the BLAS."""
+    pytest.importorskip("numba")
+    from espnet_plugins.soft_dtw.backends import cpu
+
+    done = []
+    monkeypatch.setattr(cpu.Parts, "multiply", _noting(cpu.Parts.multiply, done))
+    lengths = [131, 98, 3], [140, 77, 33]
+    y = torch.randn(3, 140, dimensions, dtype=torch.float64)
+    x = y[:, :131] + 0.1 * torch.randn(3, 131, dimensions, dtype=torch.float64)
+    for side, ends in zip((x, y), lengths, strict=True):
+        for pair, end in enumerate(ends):
+            side[pair, end:] = torch.nan
+    results = []
+    for backend in ("cpu", "reference"):
+        leaf = x.clone().requires_grad_()
+        value = function(leaf, y, *lengths, gamma=gamma, backend=backend)
+        results.append((value, *torch.autograd.grad((value * torch.tensor([1.0, -2.0, 0.5])).sum(), leaf)))
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    assert done == [narrow]
+
+
+def _noting(function, results):
+    def noted(*args):
+        results.append(function(*args))
+        return results[-1]
+
+    return noted

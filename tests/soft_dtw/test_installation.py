@@ -123,12 +123,13 @@ SECOND_PROCESS = """
     # The second strip waits for the first, which this thread stands in for: a kernel that kept the interpreter
     # to itself would wait for ever.
     geometry = kernels.Geometry(*(np.array([k]) for k in (64, 50, 64 * 50)))
-    table, nothing = kernels.strip_table(*geometry, 0), np.empty((0, kernels.LANES + 1), np.float32)
+    table, nothing = kernels.strip_table(*geometry, 0), np.empty((0, kernels.ABOVE + 2 * kernels.CHUNK), np.float32)
     progress, counter, values = np.zeros((1, 2), np.int64), np.ones(1, np.int64), np.zeros(1)
-    costs = kernels.Matrices(np.zeros(64 * 50, np.float32), np.array([0, 64 * 50]), np.array([50]))
-    queue = kernels.Queue(table, counter, np.zeros((1, 50)), progress)
-    saved = kernels.Saved(nothing, nothing[:, 0])
-    arguments = costs, geometry, np.float32(1), queue, 0, values, saved
+    matrices = kernels.Matrices(np.zeros(64 * 50, np.float32), np.array([0, 64 * 50]), np.array([50]))
+    one, terms = np.float32(1), np.zeros((1, 64), np.float32)
+    costs = kernels.Costs(matrices, one, one, terms, terms)
+    queue = kernels.Queue(table, counter, np.ones((1, 50, 2)), progress)
+    arguments = costs, geometry, queue, 0, values, nothing
     waiting = threading.Thread(target=kernels.forward_strips, args=arguments)
     waiting.start()
     while counter[0] == 1 and waiting.is_alive():

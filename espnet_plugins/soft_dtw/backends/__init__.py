@@ -1,8 +1,8 @@
 """The passes of soft-DTW over a cost matrix, one module per kind of machine.
 
 Each module offers `forward(cost, pairs, gamma, num_with_grad) -> (value, saved)` and
-`backward(saved, shape, pairs, gamma, grad) -> grad_cost`; `saved` is the module's own affair. One that has PACKED
-also takes the costs of all pairs in one row, each matrix at its own lengths, and answers in that form.
+`backward(saved, shape, pairs, gamma, grad) -> grad_cost`; `saved` is the module's own affair. One that also has
+`Parts` takes products of frames and makes costs of them itself (`frames.py`).
 """
 
 import os

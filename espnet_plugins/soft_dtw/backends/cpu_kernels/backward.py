@@ -4,91 +4,69 @@ import numpy as np
 
 from espnet_plugins.soft_dtw.backends.cpu_kernels.atomics import fetch_add, load, publish, yield_thread
 from espnet_plugins.soft_dtw.backends.cpu_kernels.compiling import jit
-from espnet_plugins.soft_dtw.backends.cpu_kernels.numerics import exp2
+from espnet_plugins.soft_dtw.backends.cpu_kernels.forward import compute_chunk, restore, weigh
 from espnet_plugins.soft_dtw.backends.cpu_kernels.strips import (
     CHUNK,
     CHUNKS,
     DONE,
     LANES,
-    MASKED_COST,
     PAIR,
+    RECORD,
     ROW,
     START,
     STEPS,
-    STORE,
     row_bounds,
 )
-from espnet_plugins.soft_dtw.backends.cpu_kernels.transpose import BLOCK, copy, transpose_block
+from espnet_plugins.soft_dtw.backends.cpu_kernels.transpose import BLOCK, copy, transpose_back_inside, transpose_block
+from espnet_plugins.soft_dtw.backends.cpu_kernels.vectors import SIZE, Memory, on_vectors
 
-# Occupancies below this are dropped: they are beyond rounding, and denormal numbers would slow the pass down.
-UNDERFLOW = 2.0**-60
+# Occupancies below this are dropped, in float32 and float64: they are beyond rounding, also all of them together.
+UNDERFLOW = 2.0**-40, 2.0**-70
 
 # The backward pass keeps four numbers a cell in one array, step by step: what it hands up, left and diagonally
-# (each with a place for what comes from the strip below) and its own occupancy. One array, because distances
-# inside it are constants, so that LLVM need not guard the vector code against overlap.
+# (each with a place for what comes from the strip below) and its own occupancy.
 LEFT, DIAGONAL, VISIT, FLOWS = (k * (LANES + 1) for k in (1, 2, 3, 4))
 
-# Unsigned, so that no index needs a test for counting from the end; that test would keep loops scalar.
-_LANES = np.uint64(LANES)
-_WIDTH = np.uint64(LANES + 1)
-_ONE = np.uint64(1)
-_LEFT, _DIAGONAL, _VISIT, _FLOWS = (np.uint64(k) for k in (LEFT, DIAGONAL, VISIT, FLOWS))
+
+@on_vectors
+def _share_step(before: Memory, last: Memory, flows: Memory):
+    """How each cell of a step divides its mass among its three predecessors."""
+    for lane in range(0, LANES, SIZE):
+        _, (up, left, diagonal) = weigh(before, last, lane)
+        share = 1.0 / (up + left + diagonal)
+        flows[lane], flows[LEFT + lane], flows[DIAGONAL + lane] = up * share, left * share, diagonal * share
+
+
+@on_vectors
+def _backward_step(step: Memory, after: Memory, sums: Memory):
+    """Occupancies of a step, and their sums; shares become what is handed to each predecessor."""
+    for lane in range(0, LANES, SIZE):
+        mass = after[LEFT + lane] + after[lane + 1] + after[FLOWS + DIAGONAL + lane + 1]
+        mass = mass.above_or(UNDERFLOW[mass.is_double], 0.0)
+        step[VISIT + lane] = mass
+        sums[lane] = sums[lane] + mass
+        for way in (0, LEFT, DIAGONAL):
+            step[way + lane] = step[way + lane] * mass
 
 
 @jit
-def _load_values(values, stored, base, first, chunks, t0, count):
-    """Bring the values of a chunk, and of the two steps before it, to one base, the row above in front."""
-    width = LANES + 1
-    shift = base[chunks + t0 // CHUNK]
-    at = (first + t0) * width
-    copy(stored, at, values, 2 * width, count * width)
-    if t0 == 0:
-        values[: 2 * width] = MASKED_COST
-        values[0] = shift
-    else:
-        values[: 2 * width] = stored[at - 2 * width : at] - shift
-        values[0] = values[width]
-    for t in range(count):
-        values[(t + 1) * width] = stored[at + t * width]
-
-
-@jit
-def _shares(values, flows, steps):
+def _shares(chunk, flows, steps):
     """How each cell of a chunk divides its mass among its three predecessors."""
-    one = values.dtype.type(1.0)
-    for t in range(np.uint64(steps)):
-        before = t * _WIDTH
-        last = before + _WIDTH
-        here = t * _FLOWS
-        for lane in range(_LANES):
-            up, left, diagonal = values[last + lane], values[last + lane + _ONE], values[before + lane]
-            smaller, larger = min(up, left), max(up, left)
-            least, middle = min(smaller, diagonal), max(smaller, diagonal)
-            far, near = exp2(least - larger), exp2(least - middle)
-            share = one / (one + (far + near))
-            beside = share if smaller <= diagonal else near * share
-            flows[here + lane] = beside if up <= left else far * share
-            flows[here + _LEFT + lane] = far * share if up <= left else beside
-            flows[here + _DIAGONAL + lane] = near * share if smaller <= diagonal else share
+    zero, record, flow = chunk[0], RECORD * chunk.itemsize, FLOWS * chunk.itemsize
+    for t in range(steps):
+        before = chunk.ctypes.data + t * record
+        _share_step(zero, before, before + record, flows.ctypes.data + t * flow)
 
 
 @jit
-def _backward_steps(flows, steps):
+def _backward_steps(flows, steps, sums):
     """Occupancies of the steps of a chunk, latest first; shares become what is handed to each predecessor."""
-    nothing = flows.dtype.type(0.0)
-    underflow = flows.dtype.type(UNDERFLOW)
-    for back in range(np.uint64(steps)):
-        t = np.uint64(steps) - _ONE - back
-        here = t * _FLOWS
-        after = here + _FLOWS
-        corner = after + _FLOWS
-        for lane in range(_LANES):
-            mass = flows[after + _LEFT + lane] + flows[after + lane + _ONE] + flows[corner + _DIAGONAL + lane + _ONE]
-            mass = mass if mass > underflow else nothing
-            flows[here + _VISIT + lane] = mass
-            flows[here + lane] *= mass
-            flows[here + _LEFT + lane] *= mass
-            flows[here + _DIAGONAL + lane] *= mass
+    zero, flow = flows[0], FLOWS * flows.itemsize
+    own = np.zeros_like(sums)
+    for t in range(steps - 1, -1, -1):
+        here = flows.ctypes.data + t * flow
+        _backward_step(zero, here, here + flow, own.ctypes.data)
+    sums += own
 
 
 @jit
@@ -109,19 +87,49 @@ def _unskew(flows, corner, columns, first, steps, factor, low, high, alignment):
                     columns - 1,
                     factor,
                 )
-                continue
-            for side in range(BLOCK):
-                j = first + t - lane - side
-                for k in range(max(0, low[lane + side] - j), min(BLOCK, steps - t, high[lane + side] - j)):
-                    alignment[target + k + side * (columns - 1)] = flows[source + k * FLOWS + side] * factor
+            else:
+                transpose_back_inside(
+                    flows.ctypes.data + source * size,
+                    FLOWS,
+                    alignment.ctypes.data + target * size,
+                    columns - 1,
+                    factor,
+                    low.ctypes.data + lane * low.itemsize,
+                    high.ctypes.data + lane * high.itemsize,
+                    first + t - lane,
+                    steps - t,
+                )
 
 
 @jit
-def _from_below(border, pair, first, flows, count, final):
-    """Take what the strip below hands up; nothing below the last one."""
+def _clear(corner, columns, first, steps, low, high, alignment):
+    """What `_unskew` does to steps that no path visits."""
+    for lane in range(LANES):
+        begin, end = max(low[lane] + lane - first, 0), min(high[lane] + lane - first, steps)
+        if begin < end:
+            at = corner + lane * (columns - 1)
+            alignment[at + begin : at + end] = 0
+
+
+@jit
+def _from_below(border, pair, first, flows, count):
+    """Take what the strip below hands up; tell whether that is anything."""
+    found = False
     for t in range(count):
         j = first + t - LANES + 1
-        flows[(t + 1) * FLOWS + LANES] = border[pair, j] if j >= 0 and not final else 0
+        flow = border[pair, j, 0] if j >= 0 else 0
+        found |= flow != 0
+        flows[(t + 1) * FLOWS + LANES] = flow
+    return found
+
+
+@jit
+def _any_mass(flows):
+    """Tell whether anything flows out of the first two steps of a chunk."""
+    found = False
+    for k in range(LANES):
+        found |= flows[VISIT + k] != 0 or flows[FLOWS + VISIT + k] != 0
+    return found
 
 
 @jit
@@ -129,37 +137,67 @@ def _hand_up(border, pair, first, m, flows, count):
     """Leave what flows up from the first row to the strip above."""
     for t in range(count):
         if first + t < m:
-            border[pair, first + t] = flows[t * FLOWS] + flows[(t + 1) * FLOWS + DIAGONAL]
+            border[pair, first + t, 0] = flows[t * FLOWS] + flows[(t + 1) * FLOWS + DIAGONAL]
 
 
 @jit
-def _clear_outside(alignment, pair, row, n, low, high):
-    """Write 0 beyond band and lengths, in the rows of a strip and, behind the last one, below them."""
-    begin, stride = alignment.begin[pair], alignment.stride[pair]
-    for lane in range(min(LANES, n - row)):
-        at = begin + (row + lane) * stride
-        alignment.cells[at : at + low[lane]] = 0
-        alignment.cells[at + high[lane] : at + stride] = 0
-    if row + LANES >= n:
-        alignment.cells[begin + n * stride : alignment.begin[pair + 1]] = 0
+def _clear_beside(alignment, corner, columns, low, high, first, last):
+    """Write 0 between two columns in the rows of a strip, except from low to high."""
+    for lane in range(len(low)):
+        at = corner + lane * columns
+        if first < low[lane]:
+            alignment[at + first : at + min(low[lane], last)] = 0
+        if high[lane] < last:
+            alignment[at + max(high[lane], first) : at + last] = 0
 
 
 @jit
-def backward_strips(alignment, geometry, factor, queue, saved):
+def _nonzero_columns(alignment, corner, columns, begin, end):
+    """First column of the rows of a strip that is not zero everywhere, and the one after the last.
+
+    Args:
+        alignment: cells.
+        corner: where the first row begins.
+        columns: of the matrix.
+        begin: (rows,) first column of each row to look at.
+        end: (rows,) the one after the last.
+    """
+    first, last = columns, 0
+    for lane in range(len(begin)):
+        at = corner + lane * columns
+        j = begin[lane]
+        while j < min(end[lane], first) and alignment[at + j] == 0:
+            j += 1
+        first = min(first, j) if j < end[lane] else first
+        j = end[lane] - 1
+        while j >= max(begin[lane], last) and alignment[at + j] == 0:
+            j -= 1
+        last = max(last, j + 1) if j >= begin[lane] else last
+    return (first, last) if first < last else (0, 0)
+
+
+@jit
+def backward_strips(alignment, costs, geometry, factor, queue, saved, dense, sums, spans):
     """Work on the backward pass until no strip is left; the mirror of `forward_strips`.
 
     Args:
-        alignment: Matrices, uninitialized; every cell of the pairs in the queue is written, 0 beyond the lengths.
+        alignment: Matrices, uninitialized.
+        costs: Costs, as given to `forward_strips`.
         geometry: Geometry.
         factor: (B,) what each alignment is multiplied by.
         queue: Queue; its table holds the strips of the pairs with a gradient alone.
-        saved: Saved, as written by `forward_strips`.
+        saved: as written by `forward_strips`.
+        dense: whether every cell of the alignments is written, 0 beyond the lengths; if not, those within `spans`.
+        sums: (B, longest n) receives the sum of each row.
+        spans: (strips, 2) receives, for each strip of the table, the first column that is not zero everywhere and the
+            one after the last.
     """
     table, border = queue.table, queue.border
-    width = LANES + 1
-    steps_saved = saved.steps.reshape(-1)
-    values = np.empty((CHUNK + 2) * width, saved.steps.dtype)
-    flows = np.empty((CHUNK + 2) * FLOWS, saved.steps.dtype)
+    number = saved.dtype
+    chunk = np.empty((CHUNK + 2) * RECORD, number)
+    terms = np.empty(2 * LANES + CHUNK, number)
+    flows = np.empty((CHUNK + 2) * FLOWS, number)
+    own_sums = np.empty(LANES, number)
     low = np.empty(LANES, np.int64)
     high = np.empty(LANES, np.int64)
     while True:
@@ -168,36 +206,98 @@ def backward_strips(alignment, geometry, factor, queue, saved):
             return
         pair, row, start, steps = table[k, PAIR], table[k, ROW], table[k, START], table[k, STEPS]
         n, m = geometry.n[pair], geometry.m[pair]
-        corner_cell = alignment.begin[pair] + row * alignment.stride[pair] + start
+        rows = min(LANES, n - row)
+        columns = alignment.stride[pair]
+        corner = alignment.begin[pair] + row * columns + start
         row_bounds(geometry, pair, row, low, high)
         strip = row // LANES
         final = row + LANES >= n
         flows[:] = 0
+        own_sums[:] = 0
+        # The steps that paths go through.
+        visited_from, visited_to = steps, steps
         for t0 in range((steps - 1) // CHUNK * CHUNK, -1, -CHUNK):
             count = min(CHUNK, steps - t0)
+            first = start + t0
+            visited = _any_mass(flows)
             copy(flows, 0, flows, count * FLOWS, 2 * FLOWS)
             if final and t0 + count == steps:
                 flows[count * FLOWS + LEFT + n - 1 - row] = 1
-            _load_values(values, steps_saved, saved.base, table[k, STORE], table[k, CHUNKS], t0, count)
-            _shares(values, flows, count)
+                visited = True
             if not final:
-                while load(queue.progress, pair, strip + 1) > start + t0 - LANES + 1:
+                while load(queue.progress, pair, strip + 1) > first - LANES + 1:
                     yield_thread()
-            _from_below(border, pair, start + t0, flows, count, final)
-            _backward_steps(flows, count)
-            _hand_up(border, pair, start + t0, m, flows, count)
+                visited |= _from_below(border, pair, first, flows, count)
+            if visited:
+                restore(saved[table[k, CHUNKS] + t0 // CHUNK], chunk, count)
+                compute_chunk(costs, pair, row, first, count, n, m, low, high, terms, chunk)
+                _shares(chunk, flows, count)
+                _backward_steps(flows, count, own_sums)
+            else:
+                flows[:] = 0
+            _hand_up(border, pair, first, m, flows, count)
             if t0 == 0 and start > 0:
-                border[pair, start - 1] = flows[DIAGONAL]
-            publish(queue.progress, pair, strip, -DONE if t0 == 0 else start + t0)
-            _unskew(
-                flows,
-                corner_cell + t0,
-                alignment.stride[pair],
-                start + t0,
-                count,
-                factor[pair],
-                low,
-                high,
-                alignment.cells,
+                border[pair, start - 1, 0] = flows[DIAGONAL]
+            publish(queue.progress, pair, strip, -DONE if t0 == 0 else first)
+            if visited:
+                _unskew(flows, corner + t0, columns, first, count, factor[pair], low, high, alignment.cells)
+                if visited_from == steps:
+                    visited_to = visited_from = t0 + count
+                end = t0 + count
+                _clear(corner + end, columns, start + end, visited_from - end, low, high, alignment.cells)
+                visited_from = t0
+        sums[pair, row : row + rows] = own_sums[:rows] * factor[pair]
+        for lane in range(LANES):
+            # From here on, the columns that have been written.
+            low[lane] = max(low[lane], start + visited_from - lane)
+            high[lane] = max(low[lane], min(high[lane], start + visited_to - lane))
+        at = corner - start
+        if dense:
+            spans[k] = 0, columns
+        else:
+            spans[k] = _nonzero_columns(alignment.cells, at, columns, low[:rows], high[:rows])
+        _clear_beside(alignment.cells, at, columns, low[:rows], high[:rows], spans[k, 0], spans[k, 1])
+        if dense and final:
+            alignment.cells[alignment.begin[pair] + n * columns : alignment.begin[pair + 1]] = 0
+
+
+@jit
+def join_spans(alignment, geometry, table, spans, rows):
+    """Make the spans of neighboring strips one, and write 0 where they became wider.
+
+    Args:
+        alignment: Matrices, as left by `backward_strips`.
+        geometry: Geometry.
+        table: the strips.
+        spans: theirs.
+        rows: how many rows, a multiple of LANES, get one span.
+
+    Returns:
+        (groups, 5) int64: pair, first row, the one after the last, first column, the one after the last.
+    """
+    pairs, per_pair = table[:, PAIR].max() + 1, (geometry.n.max() + rows - 1) // rows
+    joined = np.zeros((pairs * per_pair, 5), np.int64)
+    for k in range(len(table)):
+        pair, row = table[k, PAIR], table[k, ROW]
+        group = joined[pair * per_pair + row // rows]
+        if group[2] == 0:
+            group[:] = (
+                pair,
+                row // rows * rows,
+                min(row // rows * rows + rows, geometry.n[pair]),
+                spans[k, 0],
+                spans[k, 1],
             )
-        _clear_outside(alignment, pair, row, n, low, high)
+        elif group[3] == group[4]:
+            group[3:] = spans[k]
+        elif spans[k, 0] < spans[k, 1]:
+            group[3], group[4] = min(group[3], spans[k, 0]), max(group[4], spans[k, 1])
+    for k in range(len(table)):
+        pair, row = table[k, PAIR], table[k, ROW]
+        group = joined[pair * per_pair + row // rows]
+        own = min(LANES, geometry.n[pair] - row)
+        low, high = np.full(own, spans[k, 0]), np.full(own, spans[k, 1])
+        columns = alignment.stride[pair]
+        corner = alignment.begin[pair] + row * columns
+        _clear_beside(alignment.cells, corner, columns, low, high, group[3], group[4])
+    return joined[joined[:, 3] < joined[:, 4]]

@@ -1,13 +1,15 @@
 """Strips of a cost matrix, their table, and what the passes over them share.
 
 A cost matrix is cut into strips of LANES rows. Inside a strip, step t handles the cells (row + lane, start + t -
-lane): none of them needs another, so a step is plain vector arithmetic, and the values of a strip are stored step
-by step, where the backward pass reads them in one stretch. Strips depend on the strip above (in the backward
-pass, below) only through one row. Workers draw strips from a common counter, pairs interleaved; a strip follows
-its neighbor CHUNK steps at a time, so that one long pair occupies all workers too. docs/soft_dtw.md has a picture.
+lane): none of them needs another, so a step is plain vector arithmetic. The forward pass keeps what a chunk of CHUNK
+steps began with; the backward pass computes the chunk anew where an alignment goes through it, which is a small part
+of a matrix unless gamma is large. Strips depend on the strip above (in the backward pass, below) only through one row.
+Workers draw strips from a common counter, pairs interleaved; a strip follows its neighbor CHUNK steps at a time, so
+that one long pair occupies all workers too. docs/soft_dtw.md has a picture.
 
-Values are kept in units of gamma * ln 2, so that powers of two do for exponentials, and relative to a base that is
-renewed every chunk, so that float32 resolves differences between neighbors however long the path has become.
+Values are kept in units of gamma * ln 2, so that powers of two do for exponentials: value v as the number 2 ** -v, in
+two parts (`numerics.py`). Its exponent is relative to a base that is renewed every chunk, so that float32 holds it
+exactly however long the path has become.
 """
 
 from typing import NamedTuple
@@ -17,14 +19,20 @@ import numpy as np
 from espnet_plugins.soft_dtw.backends.cpu_kernels.compiling import jit
 
 LANES = 32
-CHUNK = 64
+CHUNK = 32
 # The cost of cells that no path may visit. Sums of millions of it stay finite in float32.
 MASKED_COST = 1e30
 # What a strip that is finished publishes, above every column.
 DONE = 1 << 60
 
 # Columns of the table of strips.
-PAIR, ROW, START, STEPS, STORE, CHUNKS = range(6)
+PAIR, ROW, START, STEPS, CHUNKS = range(5)
+
+# A step of a chunk is kept as the exponents of LANES values, then as many fractions, each behind that of the row above.
+FRACTION = LANES + 1
+RECORD = 2 * FRACTION
+# Where the record of what a chunk began with holds exponents, then fractions, of the row above.
+ABOVE = 2 * RECORD
 
 
 class Geometry(NamedTuple):
@@ -55,15 +63,33 @@ class Matrices(NamedTuple):
     stride: np.ndarray
 
 
+class Costs(NamedTuple):
+    """What the costs of all pairs are made of, in units of gamma * ln 2: factor * cell + scale * (row + column).
+
+    Args:
+        matrices: Matrices of one number for each cell.
+        factor: what turns these into costs, in their type.
+        scale: what turns the terms into costs, in their type.
+        rows: (B, longest n) one term for each row.
+        columns: (B, longest m) one term for each column.
+    """
+
+    matrices: Matrices
+    factor: np.floating
+    scale: np.floating
+    rows: np.ndarray
+    columns: np.ndarray
+
+
 class Queue(NamedTuple):
     """Strips to work on, and what workers tell one another.
 
     Args:
         table: of `strip_table`.
         counter: one 0; how many strips have been drawn.
-        border: (B, longest m): what a strip hands to its neighbor, the latest one of each pair: in the forward pass
-            the last row's values, float64, filled with MASKED_COST; in the backward pass what flows up from the
-            first row, in the type of the costs, filled with 0.
+        border: what a strip hands to its neighbor, the latest one of each pair. Forward: (B, longest m, 2) float64,
+            the last row's exponents, filled with MASKED_COST, and fractions. Backward: (B, longest m, 1), what flows
+            up from the first row, in the type of the costs, filled with 0.
         progress: (B, strips) int64: how far each strip has come. Forward: columns that are ready, from 0 up;
             backward: the first column that is ready, from a number above the longest m down.
     """
@@ -72,18 +98,6 @@ class Queue(NamedTuple):
     counter: np.ndarray
     border: np.ndarray
     progress: np.ndarray
-
-
-class Saved(NamedTuple):
-    """What the forward pass leaves to the backward pass of the pairs with a gradient.
-
-    Args:
-        steps: (stored steps, LANES + 1): values of all cells, behind that of the row above.
-        base: (stored chunks,): what each chunk is moved by (for the first, the corner cell instead).
-    """
-
-    steps: np.ndarray
-    base: np.ndarray
 
 
 @jit
@@ -105,18 +119,16 @@ def strip_table(n, m, band_half_width, num_with_grad):
         n: rows of each pair, (B,) int64.
         m: columns of each pair, (B,) int64.
         band_half_width: band of each pair, (B,) int64.
-        num_with_grad: how many leading pairs have their values stored.
+        num_with_grad: how many leading pairs have their chunks stored.
 
     Returns:
-        (strips, 6) int64: pair, first row, first column, steps, first stored step (0 where nothing is stored),
-        first stored chunk.
+        (strips, 5) int64: pair, first row, first column, steps, first stored chunk (0 where nothing is stored).
     """
     count = 0
     for length in n:
         count += (length + LANES - 1) // LANES
-    table = np.zeros((count, 6), np.int64)
+    table = np.zeros((count, 5), np.int64)
     k = 0
-    stored = 0
     chunks = 0
     for row in range(0, n.max(), LANES):
         for pair in range(len(n)):
@@ -129,9 +141,7 @@ def strip_table(n, m, band_half_width, num_with_grad):
                 table[k, START] = start
                 table[k, STEPS] = steps
                 if pair < num_with_grad:
-                    table[k, STORE] = stored
                     table[k, CHUNKS] = chunks
-                    stored += steps
                     chunks += (steps + CHUNK - 1) // CHUNK
                 k += 1
     return table
