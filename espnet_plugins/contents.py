@@ -12,6 +12,8 @@ import zlib
 from os import PathLike
 from pathlib import Path
 
+import yaml
+
 _BLOCK = 1 << 20
 _LFS_POINTER = b"version https://git-lfs"
 
@@ -21,6 +23,9 @@ DAMAGED_ARCHIVE: tuple[type[Exception], ...] = (
     *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError, ValueError),
     *(NotImplementedError, RuntimeError, IndexError, KeyError, struct.error, OverflowError, MemoryError),
 )
+
+# What reading YAML raises: its own errors, another encoding, a number of thousands of digits, a date that is none.
+DAMAGED_YAML: tuple[type[Exception], ...] = (yaml.YAMLError, ValueError, AttributeError, RecursionError)
 
 
 def sha256_of(path: str | PathLike[str]) -> str:
@@ -38,6 +43,32 @@ def sha256_of(path: str | PathLike[str]) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; not where the text is none that a file system takes (too long for a name, say).
+
+    Example:
+        >>> is_file(Path("/dev/null")), is_file(Path(9999 * "x"))
+        (False, False)
+    """
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; see `is_file`.
+
+    Example:
+        >>> is_folder(Path("/dev")), is_folder(Path(9999 * "x"))
+        (True, False)
+    """
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def is_lfs_pointer(path: str | PathLike[str]) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import yaml
 
-from espnet_plugins.contents import is_lfs_pointer
+from espnet_plugins.contents import DAMAGED_YAML, is_lfs_pointer
 from espnet_plugins.enh.model import LengthAwareEnhancementModel, without_schedules
 from espnet_plugins.tasks import EnhTask
 from espnet_plugins.weights import load_weights, read_weights
@@ -82,7 +82,7 @@ def find_experiment(
             raise ValueError(f"{file} is a git-LFS pointer, not the file itself: run `git lfs pull` where it lies")
     try:
         settings = yaml.safe_load(found.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except DAMAGED_YAML as error:
         raise ValueError(f"{found} is no configuration: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict) or not {"separator", "enh_separator", "encoder"} & settings.keys():
         raise ValueError(f"{found} is no configuration of an enhancement, recognition or joint training")

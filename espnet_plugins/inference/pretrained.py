@@ -17,7 +17,7 @@ from typing import IO, Any
 import yaml
 
 from espnet_plugins.atomic import atomic_path
-from espnet_plugins.contents import DAMAGED_ARCHIVE, WholeTarInfo, sha256_of
+from espnet_plugins.contents import DAMAGED_ARCHIVE, DAMAGED_YAML, WholeTarInfo, is_file, is_folder, sha256_of
 from espnet_plugins.inference.ready import ready_model, ready_models
 
 _META = "meta.yaml"
@@ -171,14 +171,14 @@ def _located(folder: Path, cache: Path) -> tuple[Path, Path]:
         weights, config = next(
             (named[model], named[conf]) for model, conf in _NAMES if model in named and conf in named
         )
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, StopIteration) as error:
+    except (*DAMAGED_YAML, KeyError, TypeError, StopIteration) as error:
         raise ValueError(f"{folder / _META} names no model of enhancement or recognition with its config") from error
     for name in (weights, config):
-        if not isinstance(name, str) or not (folder / name).resolve().is_file() or ".." in PurePosixPath(name).parts:
+        if not isinstance(name, str) or not is_file(folder / name) or ".." in PurePosixPath(name).parts:
             raise ValueError(f"{folder / _META} names {name}, which is not there")
     try:
         settings = yaml.safe_load((folder / config).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except DAMAGED_YAML as error:
         raise ValueError(f"{folder / config} is no configuration: {' '.join(str(error).split())}") from error
     text = yaml.safe_dump(_with_folder(settings, folder), allow_unicode=True)
     # Named by its content: the same folder gives the same file, an altered one another.
@@ -197,6 +197,6 @@ def _with_folder(value: Any, folder: Path) -> Any:
     if isinstance(value, str) and value and not Path(value).is_absolute():
         inside = folder / value
         # A word that happens to be the name of a folder is no path.
-        if ".." not in Path(value).parts and (inside.is_file() or (os.sep in value and inside.is_dir())):
+        if ".." not in Path(value).parts and (is_file(inside) or (os.sep in value and is_folder(inside))):
             return str(inside.resolve())
     return value

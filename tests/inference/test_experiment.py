@@ -87,8 +87,9 @@ def test_files_of_other_kinds_are_named(program, joint_folder, tmp_path, capsys)
     (folder / "model.pth").write_bytes((joint_folder / "model.pth").read_bytes())
     (folder / "config.yaml").write_text(POINTER)
     assert "config.yaml is a git-LFS pointer" in message(folder)
-    (folder / "config.yaml").write_bytes(b"\xff\xfe: [")
-    assert "config.yaml is no configuration" in message(folder)
+    for damaged in (b"\xff\xfe: [", b"encoder: 2020-99-99", b"encoder: " + 5000 * b"9"):
+        (folder / "config.yaml").write_bytes(damaged)
+        assert "config.yaml is no configuration" in message(folder)
     assert not (tmp_path / "out").exists()
 
 

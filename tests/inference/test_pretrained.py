@@ -91,6 +91,7 @@ def test_folders_and_model_files(stock_folder, tmp_path):
 
 def test_paths_of_the_configuration_lead_to_the_unpacked_files(tmp_path):
     settings = {"encoder": "rnn", "bpemodel": "data/bpe.model", "token_list": ["data", "a"], "note": "data"}
+    settings |= {"long": "x" * 5000, "deep": "a/" * 3000}
     settings["normalize_conf"] = {"stats_file": "/elsewhere/stats.npz"}
     meta = {"files": {"asr_model_file": "m.pth"}, "yaml_files": {"asr_train_config": "config.yaml"}}
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
@@ -147,6 +148,10 @@ def test_archives_write_inside_the_cache_alone(tmp_path, make, name, link, messa
         "[1]",
         "files: {model_file: gone.pth}\nyaml_files: {train_config: config.yaml}\n",
         "files: {model_file: null}\nyaml_files: {train_config: 3}\n",
+        f"files: {{model_file: {'9' * 5000}}}\n",
+        "files: {model_file: 2020-99-99}\n",
+        f"files: {{model_file: '{'9' * 5000}'}}\nyaml_files: {{train_config: config.yaml}}\n",
+        f"files: {{model_file: a{'b/' * 2000}}}\nyaml_files: {{train_config: config.yaml}}\n",
         "files: {}\n",
         ": [",
     ],

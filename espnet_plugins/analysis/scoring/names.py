@@ -133,7 +133,7 @@ def name_of(text: str, *, where: str) -> ObjectiveName:
     """
     try:
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date that is none, say
         raise ValueError(f"{where} is not valid YAML: {error}") from error
     return name_in(content, where=where)
 

@@ -82,6 +82,7 @@ def test_an_archive_of_before_says_nothing_and_is_read(tmp_path):
         ("objective: {label: a, order: first}", r"mine\.yaml: objective: order: 'first' is not accepted"),
         ("objective: {label: a, order: 1, basline: true}", r"mine\.yaml: objective: unknown key basline; accepted"),
         ("objective: {label: [", r"mine\.yaml is not valid YAML"),
+        ("objective: {label: 2020-99-99}", r"mine\.yaml is not valid YAML"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path, text, message):

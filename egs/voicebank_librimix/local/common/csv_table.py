@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Collection
 from pathlib import Path
 
+from espnet_plugins.contents import is_file
 from local.common.kaldi_dir import DataError
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -158,11 +159,4 @@ def locate(folder: Path, name: str) -> Path:
     written = folder / name
     forms = [name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))]
     candidates = [folder / form for form in (*forms, *(form.replace("\\", "/") for form in forms))]
-    return next((path for path in candidates if _is_there(path)), written)
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a text that is too long for a name, say: whoever reads the file says so
-        return False
+    return next((path for path in candidates if is_file(path)), written)
