@@ -27,6 +27,8 @@ _NAMES = (
     ("model_file", "train_config"),
     ("enh_s2t_model_file", "enh_s2t_train_config"),
 )
+# What is raised for a list of files that names none of these.
+_NAMES_NONE: tuple[type[Exception], ...] = (*DAMAGED_YAML, KeyError, TypeError, StopIteration)
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -171,7 +173,7 @@ def _located(folder: Path, cache: Path) -> tuple[Path, Path]:
         weights, config = next(
             (named[model], named[conf]) for model, conf in _NAMES if model in named and conf in named
         )
-    except (*DAMAGED_YAML, KeyError, TypeError, StopIteration) as error:
+    except _NAMES_NONE as error:
         raise ValueError(f"{folder / _META} names no model of enhancement or recognition with its config") from error
     for name in (weights, config):
         if not isinstance(name, str) or not is_file(folder / name) or ".." in PurePosixPath(name).parts:
