@@ -43,6 +43,14 @@ accept_licences=                                         # its older name
 upload_repo=                                             # OWNER/NAME on the Hugging Face hub, for stage 10
 dry_run=false                                            # true: only say what would be fetched or made
 
+# The objectives in the order of tables: `objective: {label: .., order: N, ..}`.
+objective_names() {
+    local file
+    for file in conf/objectives/*.yaml; do
+        sed -n "s|^objective:.*[{ ]order: *\([0-9]*\).*|\1 $(basename "${file}" .yaml)|p" "${file}"
+    done | sort -k1,1n -k2 | cut -d' ' -f2 | xargs | fold -s -w 76 | sed 's/ *$//; s/^/                      /'
+}
+
 usage() {
     cat <<USAGE
 Usage: $0 [--name value ...]        (current values in brackets)
@@ -52,9 +60,10 @@ Usage: $0 [--name value ...]        (current values in brackets)
   --preset NAME       what to run on: $(cd conf/presets && echo *.yaml | sed 's/\.yaml//g')  [${preset}]
   --corpus NAME       the preset on another corpus: paper has mini        [${corpus}]
   --front_end NAME    SE model: $(cd conf/front_ends && echo *.yaml | sed 's/\.yaml//g')  [${front_end:-of the preset}]
-  --objectives LIST   objectives of stage 5, separated by blanks          [${objectives:-of the preset}]
+  --objectives LIST   of stage 5, separated by blanks or commas, among    [${objectives:-of the preset}]
+$(objective_names)
   --finetune MODE     joint (objective + ASR loss) or se (objective)      [${finetune:-of the preset}]
-  --seeds LIST        seeds of stage 5, separated by blanks               [${seeds:-of the preset}]
+  --seeds LIST        seeds of stage 5, separated by blanks or commas     [${seeds:-of the preset}]
   --downloads DIR     corpora                                             [${downloads:-downloads/${preset}}]
   --datadir DIR       data directories                                    [${datadir:-data/${preset}}]
   --dumpdir DIR       audio archives                                      [${dumpdir:-dump/${preset}}]

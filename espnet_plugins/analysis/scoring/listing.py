@@ -8,21 +8,24 @@ from espnet_plugins.analysis.scoring.errors import align_words
 from espnet_plugins.analysis.scoring.scores import ErrorCounts, SetScore
 
 
-def result_text(score: SetScore) -> str:
+def result_text(score: SetScore, *, preset: str = "") -> str:
     """Counts of words by speaker and in sum, in the columns of sclite's `.sys` file.
 
     Args:
         score: The score of one system on one test set.
+        preset: That of the experiment, for the first line.
 
     Returns:
-        Lines `SPKR | # Snt # Wrd | Corr Sub Del Ins Err S.Err`, the last six in per cent.
+        A line that says what was scored, then lines `SPKR | # Snt # Wrd | Corr Sub Del Ins Err S.Err`, the last six in
+        per cent.
     """
     by_speaker = defaultdict(list)
     for utterance in score.utterances.values():
         by_speaker[utterance.speaker or "-"].append(utterance)
     rows = [*sorted(by_speaker.items()), ("Sum/Avg", list(score.utterances.values()))]
     width = max(len(name) for name, _ in rows)
-    lines = [f"| {'SPKR':{width}} | # Snt  # Wrd |  Corr    Sub    Del    Ins    Err  S.Err |"]
+    title = f"{score.system} on {score.dataset}" + (f", preset {preset}" if preset else "")
+    lines = [title, f"| {'SPKR':{width}} | # Snt  # Wrd |  Corr    Sub    Del    Ins    Err  S.Err |"]
     for name, utterances in rows:
         total = sum((u.words for u in utterances), ErrorCounts())
         parts = (total.correct, total.substitutions, total.deletions, total.insertions, total.errors)

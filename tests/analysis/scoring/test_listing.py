@@ -14,12 +14,19 @@ SCORE = SetScore(
 
 
 def test_counts_by_speaker_and_in_sum():
-    rows = [line.replace("|", " ").split() for line in result_text(SCORE).splitlines()[1:]]
+    rows = [line.replace("|", " ").split() for line in result_text(SCORE).splitlines()[2:]]
     assert rows == [
         ["a", "2", "4", "50.0", "50.0", "0.0", "25.0", "75.0", "100.0"],
         ["b", "1", "2", "50.0", "0.0", "50.0", "0.0", "50.0", "100.0"],
         ["Sum/Avg", "3", "6", "50.0", "33.3", "16.7", "16.7", "66.7", "100.0"],
     ]
+
+
+def test_the_first_line_says_what_was_scored():
+    title, header = result_text(SCORE, preset="smoke").splitlines()[:2]
+    assert title == "noisy on test, preset smoke"
+    assert header.startswith("| SPKR")
+    assert result_text(SCORE).splitlines()[0] == "noisy on test"
 
 
 def test_every_error_is_listed_with_its_count():

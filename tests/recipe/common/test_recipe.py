@@ -38,6 +38,18 @@ def test_an_unknown_preset_lists_the_known_ones():
         load_preset("nope")
 
 
+def test_a_preset_that_is_not_there_is_named_with_the_file_that_names_it(tmp_path):
+    own, missing = tmp_path / "own.yaml", tmp_path / "none.yaml"
+    with pytest.raises(OptionError, match=rf"^preset {missing}: no such file: {missing}$"):
+        load_preset(str(missing))
+    own.write_text("extends: smok\n")
+    with pytest.raises(OptionError, match=rf"^{own}: extends: unknown preset 'smok': did you mean 'smoke'\? choose"):
+        load_preset(str(own))
+    own.write_text(f"extends: {missing}\n")
+    with pytest.raises(OptionError, match=rf"^{own}: extends: preset {missing}: no such file"):
+        load_preset(str(own))
+
+
 def test_a_preset_of_ones_own_extends_another(tmp_path):
     own = tmp_path / "own.yaml"
     own.write_text("extends: mini\nseed: 7\n")

@@ -42,6 +42,18 @@ def test_a_log_that_cannot_be_read_ends_no_job(tmp_path, monkeypatch):
     assert done.exists()
 
 
+def test_progress_is_told_when_it_is_new(tmp_path, monkeypatch, capsys):
+    """An estimate that stands still would be wrong from its second line on."""
+    monkeypatch.setattr(processes, "_REPORT_SECONDS", 0.0)
+    code = "import time\n"
+    for epoch, left in ((1, ""), (2, ". Estimated time to finish: 1 minute and 25.84 seconds")):
+        code += f"print('INFO: {epoch}/2epoch started{left}', flush=True); time.sleep(1.5)\n"
+    run_programs([Program("training", python(code), tmp_path / "train.log")], nj=1)
+    lines = [line.split(maxsplit=1)[1] for line in capsys.readouterr().out.splitlines()]
+    assert lines[-2:] == ["training: epoch 1 of 2", "training: epoch 2 of 2, 1 minute and 25 seconds left"]
+    assert len(lines) == len(set(lines))
+
+
 def test_a_killed_job_says_by_which_signal(tmp_path):
     code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     with pytest.raises(RecipeError, match="killed by signal 9"):

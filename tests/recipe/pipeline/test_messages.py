@@ -10,7 +10,8 @@ from local.common.stages import Stage
 from local.common.steps import OptionError, RecipeError, Step
 from local.jobs.slurm.records import read_record
 from local.pipeline import dry_run, run, status
-from local.pipeline.pipeline import Job
+from local.pipeline.options import parse
+from local.pipeline.pipeline import Job, Pipeline
 
 
 def fail(name):
@@ -81,11 +82,44 @@ def test_what_runs_on_this_machine_is_told_with_its_progress(tmp_path):
         stopped.run(lambda: 1 / 0)
     running.run(seen)
     assert told == [
-        ("running", "", "running", "epoch 2 of 6, 4 minutes and 2.5 seconds left"),
+        ("running", "", "running", "epoch 2 of 6, 4 minutes and 2 seconds left"),
         ("stopped", "", "stopped", ""),
         ("in part", "", "waiting", "1 of 2 done"),
         ("waiting", "", "waiting", ""),
     ]
+
+
+def test_what_stage_2_runs_is_told_like_every_training(tmp_path):
+    """The SSL model's pre-training, whose log lies elsewhere, and the steps of one job."""
+    words = ("--preset=smoke", "--stage=2", "--stop_stage=2")
+    whole = Pipeline(parse([*words, *(f"--{name}dir={tmp_path / name}" for name in ("data", "dump", "exp"))]))
+    for name in ("train", "dev"):
+        done = whole.recipe.dump_done(name)
+        done.parent.mkdir(parents=True)
+        done.write_text(json.dumps({"fingerprint": name}))
+
+    def state(name):
+        ((found),) = [row[3:] for row in status.rows(whole) if row[1] == name]
+        return found
+
+    assert state("ssl") == ("waiting", "")
+    log = whole.experiment.ssl.out / "hubert" / "train.log"
+    told = []
+
+    def seen():
+        log.parent.mkdir()
+        log.write_text("[vm] INFO: 1/2epoch started\n")
+        told.append(state("ssl"))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        whole.experiment.ssl.run(seen)
+    assert told == [("running", "epoch 1 of 2")]
+    assert state("ssl") == ("stopped", "epoch 1 of 2")
+    tokens = next(step for job in whole.data_jobs() for step in job.steps if step.name == "tokens")
+    tokens.run(lambda: told.append(state("data")))
+    assert told[1:] == [("running", "")]
+    assert state("data") == ("waiting", "1 of 3 done")
 
 
 @pytest.mark.parametrize(("key", "value"), [("max_epoch", "many"), ("max_epoch", None), ("batch_size", 0)])

@@ -3,13 +3,16 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import yaml
 from places import RECIPE, ROOT
 
+from local.common.recipe import FINETUNE_MODES
 from local.common.steps import OptionError, RecipeError
 from local.corpora.corpus import variables
 from local.pipeline.options import parse
@@ -69,12 +72,16 @@ def test_a_wrong_option_is_one_clear_line(options, message, tmp_path):
         ("--nj=two", "--nj must be a whole number"),
         ("--nj=0", "--nj must be at least 1"),
         ("--preset=huge", "unknown preset 'huge': choose from .*mini.*smoke"),
-        ("--preset=no_such_file.yaml", "unknown preset"),
+        ("--preset=no_such_file.yaml", "preset no_such_file.yaml: no such file: /.*/no_such_file.yaml"),
         (f"--preset={'9' * 5000}", "unknown preset"),
         ("--finetune=everything", "unknown --finetune 'everything'"),
         ("--seeds=a", "--seeds takes whole numbers"),
         ("--upload_repo=me", "--upload_repo 'me' is no name of a repository"),
         ("--upload_repo=me/model", "takes the model of one run, not of 4 .*--objectives"),
+        ("--preset=smoke --corpus=mino", r"smoke has no --corpus mino: leave --corpus out \(paper has mini\)"),
+        ("--preset=paper --corpus=mino", "preset paper has no --corpus mino: it has mini$"),
+        # That a preset's name goes on so makes no corpus of it.
+        ("--preset=whisper --corpus=small", "preset whisper has no --corpus small"),
         ("--resume=maybe", "--resume is true or false"),
         (
             "--fsdd=/nowhere",
@@ -107,6 +114,18 @@ def test_who_reads_the_beginning_alone_gets_no_traceback():
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(timeout=60) == 141
+
+
+def test_ctrl_c_gives_one_line():
+    code = "import os, signal, time; from local.common.steps import run_main; "
+    code += "run_main(lambda: [os.kill(os.getpid(), signal.SIGINT), time.sleep(60)])"
+    environment = {**os.environ, "PYTHONPATH": f"{RECIPE}{os.pathsep}{ROOT}"}
+    restore = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, preexec_fn=restore, timeout=60
+    )
+    assert told.returncode == 130
+    assert told.stderr == "-c: interrupted; the same command goes on where it stopped\n"
 
 
 @pytest.mark.parametrize(
@@ -154,6 +173,12 @@ def test_help_shows_the_defaults_and_what_was_given():
     assert result.returncode == 0
     for line in (r"--stage N .*\[3\]", r"--preset NAME .*mini.*\[mini\]", r"--objectives LIST .*\[of the preset\]"):
         assert re.search(line, result.stdout)
+    listed = result.stdout.partition("--objectives LIST")[2].partition("--finetune MODE")[0].splitlines()[1:]
+    assert " ".join(listed).split() == list(parse(["--preset=mini"]).recipe.objectives)
+    assert max(map(len, listed)) <= 100
+    modes = re.search("--finetune MODE *(.*?) *\\[", result.stdout)[1]
+    assert all(re.search(rf"\b{mode}\b", modes) for mode in FINETUNE_MODES)
+    assert result.stdout.count("separated by blanks or commas") == 2
 
 
 @pytest.mark.parametrize(

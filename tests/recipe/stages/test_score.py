@@ -89,7 +89,9 @@ def test_missing_hypothesis_is_deletions_with_a_warning(capsys, experiment):
     assert result.utterances["spk0_00"].words.deletions == 4
     assert result.total("words").reference == 32
     folder = experiment.recipe.expdir / "score" / "noisy"
-    assert "Sum/Avg" in (folder / "test_seen.result.txt").read_text()
+    listing = (folder / "test_seen.result.txt").read_text()
+    assert listing.startswith(f"noisy on test_seen, preset {experiment.recipe.name}\n| SPKR")
+    assert "Sum/Avg" in listing
     assert "Confusions: " in (folder / "test_seen.errs.txt").read_text()
     assert "noisy on test_seen: no hypothesis for spk0_00" in capsys.readouterr().out
 

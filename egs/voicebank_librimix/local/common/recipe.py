@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -48,7 +49,22 @@ def front_end_names(folders: Sequence[Path] = (RECIPE_DIR / "conf",)) -> list[st
     return sorted({path.stem for folder in folders for path in (folder / "front_ends").glob("*.yaml")})
 
 
-def load_preset(name: str, *, _below: tuple[str, ...] = ()) -> dict[str, Any]:
+def _preset_file(name: str, *, named_in: str) -> Path:
+    """The file of a preset; `named_in` says for messages where it is named."""
+    own = name.endswith((".yaml", ".yml"))
+    path = Path(name) if own else RECIPE_DIR / "conf" / "presets" / f"{name}.yaml"
+    # Path.is_file() fails for a name that no system would have.
+    if not os.path.isfile(path):
+        if own:
+            raise OptionError(f"{named_in}preset {name}: no such file: {path.absolute()}")
+        near = difflib.get_close_matches(name, preset_names(), n=1)
+        guess = f"did you mean '{near[0]}'? " if near else ""
+        known = f"choose from {', '.join(preset_names())}, or give a .yaml file"
+        raise OptionError(f"{named_in}unknown preset '{name}': {guess}{known}")
+    return path
+
+
+def load_preset(name: str, *, _below: tuple[str, ...] = (), _named_in: str = "") -> dict[str, Any]:
     """Load a preset by name, or a user's own by the path of its YAML file.
 
     Args:
@@ -59,12 +75,9 @@ def load_preset(name: str, *, _below: tuple[str, ...] = ()) -> dict[str, Any]:
         The settings, with those of `extends` underneath; `import_from` says where the presets are.
 
     Raises:
-        OptionError: When there is no such preset.
+        OptionError: When there is no such preset, with the file that names it.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else RECIPE_DIR / "conf" / "presets" / f"{name}.yaml"
-    # Path.is_file() fails for a name that no system would have.
-    if not os.path.isfile(path):
-        raise OptionError(f"unknown preset '{name}': choose from {', '.join(preset_names())}, or give a .yaml file")
+    path = _preset_file(name, named_in=_named_in)
     preset = read_yaml(path)
     parent = preset.pop("extends", None)
     if parent is not None and not isinstance(parent, str):
@@ -81,7 +94,7 @@ def load_preset(name: str, *, _below: tuple[str, ...] = ()) -> dict[str, Any]:
     preset["import_from"] = [*preset.get("import_from", []), str(here)] if preset["import"] else []
     if not parent:
         return preset
-    below = load_preset(parent, _below=(*_below, name))
+    below = load_preset(parent, _below=(*_below, name), _named_in=f"{path}: extends: ")
     joined = {key: [*preset[key], *below[key]] for key in (*_JOINED, "import_from")}
     return deep_merge(below, {**preset, **joined})
 
@@ -298,9 +311,9 @@ class Run:
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Add the options that select the runs of stage 5."""
-    parser.add_argument("--objectives", help="blank-separated (default: the preset's)")
+    parser.add_argument("--objectives", help="separated by blanks or commas (default: the preset's)")
     parser.add_argument("--finetune", help="joint or se (default: the preset's)")
-    parser.add_argument("--seeds", help="blank-separated whole numbers (default: the preset's)")
+    parser.add_argument("--seeds", help="whole numbers, separated by blanks or commas (default: the preset's)")
     return parser
 
 

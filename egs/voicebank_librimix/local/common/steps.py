@@ -413,12 +413,17 @@ def _told_by_the_machine(error: OSError | MemoryError) -> str:
     return f"{what} (in {where}); what is finished stays: run the same command again"
 
 
+def _program() -> str:
+    """What is running, for messages."""
+    return sys.argv[0].rsplit("/", 1)[-1]
+
+
 def run_main(main: Callable[[], None]) -> None:
     """Call a module's main; turn an error that the user can mend into one clear line and its exit code.
 
     Such are a RecipeError, with its own code, and what a disk, the memory or the limits of this machine refuse.
-    Ctrl-C gives 130. Where nobody reads the output any more (`run.sh --status | head`), it ends like other programs,
-    with 141.
+    Ctrl-C gives one line and 130. Where nobody reads the output any more (`run.sh --status | head`), it ends like other
+    programs, with 141.
     """
     try:
         main()
@@ -429,7 +434,8 @@ def run_main(main: Callable[[], None]) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(128 + signal.SIGPIPE)
         told = str(error) if isinstance(error, RecipeError) else _told_by_the_machine(error)
-        print(f"{sys.argv[0].rsplit('/', 1)[-1]}: error: {told}", file=sys.stderr)
+        print(f"{_program()}: error: {told}", file=sys.stderr)
         sys.exit(error.exit_code if isinstance(error, RecipeError) else 1)
     except KeyboardInterrupt:
+        print(f"{_program()}: interrupted; the same command goes on where it stopped", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)

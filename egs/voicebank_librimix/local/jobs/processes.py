@@ -30,6 +30,8 @@ _SPINS = "10000"
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(512 << 20)}
 # What ESPnet's trainer logs at the start of each epoch.
 _EPOCH = re.compile(r"(\d+)/(\d+)epoch started(?:\. Estimated time to finish: (.+))?$")
+# Of seconds in such an estimate: no estimate is as good as that.
+_FRACTION = re.compile(r"(?<=\d)\.\d+(?= seconds?)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +84,7 @@ def progress_in(lines: Sequence[str]) -> str:
     for line in reversed(lines):
         if match := _EPOCH.search(line):
             epoch, last, left = match.groups()
-            return f"epoch {epoch} of {last}" + (f", {left} left" if left else "")
+            return f"epoch {epoch} of {last}" + (f", {_FRACTION.sub('', left)} left" if left else "")
         if line.startswith("PROGRESS "):
             return line.removeprefix("PROGRESS ")
     return ""
@@ -120,7 +122,7 @@ class _Running:
 
 
 def run_programs(programs: Sequence[Program], *, nj: int, keep_going: bool = False) -> None:
-    """Run every program, at most `nj` at a time, with a line of progress every ten seconds.
+    """Run every program, at most `nj` at a time, with a line of progress every ten seconds where something is new.
 
     Args:
         programs: What to run, in order.
@@ -141,7 +143,7 @@ def run_programs(programs: Sequence[Program], *, nj: int, keep_going: bool = Fal
     waiting = collections.deque(programs)
     running: list[_Running] = []
     failures: list[RecipeError] = []
-    reported = time.monotonic()
+    reported, told = time.monotonic(), ""
     try:
         while waiting or running:
             while waiting and len(running) < nj:
@@ -159,7 +161,11 @@ def run_programs(programs: Sequence[Program], *, nj: int, keep_going: bool = Fal
             if running and time.monotonic() - reported > _REPORT_SECONDS:
                 reported = time.monotonic()
                 states = [f"{current.program.name}: {current.read_progress()}" for current in running]
-                log("  " + "; ".join(states) + (f"; {len(waiting)} waiting" if waiting else ""))
+                line = "; ".join(states) + (f"; {len(waiting)} waiting" if waiting else "")
+                # What was estimated at an epoch's start does not get truer by being said again.
+                if line != told:
+                    log(f"  {line}")
+                told = line
     finally:
         for current in running:
             current.process.kill()

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from local.common.recipe import (
-    RECIPE_DIR,
     Recipe,
     Run,
     add_common_arguments,
@@ -95,6 +94,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _on_corpus(preset: str, corpus: str) -> str:
+    """The preset PRESET_CORPUS, which has the steps of a preset on another corpus."""
+    choices: dict[str, list[str]] = {}
+    for name in preset_names():
+        of, _, last = name.rpartition("_")
+        if of in preset_names() and last in corpus_names():
+            choices.setdefault(of, []).append(last)
+    if corpus in choices.get(preset, []):
+        return f"{preset}_{corpus}"
+    own = f"it has {', '.join(choices[preset])}" if preset in choices else "leave --corpus out"
+    others = "; ".join(f"{of} has {', '.join(names)}" for of, names in choices.items() if of != preset)
+    raise OptionError(f"preset {preset} has no --corpus {corpus}: {own}" + (f" ({others})" if others else ""))
+
+
 def _check_site(recipe: Recipe, variable: str, path: Path) -> None:
     """See that a corpus named on the command line is there, and that the preset reads it."""
     option = f"--{variable.lower()}"
@@ -153,10 +166,7 @@ def parse(words: Sequence[str]) -> Invocation:
     if args.detach and args.cmd_backend != "slurm":
         raise OptionError("--detach needs --cmd_backend slurm")
     if args.corpus:
-        found = RECIPE_DIR / "conf" / "presets" / f"{args.preset}_{args.corpus}.yaml"
-        if not found.is_file():
-            raise OptionError(f"preset {args.preset} has no --corpus {args.corpus}")
-        args.preset = found.stem
+        args.preset = _on_corpus(args.preset, args.corpus)
     sites = {variable: Path(given).absolute() for variable in variables() if (given := getattr(args, variable.lower()))}
     os.environ.update({variable: str(path) for variable, path in sites.items()})
     if args.local_scratch:

@@ -127,8 +127,8 @@ class Pipeline:
         """Stage 2: a job per set."""
 
         def job(name: str) -> Job:
-            work = partial(prepare_set, self.corpora, name)
-            return Job(f"dump {name}", Stage.DATA, work, lambda: _all_done(set_steps(self.corpora, name)))
+            work, steps = partial(prepare_set, self.corpora, name), set_steps(self.corpora, name)
+            return Job(f"dump {name}", Stage.DATA, work, lambda: _all_done(steps), steps)
 
         return [job(name) for name in self.corpora.sets]
 
@@ -143,13 +143,14 @@ class Pipeline:
             if "pr" in self.recipe.preset["heads"]:
                 prepare_phones(self.recipe)
 
-        return [Job("data", Stage.DATA, work, lambda: _all_done(final_steps(self.recipe)))]
+        steps = final_steps(self.recipe)
+        return [Job("data", Stage.DATA, work, lambda: _all_done(steps), steps)]
 
     def ssl_jobs(self) -> list[Job]:
         """Stage 2: the SSL model."""
         step = self.experiment.ssl
         work = partial(make_ssl_model, self.recipe, step, resume=self.invocation.resume)
-        return [Job("ssl", Stage.DATA, work, step.is_done)]
+        return [Job("ssl", Stage.DATA, work, step.is_done, (step,))]
 
     def _training(self, step: Step, stage: Stage) -> Job:
         work = partial(train, self.recipe, step, resume=self.invocation.resume)

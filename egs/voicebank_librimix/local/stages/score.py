@@ -196,7 +196,7 @@ class SetScoring:
         unscorable = {utt: "; ".join(found) for utt, found in reasons.items()}
         score = SetScore(self.system.name, self.dataset, utterances, unscorable)
         self._warn(score)
-        listings = {"result": result_text(score), "errs": errors_text(score)}
+        listings = {"result": result_text(score, preset=self.recipe.name), "errs": errors_text(score)}
         for name, text in listings.items():
             with atomic_path(self.step.out / f"{self.dataset}.{name}.txt") as tmp:
                 tmp.write_text(text, encoding="utf-8")

@@ -17,6 +17,8 @@ from local.stages.espnet_commands import HUBERT_DATA, merged_config, selected_mo
 
 _RECEPTIVE_FIELD = 400
 _HOP = 320
+# Where ESPnet pre-trains, below the step's folder.
+HUBERT = "hubert"
 
 
 def upstream_options(recipe: Recipe) -> dict[str, str]:
@@ -52,7 +54,7 @@ def upstream_step(recipe: Recipe) -> Step:
         out=out,
         inputs={name: (recipe.dump_done(name), Stage.DATA) for name in ("train", "dev")},
         settings={"targets": recipe.preset["ssl"], "config": config},
-        outputs=("targets", "hubert", "upstream.pth"),
+        outputs=("targets", HUBERT, "upstream.pth"),
         keep_previous=True,
         extends=("config.max_epoch",),
     )
@@ -126,7 +128,7 @@ def pretrain(recipe: Recipe, step: Step, *, resume: bool) -> None:
     """Make the targets, train, export the upstream."""
     from espnet_plugins.ssl import export_espnet_hubert
 
-    targets, hubert = step.out / "targets", step.out / "hubert"
+    targets, hubert = step.out / "targets", step.out / HUBERT
     if not resume:
         remove(hubert)
     if not targets.exists():

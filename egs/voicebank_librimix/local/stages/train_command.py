@@ -13,15 +13,15 @@ from local.common.stages import Stage
 from local.common.steps import Step
 from local.jobs.processes import Program
 from local.stages.espnet_commands import ASR_DATA, ENH_DATA, JOINT_DATA, training_command
-from local.stages.ssl_model import upstream_options
+from local.stages.ssl_model import HUBERT, upstream_options
 from local.stages.tokens import CHARACTERS
 from local.stages.train_config import has_front_end
 from local.stages.train_steps import MODEL
 
 
 def training_log(step: Step) -> Path:
-    """Where the output of a training of stages 3 to 5 goes."""
-    return step.out / "espnet" / "train.log"
+    """Where the output of a training goes, that of the SSL model among them."""
+    return step.out / (HUBERT if step.stage == Stage.DATA else "espnet") / "train.log"
 
 
 def training_program(recipe: Recipe, step: Step, *, resume: bool, threads: int) -> Program:
