@@ -1,6 +1,8 @@
 """Where the cost matrices of a batch lie, and how they are cut into parts to work on at a time."""
 
 from collections.abc import Iterator
+from itertools import accumulate
+from operator import mul
 from typing import Any
 
 import torch
@@ -43,7 +45,7 @@ class PackedCosts:
 
     def __init__(self, costs: torch.Tensor, pairs: Pairs) -> None:
         self._costs = costs
-        self._starts = [0, *(pairs.x_lengths * pairs.y_lengths).cumsum(0).tolist()]
+        self._starts = [0, *accumulate(map(mul, pairs.x_lengths.tolist(), pairs.y_lengths.tolist()))]
 
     def pair(self, pair: int, n: int, m: int) -> torch.Tensor:
         """The (n, m) matrix of a pair at its own lengths."""
@@ -61,11 +63,12 @@ def arrange(costs: torch.Tensor, pairs: Pairs) -> PaddedCosts | PackedCosts:
 
 def has_padding(pairs: Pairs, blocks: Blocks, frames: Sides) -> bool:
     """Tell whether a pair of these blocks is shorter than its tensors; for lengths on the host."""
-    count = len(blocks) * len(frames[0])
-    return any(
-        (lengths[:count].view(len(blocks), -1) != torch.tensor([[frames[k].shape[1]] for k in side])).any()
-        for lengths, side in zip((pairs.x_lengths, pairs.y_lengths), zip(*blocks, strict=True), strict=True)
-    )
+    batch = len(frames[0])
+    for lengths, side in zip((pairs.x_lengths, pairs.y_lengths), zip(*blocks, strict=True), strict=True):
+        sizes = [frames[k].shape[1] for k in side for _ in range(batch)]
+        if lengths[: len(sizes)].tolist() != sizes:
+            return True
+    return False
 
 
 def parts_by_block(costs: torch.Tensor, pairs: Pairs, blocks: Blocks, *operands: Sides) -> Iterator[Part]:

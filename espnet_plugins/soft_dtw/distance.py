@@ -51,7 +51,11 @@ def pairwise_cost(
 
 
 def prepare(
-    x: torch.Tensor, y: torch.Tensor, pairs: Pairs, distance: str
+    x: torch.Tensor,
+    y: torch.Tensor,
+    pairs: Pairs,
+    distance: str,
+    any_large_offset: Callable[..., bool] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, float, Zeros]:
     """Frames between which a squared distance, times a weight, is the distance asked for.
 
@@ -60,6 +64,7 @@ def prepare(
         y: (B, M, D) frames.
         pairs: lengths of the leading B pairs.
         distance: as in `pairwise_cost`.
+        any_large_offset: a quick way, where there is one, to tell that no offset has to be taken off.
 
     Returns:
         x and y, L2-normalized for the cosine and without a large common offset, the weight, and for the cosine
@@ -73,10 +78,13 @@ def prepare(
     if cosine:
         x, y = _l2_normalized(x), _l2_normalized(y)
         zeros = ~x.detach().any(-1), ~y.detach().any(-1)
+    weight = 0.5 if cosine else 1.0
+    if any_large_offset and not any_large_offset(x, y, pairs, samples=_SAMPLES, ratio=_LARGE_OFFSET):
+        return x, y, weight, zeros
     offset = _common_offset(x.detach(), y.detach(), pairs)
     if not _on_host(x) or offset.any():
         x, y = x - offset, y - offset
-    return x, y, 0.5 if cosine else 1.0, zeros
+    return x, y, weight, zeros
 
 
 def squared_norms(sides: Sides, weight: float, zeros: Zeros) -> tuple[torch.Tensor, torch.Tensor]:
@@ -85,7 +93,7 @@ def squared_norms(sides: Sides, weight: float, zeros: Zeros) -> tuple[torch.Tens
     x, y = (torch.linalg.vector_norm(frames, dim=-1).square_() for frames in sides)
     if zeros is not None:
         x, y = x.add_(zeros[0]), y.add_(zeros[1])
-    return x.mul_(weight), y.mul_(weight)
+    return (x, y) if weight == 1 else (x.mul_(weight), y.mul_(weight))
 
 
 class PairwiseCost(torch.autograd.Function):

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
-from torch.nn.utils.rnn import pad_sequence
+from torch.nn.functional import pad
 
 from espnet_plugins.soft_dtw.buffers import empty
 from espnet_plugins.soft_dtw.cost_layout import Sides, has_padding, parts_by_block, parts_by_pair
@@ -42,7 +42,7 @@ def values_of_frames(
     if not (torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)):
         blocks_with_grad = 0
     with torch.autocast("cpu", enabled=False):
-        x, y, weight, zeros = prepare(x, y, pairs, distance)
+        x, y, weight, zeros = prepare(x, y, pairs, distance, backend.any_large_offset)
         return FramesFunction.apply(x, y, pairs, weight, zeros, blocks, blocks_with_grad, gamma, backend)
 
 
@@ -72,8 +72,7 @@ class FramesFunction(torch.autograd.Function):
         for area, _, ((a, b),) in cut(products, pairs, blocks, sides):
             torch.matmul(a, b.mT, out=area)
         norms = squared_norms(sides, weight, zeros)
-        rows, columns = (pad_sequence([norms[block[side]].mT for block in blocks]) for side in (0, 1))
-        terms = (*(side.permute(1, 2, 0).flatten(0, 1).contiguous() for side in (rows, columns)), -2 * weight)
+        terms = *(_cat([norms[block[side]] for block in blocks]) for side in (0, 1)), -2 * weight
         value, saved = backend.forward(products, pairs, gamma, blocks_with_grad * len(x), terms)
         ctx.save_for_backward(x, y, *saved)
         ctx.call = pairs, weight, blocks[:blocks_with_grad], gamma, backend
@@ -94,6 +93,14 @@ class FramesFunction(torch.autograd.Function):
                 _multiply(parts, pairs, blocks, frames, grads, weight, done=done)
         clear_padding(grads, pairs)
         return *grads, *(None,) * 7
+
+
+def _cat(rows: list[torch.Tensor]) -> torch.Tensor:
+    """Rows of several lengths below one another."""
+    if len(rows) == 1:
+        return rows[0]
+    longest = max(part.shape[1] for part in rows)
+    return torch.cat([pad(part, (0, longest - part.shape[1])) for part in rows])
 
 
 def _multiply(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import mul
 
 import torch
 
@@ -36,7 +37,7 @@ class Pairs:
 
     def cells(self, count: int) -> int:
         """Cells within the lengths of the leading `count` pairs; for lengths on the host."""
-        return int((self.x_lengths[:count] * self.y_lengths[:count]).sum())
+        return sum(map(mul, self.x_lengths[:count].tolist(), self.y_lengths[:count].tolist()))
 
     def to(self, device: torch.device) -> "Pairs":
         """Move to `device` without waiting for it."""
@@ -89,7 +90,7 @@ def make_pairs(
     """
     sides = [_lengths("x_lengths", x_lengths, batch, n), _lengths("y_lengths", y_lengths, batch, m)]
     device = next((side.device for side in sides if side.device.type != "cpu"), sides[0].device)
-    rows, columns = (torch.cat([sides[block[side]].to(device) for block in blocks]) for side in (0, 1))
+    rows, columns = (_cat([sides[block[side]].to(device) for block in blocks]) for side in (0, 1))
     # Farther than this from the diagonal there is no cell.
     widest = max(n, m) ** 2
     if bandwidth is None:
@@ -116,6 +117,10 @@ def make_pairs(
     if device.type == "cpu":
         _check_paths(pairs, width, batch)
     return pairs
+
+
+def _cat(parts: list[torch.Tensor]) -> torch.Tensor:
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
 def _lengths(name: str, lengths: torch.Tensor | Sequence[int] | None, batch: int, size: int) -> torch.Tensor:

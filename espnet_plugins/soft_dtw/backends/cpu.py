@@ -81,6 +81,23 @@ def backward(
     return _backward(saved, shape, pairs, gamma, grad, factor=1.0, dense=True)[0]
 
 
+def any_large_offset(x: torch.Tensor, y: torch.Tensor, pairs: Pairs, *, samples: int, ratio: float) -> bool:
+    """Tell whether some pair's frames have a large offset in common; see `distance.prepare`.
+
+    Args:
+        x: (B, N, D) frames.
+        y: (B, M, D) frames.
+        pairs: lengths of the leading B pairs.
+        samples: frames of each side to look at.
+        ratio: how many times their spread, squared, their mean must be, squared.
+
+    Returns:
+        Whether one has.
+    """
+    sides = x.detach().contiguous().numpy(), y.detach().contiguous().numpy()
+    return kernels.any_large_offset(sides, (pairs.x_lengths.numpy(), pairs.y_lengths.numpy()), samples, ratio)
+
+
 class Parts:
     """What `backward` gives, without what is zero in it: most of it, unless gamma is large.
 
@@ -100,7 +117,7 @@ class Parts:
         self, saved: tuple[torch.Tensor, ...], pairs: Pairs, gamma: float, grad: torch.Tensor, factor: float
     ) -> None:
         self._geometry, count = _geometry(pairs), pairs.cells(len(grad))
-        self.cells, sums, self._table, self._spans = _backward(
+        self.cells, sums, self._table, self._bounds, self._spans = _backward(
             saved, torch.Size([count]), pairs, gamma, grad, factor, dense=False
         )
         self.sums = torch.from_numpy(sums)
@@ -124,18 +141,9 @@ class Parts:
         if self._share > _NARROW:
             return False
         frames = own.detach().contiguous().numpy(), other.detach().contiguous().numpy(), into.numpy()
+        strips = self._matrices, self._geometry, self._table, self._bounds, self.sums.numpy()
         number, counter = frames[0].dtype.type(factor), np.zeros(1, np.int64)
-        arguments = (
-            self._matrices,
-            self._geometry,
-            self._table,
-            self._spans,
-            self.sums.numpy(),
-            number,
-            *frames,
-            counter,
-        )
-        _run(self._table, kernels.multiply_strips, *arguments)
+        _run(self._table, kernels.multiply_strips, *strips, number, *frames, counter)
         return True
 
     def of_pairs(self) -> list[list[tuple[slice, slice]]]:
@@ -159,11 +167,13 @@ def _backward(saved, shape, pairs: Pairs, gamma: float, grad: torch.Tensor, fact
         progress=np.full((len(pairs), len(table)), geometry.m.max() + 1, np.int64),
     )
     costs = _costs(cost, rows, columns, factor, geometry, gamma)
-    sums, spans = np.zeros((len(grad), geometry.n[: len(grad)].max()), number), np.zeros((len(table), 2), np.int64)
+    longest = geometry.n[: len(grad)].max()
+    sums, bounds = np.zeros((len(grad), longest), number), np.zeros((len(grad), longest, 2), np.int64)
+    spans = np.zeros((len(table), 2), np.int64)
     matrices = _matrices(alignment, shape, geometry)
-    arguments = matrices, costs, geometry, grad.numpy(), queue, stored.numpy(), dense, sums, spans
+    arguments = matrices, costs, geometry, grad.numpy(), queue, stored.numpy(), dense, sums, bounds, spans
     _run(table, kernels.backward_strips, *arguments)
-    return alignment, sums, table, spans
+    return alignment, sums, table, bounds, spans
 
 
 def _geometry(pairs: Pairs) -> kernels.Geometry:

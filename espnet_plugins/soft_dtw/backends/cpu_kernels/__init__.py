@@ -2,6 +2,7 @@
 
 from espnet_plugins.soft_dtw.backends.cpu_kernels.backward import backward_strips, join_spans
 from espnet_plugins.soft_dtw.backends.cpu_kernels.forward import forward_strips
+from espnet_plugins.soft_dtw.backends.cpu_kernels.offsets import any_large_offset
 from espnet_plugins.soft_dtw.backends.cpu_kernels.products import multiply_strips
 from espnet_plugins.soft_dtw.backends.cpu_kernels.strips import (
     ABOVE,
@@ -30,6 +31,7 @@ __all__ = [
     "Geometry",
     "Matrices",
     "Queue",
+    "any_large_offset",
     "backward_strips",
     "forward_strips",
     "join_spans",

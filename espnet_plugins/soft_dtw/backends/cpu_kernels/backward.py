@@ -27,6 +27,10 @@ UNDERFLOW = 2.0**-40, 2.0**-70
 # (each with a place for what comes from the strip below) and its own occupancy.
 LEFT, DIAGONAL, VISIT, FLOWS = (k * (LANES + 1) for k in (1, 2, 3, 4))
 
+# What is known of each row of a strip: the sum of its occupancies in a chunk, the first and the last step with one
+# that is not 0, and the step that is being done.
+FIRST, LAST, NOW, KNOWN = (k * LANES for k in (1, 2, 3, 4))
+
 
 @on_vectors
 def _share_step(before: Memory, last: Memory, flows: Memory):
@@ -38,13 +42,17 @@ def _share_step(before: Memory, last: Memory, flows: Memory):
 
 
 @on_vectors
-def _backward_step(step: Memory, after: Memory, sums: Memory):
-    """Occupancies of a step, and their sums; shares become what is handed to each predecessor."""
+def _backward_step(step: Memory, after: Memory, known: Memory):
+    """Occupancies of a step, and what is known of the rows; shares become what is handed to each predecessor."""
     for lane in range(0, LANES, SIZE):
         mass = after[LEFT + lane] + after[lane + 1] + after[FLOWS + DIAGONAL + lane + 1]
         mass = mass.above_or(UNDERFLOW[mass.is_double], 0.0)
         step[VISIT + lane] = mass
-        sums[lane] = sums[lane] + mass
+        known[lane] = known[lane] + mass
+        now = known[NOW + lane] - 1.0
+        known[NOW + lane] = now
+        known[FIRST + lane] = mass.choose_above(0.0, now, known[FIRST + lane])
+        known[LAST + lane] = known[LAST + lane].maximum(mass.choose_above(0.0, now, -1.0))
         for way in (0, LEFT, DIAGONAL):
             step[way + lane] = step[way + lane] * mass
 
@@ -59,14 +67,15 @@ def _shares(chunk, flows, steps):
 
 
 @jit
-def _backward_steps(flows, steps, sums):
+def _backward_steps(flows, t0, steps, sums, known):
     """Occupancies of the steps of a chunk, latest first; shares become what is handed to each predecessor."""
     zero, flow = flows[0], FLOWS * flows.itemsize
-    own = np.zeros_like(sums)
+    known[:LANES] = 0
+    known[NOW:] = t0 + steps
     for t in range(steps - 1, -1, -1):
         here = flows.ctypes.data + t * flow
-        _backward_step(zero, here, here + flow, own.ctypes.data)
-    sums += own
+        _backward_step(zero, here, here + flow, known.ctypes.data)
+    sums += known[:LANES]
 
 
 @jit
@@ -152,32 +161,7 @@ def _clear_beside(alignment, corner, columns, low, high, first, last):
 
 
 @jit
-def _nonzero_columns(alignment, corner, columns, begin, end):
-    """First column of the rows of a strip that is not zero everywhere, and the one after the last.
-
-    Args:
-        alignment: cells.
-        corner: where the first row begins.
-        columns: of the matrix.
-        begin: (rows,) first column of each row to look at.
-        end: (rows,) the one after the last.
-    """
-    first, last = columns, 0
-    for lane in range(len(begin)):
-        at = corner + lane * columns
-        j = begin[lane]
-        while j < min(end[lane], first) and alignment[at + j] == 0:
-            j += 1
-        first = min(first, j) if j < end[lane] else first
-        j = end[lane] - 1
-        while j >= max(begin[lane], last) and alignment[at + j] == 0:
-            j -= 1
-        last = max(last, j + 1) if j >= begin[lane] else last
-    return (first, last) if first < last else (0, 0)
-
-
-@jit
-def backward_strips(alignment, costs, geometry, factor, queue, saved, dense, sums, spans):
+def backward_strips(alignment, costs, geometry, factor, queue, saved, dense, sums, bounds, spans):
     """Work on the backward pass until no strip is left; the mirror of `forward_strips`.
 
     Args:
@@ -189,8 +173,8 @@ def backward_strips(alignment, costs, geometry, factor, queue, saved, dense, sum
         saved: as written by `forward_strips`.
         dense: whether every cell of the alignments is written, 0 beyond the lengths; if not, those within `spans`.
         sums: (B, longest n) receives the sum of each row.
-        spans: (strips, 2) receives, for each strip of the table, the first column that is not zero everywhere and the
-            one after the last.
+        bounds: (B, longest n, 2) receives the first column of each row that is not zero, and the one after the last.
+        spans: (strips, 2) receives the same for all rows of each strip of the table.
     """
     table, border = queue.table, queue.border
     number = saved.dtype
@@ -198,6 +182,7 @@ def backward_strips(alignment, costs, geometry, factor, queue, saved, dense, sum
     terms = np.empty(2 * LANES + CHUNK, number)
     flows = np.empty((CHUNK + 2) * FLOWS, number)
     own_sums = np.empty(LANES, number)
+    known = np.empty(KNOWN, number)
     low = np.empty(LANES, np.int64)
     high = np.empty(LANES, np.int64)
     while True:
@@ -213,7 +198,9 @@ def backward_strips(alignment, costs, geometry, factor, queue, saved, dense, sum
         strip = row // LANES
         final = row + LANES >= n
         flows[:] = 0
+        all_zero = True
         own_sums[:] = 0
+        known[FIRST:LAST], known[LAST:NOW] = steps, -1
         # The steps that paths go through.
         visited_from, visited_to = steps, steps
         for t0 in range((steps - 1) // CHUNK * CHUNK, -1, -CHUNK):
@@ -232,9 +219,10 @@ def backward_strips(alignment, costs, geometry, factor, queue, saved, dense, sum
                 restore(saved[table[k, CHUNKS] + t0 // CHUNK], chunk, count)
                 compute_chunk(costs, pair, row, first, count, n, m, low, high, terms, chunk)
                 _shares(chunk, flows, count)
-                _backward_steps(flows, count, own_sums)
-            else:
+                _backward_steps(flows, t0, count, own_sums, known)
+            elif not all_zero:
                 flows[:] = 0
+            all_zero = not visited
             _hand_up(border, pair, first, m, flows, count)
             if t0 == 0 and start > 0:
                 border[pair, start - 1, 0] = flows[DIAGONAL]
@@ -252,10 +240,15 @@ def backward_strips(alignment, costs, geometry, factor, queue, saved, dense, sum
             low[lane] = max(low[lane], start + visited_from - lane)
             high[lane] = max(low[lane], min(high[lane], start + visited_to - lane))
         at = corner - start
-        if dense:
-            spans[k] = 0, columns
-        else:
-            spans[k] = _nonzero_columns(alignment.cells, at, columns, low[:rows], high[:rows])
+        spans[k] = 0, columns
+        if not dense:
+            first, last = columns, 0
+            for lane in range(rows):
+                own = bounds[pair, row + lane]
+                if known[LAST + lane] >= 0:
+                    own[0], own[1] = start + known[FIRST + lane] - lane, start + known[LAST + lane] - lane + 1
+                    first, last = min(first, own[0]), max(last, own[1])
+            spans[k] = min(first, last), last
         _clear_beside(alignment.cells, at, columns, low[:rows], high[:rows], spans[k, 0], spans[k, 1])
         if dense and final:
             alignment.cells[alignment.begin[pair] + n * columns : alignment.begin[pair + 1]] = 0

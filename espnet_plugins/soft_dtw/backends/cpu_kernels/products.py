@@ -77,33 +77,7 @@ _several_rows, _one_row = _minus_product(_ROWS), _minus_product(1)
 
 
 @jit
-def nonzero_columns(cells, corner, columns, rows, first, last):
-    """First column of some rows that is not zero in all of them, and the one after the last.
-
-    Args:
-        cells: of the matrices.
-        corner: where the first row begins.
-        columns: of the matrix.
-        rows: how many.
-        first: column to begin at.
-        last: the one after the last to look at.
-    """
-    begin, end = last, first
-    for row in range(rows):
-        at = corner + row * columns
-        j = first
-        while j < begin and cells[at + j] == 0:
-            j += 1
-        begin = j
-        j = last - 1
-        while j >= end and cells[at + j] == 0:
-            j -= 1
-        end = j + 1
-    return begin, max(begin, end)
-
-
-@jit
-def multiply_strips(alignment, geometry, table, spans, sums, factor, own, other, into, counter):
+def multiply_strips(alignment, geometry, table, bounds, sums, factor, own, other, into, counter):
     """Work on the gradient of frames until no strip is left; any number of threads may run this.
 
     into[b, i] = factor * sum over j of alignment[b, i, j] * (own[b, i] - other[b, j]), for the leading len(own) pairs.
@@ -112,7 +86,7 @@ def multiply_strips(alignment, geometry, table, spans, sums, factor, own, other,
         alignment: Matrices, as left by `backward_strips`.
         geometry: Geometry.
         table: of strips.
-        spans: theirs.
+        bounds: as left by `backward_strips`.
         sums: (B, longest n) of the rows of the alignments.
         factor: in the type of the frames.
         own: (B, N, D) frames.
@@ -135,7 +109,9 @@ def multiply_strips(alignment, geometry, table, spans, sums, factor, own, other,
         while row < end:
             rows = _ROWS if row + _ROWS <= end else 1
             corner = alignment.begin[pair] + row * columns
-            first, last = nonzero_columns(alignment.cells, corner, columns, rows, spans[k, 0], spans[k, 1])
+            first, last = bounds[pair, row]
+            for i in range(row + 1, row + rows):
+                first, last = min(first, bounds[pair, i, 0]), max(last, bounds[pair, i, 1])
             to = into.ctypes.data + (pair * into.shape[1] + row) * stride
             of = own.ctypes.data + (pair * own.shape[1] + row) * stride
             met = other.ctypes.data + (pair * other.shape[1] + first) * stride

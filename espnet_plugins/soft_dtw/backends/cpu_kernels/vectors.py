@@ -77,10 +77,18 @@ class Vector:
         """The smaller of each two."""
         return self._new(self.builder.select(self < other, self.value, other.value))
 
+    def maximum(self, other: Vector) -> Vector:
+        """The larger of each two."""
+        return self._new(self.builder.select(self < other, other.value, self.value))
+
     def above_or(self, least: float, instead: float) -> Vector:
         """Numbers above `least`; `instead` for the others."""
+        return self.choose_above(least, self, instead)
+
+    def choose_above(self, least: float, chosen: Vector, instead: Vector | float) -> Vector:
+        """`chosen` where these are above `least`, `instead` where not."""
         above = self.builder.fcmp_ordered(">", self.value, self._of(least))
-        return self._new(self.builder.select(above, self.value, self._of(instead)))
+        return self._new(self.builder.select(above, chosen.value, self._of(instead)))
 
     def nearest(self) -> Vector:
         """The nearest whole numbers."""
