@@ -3,11 +3,13 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from stages import Stages
 
-from local.common.kaldi_dir import read
-from local.common.steps import OptionError
+from local.common import audio
+from local.common.kaldi_dir import Utterance, read
+from local.common.steps import OptionError, RecipeError
 from local.corpora import catalogue, corpus
 from local.pipeline import dry_run
 from local.stages import data
@@ -68,6 +70,51 @@ def test_what_ctc_cannot_emit_is_told(stages, capsys):
     out = capsys.readouterr().out
     assert "train: 4 of 4 transcripts are longer than CTC can emit: train-0, train-2, train-4, train-6;" in out
     assert "dev: 4 of 4 transcripts are longer than CTC can emit" in out
+
+
+class Elsewhere(corpus.Corpus):
+    """As docs/howto/corpus.md begins one: audio that somebody else has put there."""
+
+    variables = ("ELSEWHERE",)
+
+    def utterances(self, *, part):
+        names = ("a-1", "a-2")
+        return [
+            Utterance(
+                n, "a", str(self.root / part / f"{n}.wav"), (str(self.root / f"{n}.wav"),), ("HI",), "x", 1600, 16000
+            )
+            for n in names
+        ]
+
+
+def test_audio_that_is_not_there_is_told_before_anything_is_written(stages, capsys):
+    corpus.register_corpus("elsewhere")(Elsewhere)
+    sets = {name: {"corpus": "elsewhere", "part": name[4:]} for name in ("toy_train", "toy_dev")}
+    stages.write(sets=sets, corpora={"mini": None, "toy_tones": None})
+    root = stages.root / "downloads" / "elsewhere"
+    where = f"elsewhere is read from {root}, which is not there; ELSEWHERE in db.sh names another folder"
+    stages(dry_run)
+    told = capsys.readouterr().out
+    assert f"  {where}\n" in told
+    assert "disk needed at the peak: size unknown" in told
+    assert "Trainings (hours unknown for training, hours unknown for development)" in told
+    with pytest.raises(RecipeError) as error:
+        stages(data)
+    assert str(error.value) == (
+        f"set 'toy_dev', utterance 'a-1': {root}/dev/a-1.wav: no such audio file "
+        f"(2 of 2 utterances lack a file); {where}"
+    )
+    assert {path.suffix for path in (stages.root / "data" / "toy_dev").iterdir()} <= {".lock", ".started"}
+    # One file of one utterance, where the rest is there.
+    for path in (root / "dev" / "a-1.wav", root / "dev" / "a-2.wav", root / "a-1.wav"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        audio.write(path, np.full(1600, 0.1))
+    with pytest.raises(RecipeError) as error:
+        stages(data)
+    assert str(error.value) == (
+        f"set 'toy_dev', utterance 'a-2': {root}/a-2.wav: no such audio file; elsewhere is read from {root}; "
+        "ELSEWHERE in db.sh names another folder"
+    )
 
 
 def test_its_options_and_its_name_are_checked(stages):

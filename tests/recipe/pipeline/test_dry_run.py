@@ -1,11 +1,16 @@
 """What is forecast of a training is what ESPnet makes of the same numbers."""
 
+import json
+import re
+
 import numpy as np
 import pytest
 import torch
 from espnet2.iterators.chunk_iter_factory import ChunkIterFactory
 
 from local.pipeline.dry_run import _updates
+from local.pipeline.options import parse
+from local.pipeline.run import run
 
 SAMPLE_RATE = 16000
 
@@ -57,6 +62,31 @@ def test_updates_where_chunks_are_cut(settings):
     updates, hours = _updates(config, lengths.sum() / SAMPLE_RATE / 3600, seconds)
     assert updates == pytest.approx(3 * espnets(lengths, **settings), rel=0.06)
     assert hours == pytest.approx(updates * settings["batch_size"] * settings["chunk_length"] / SAMPLE_RATE / 3600)
+
+
+def test_only_the_stages_asked_for_are_told_with_what_they_miss(tmp_path, capsys):
+    folders = [f"--{name}dir={tmp_path / name}" for name in ("data", "dump", "exp")]
+
+    def told(*words):
+        run(parse(["--preset=smoke", "--objectives=si_snr", "--dry_run=true", *folders, *words]))
+        return capsys.readouterr().out
+
+    whole = told()
+    assert "Begins at" not in whole
+    assert all(f"\n  stage {stage} " in whole for stage in (3, 4, 5))
+    assert "disk needed at the peak" in whole
+    late = told("--stage=5")
+    assert f"\nBegins at stage 5; missing:\n  {tmp_path}/dump/train/.dump.done: stage 2 makes it\n" in late
+    assert f"\n  {tmp_path}/exp/asr/.train.done: stage 4 makes it\n  run from --stage 2 on" in late
+    assert "disk needed" not in late
+    assert re.findall(r"^  stage (\d)", late, re.MULTILINE) == ["5", "6"]
+    assert re.findall(r"^  stage (\d)", told("--stage=3", "--stop_stage=4"), re.MULTILINE) == ["3", "4"]
+    assert "Trainings" not in told("--stop_stage=2")
+    # What an earlier run left is not missing.
+    for name in ("train", "dev"):
+        (tmp_path / "dump" / name).mkdir(parents=True)
+        (tmp_path / "dump" / name / ".dump.done").write_text(json.dumps({"fingerprint": name}))
+    assert "Begins at" not in told("--stage=3", "--stop_stage=3")
 
 
 def test_utterances_shorter_than_a_chunk_give_no_update_of_their_own():

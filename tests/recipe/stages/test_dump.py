@@ -109,8 +109,8 @@ def test_a_bad_file_is_named_and_its_archive_is_not_left(tmp_path, fault):
         victim.write_bytes(victim.read_bytes()[:-500])
     else:
         soundfile.write(victim, signals[utterances[2].id, "spk1"][:-3], 16000)
-    with pytest.raises(AudioError, match=victim.name):
-        dump.dump(utterances, tmp_path / "out", nj=2)
+    with pytest.raises(AudioError, match=f"^set 'victims', utterance '{utterances[2].id}': .*{victim.name}"):
+        dump.dump(utterances, tmp_path / "out", nj=2, name="victims")
     assert not (tmp_path / "out" / "0002").exists()
     assert not list((tmp_path / "out").glob(".*"))
 
@@ -175,8 +175,8 @@ def test_silence_and_values_that_are_no_numbers_are_errors(tmp_path, which):
     utterances, _ = make_set(tmp_path / "in", 2)
     path = utterances[1].wav if which == "wav" else utterances[1].references[0]
     write_float(path, np.zeros(utterances[1].samples))
-    with pytest.raises(AudioError, match=f"{Path(path).name} is silent: utterance '{utterances[1].id}'"):
-        dump.dump(utterances, tmp_path / "out", nj=1)
+    with pytest.raises(AudioError, match=f"^set 'in', utterance '{utterances[1].id}': .*{Path(path).name} is silent"):
+        dump.dump(utterances, tmp_path / "out", nj=1, name="in")
     signal = np.full(utterances[1].samples, 0.1)
     signal[17] = np.nan
     write_float(path, signal)

@@ -54,6 +54,12 @@ class Utterance:
     details: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
+    def signals(self) -> dict[str, str]:
+        """Where its signals are: `wav`, `spk1` and so on, `noise1` where there is one."""
+        references = {f"spk{i}": reference for i, reference in enumerate(self.references, start=1)}
+        return {"wav": self.wav, **references, **({} if self.noise is None else {"noise1": self.noise})}
+
+    @property
     def seconds(self) -> float:
         """Duration."""
         return self.samples / self.rate

@@ -39,6 +39,7 @@ class MissingInput(RecipeError):
 
     def __init__(self, path: Path, stage: int, *, why: str = "is missing"):
         super().__init__(f"{path} {why}: stage {stage} makes it. Run with --stage {stage} first.")
+        self.path, self.stage = path, stage
         self._given = (path, stage, why)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -118,6 +118,13 @@ class Corpus:
         """The folder it is read from."""
         return self.site or self.catalogue.recipe.downloads / self.name
 
+    @property
+    def whereabouts(self) -> str:
+        """Where it is read from, and how a site names another folder; for messages."""
+        lacking = "" if self.root.exists() else ", which is not there"
+        other = f"; {self.variables[0]} in db.sh names another folder" if self.variables else ""
+        return f"{self.name} is read from {self.root}{lacking}{other}"
+
     def requires(self, spec: Spec) -> dict[str, frozenset[str]]:
         """The published corpora that a set needs, with the parts of each; no parts means all.
 

@@ -2,19 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local.common.audio import SAMPLE_RATE
 from local.common.recipe import RECIPE_DIR, Recipe, read_yaml
-from local.common.steps import OptionError, Step
+from local.common.stages import Stage
+from local.common.steps import MissingInput, OptionError, Step
 from local.corpora.acquire import local_archive, missing_archives
 from local.corpora.catalogue import Catalogue
-from local.corpora.corpus import FLAC, PCM_HOUR
+from local.corpora.corpus import FLAC, PCM_HOUR, Estimate, Published
 from local.corpora.download import human
 from local.stages.experiment import Experiment
 from local.stages.ssl_model import upstream_options
+
+if TYPE_CHECKING:
+    from local.pipeline.pipeline import Pipeline
+
+# Files of one stage that are listed as missing.
+_MOST_MISSING = 5
+
+
+def beginning(pipeline: Pipeline) -> str:
+    """Say what the stages asked for need of earlier ones and do not find.
+
+    Args:
+        pipeline: What is to be done.
+
+    Returns:
+        A line for each missing file, grouped by the stage that makes it; empty where nothing is missing.
+    """
+    first = min(pipeline.invocation.stages)
+    missing: dict[int, dict[Path, None]] = {}
+    for job in (job for array in pipeline.arrays() for job in array.jobs_in(pipeline)):
+        needed = [given for step in job.steps for given in step.inputs.values()]
+        try:
+            job.done()
+        except MissingInput as error:
+            needed.append((error.path, error.stage))
+        for path, stage in needed:
+            if stage < first and not path.exists():
+                missing.setdefault(stage, {})[path] = None
+    if not missing:
+        return ""
+    lines = [f"Begins at stage {first}; missing:"]
+    for stage, paths in sorted(missing.items()):
+        shown = [*paths][:_MOST_MISSING]
+        lines += [f"  {path}: stage {stage} makes it" for path in shown]
+        lines += [f"  and {len(paths) - len(shown)} more of stage {stage}"] if len(paths) > len(shown) else []
+    return "\n".join([*lines, f"  run from --stage {min(missing)} on, or name the folders that have them"])
+
+
+def _hours(estimates: Sequence[Estimate]) -> str:
+    """How long some sets are together, in words; of each it may be unknown."""
+    known = sum(estimate.hours for estimate in estimates)
+    if all(estimate.hours for estimate in estimates):
+        return f"{known:.1f} hours"
+    return f"more than {known:.1f} hours" if known else "hours unknown"
+
+
+def _size(size: float, *, known: bool) -> str:
+    """A number of bytes in words; not `known` where the length of some set is not."""
+    if known:
+        return f"about {human(size)}"
+    return f"more than {human(size)}" if size else "size unknown"
 
 
 def _upstream(recipe: Recipe) -> tuple[list[str], float]:
@@ -67,6 +119,7 @@ def forecast(corpora: Catalogue) -> str:
             # The archives of a corpus are removed before those of the next are fetched.
             peak = max(peak, unpacked + size + sum(archive.unpacked for archive in missing))
             unpacked += sum(archive.unpacked for archive in missing)
+    lines += [f"  {corpora.corpus(name).whereabouts}" for name in _not_there(corpora)]
     model_lines, model_size = _upstream(corpora.recipe)
     lines += model_lines
     download, unpacked = download + model_size, unpacked + model_size
@@ -74,13 +127,22 @@ def forecast(corpora: Catalogue) -> str:
     lines += [f"  {note}" for note in dict.fromkeys(estimate.note for estimate in estimates) if note]
     made = sum(estimate.made for estimate in estimates)
     dumped = sum(estimate.signals * estimate.hours * PCM_HOUR * FLAC for estimate in estimates)
+    known = all(estimate.hours for estimate in estimates)
     lines += [
         f"  to fetch: {human(download)}",
         f"  made in {corpora.made}: about {human(made)}",
-        f"  archives in {corpora.recipe.dumpdir}: about {human(dumped)}",
-        f"  disk needed at the peak: about {human(max(peak, unpacked + made + dumped))}",
+        f"  archives in {corpora.recipe.dumpdir}: {_size(dumped, known=known)}",
+        f"  disk needed at the peak: {_size(max(peak, unpacked + made + dumped), known=known)}",
     ]
     return "\n".join(lines)
+
+
+def _not_there(corpora: Catalogue) -> list[str]:
+    """The corpora whose folder is missing, and that nobody fetches or makes."""
+    names = dict.fromkeys(spec["corpus"] for spec in corpora.sets.values())
+    given = [name for name in names if not isinstance(corpora.corpus(name), Published) and not corpora.maker(name)]
+    roots = {name: corpora.corpus(name).root for name in given}
+    return [name for name, root in roots.items() if not root.is_relative_to(corpora.made) and not root.exists()]
 
 
 def _check_counts(config: Mapping[str, Any], where: str) -> None:
@@ -118,15 +180,17 @@ def _updates(config: Mapping[str, Any], hours: float, utterance: float) -> tuple
     return total // config.get("accum_grad", 1), total * batch / 3600
 
 
-def work_ahead(corpora: Catalogue, experiment: Experiment) -> str:
+def work_ahead(corpora: Catalogue, experiment: Experiment, *, stages: Collection[int] = tuple(Stage)) -> str:
     """Say what stages 3 to 6 train and decode.
 
     Args:
         corpora: Of the preset; `estimate` in the preset gives the speed that GPU hours come from.
         experiment: The steps.
+        stages: Those asked for.
 
     Returns:
-        A line per training with its updates and the audio that passes, one for the decoding, and the sum.
+        A line per training with its updates and the audio that passes, one for the decoding, and the sum; empty where
+        none of these stages is asked for.
     """
     recipe = corpora.recipe
     estimate = recipe.preset.get("estimate", {})
@@ -139,13 +203,20 @@ def work_ahead(corpora: Catalogue, experiment: Experiment) -> str:
     counts = [size.utterances or 0 for size in sizes["train"]]
     known = train * 3600 / sum(counts) if counts and all(counts) else None
     utterance = known or estimate.get("utterance_seconds", 5.0)
-    lines, total = [f"Trainings ({train:.1f} hours for training, {dev:.1f} for development):"], 0.0
+    lengths = {role: _hours(sizes[role]) for role in ("train", "dev")}
+    lines, total = [f"Trainings ({lengths['train']} for training, {lengths['dev']} for development):"], 0.0
 
-    def line(text: str, kind: str, audio: float) -> None:
+    def line(text: str, kind: str, audio: float, *, stage: int = Stage.DECODING) -> None:
         nonlocal total
+        if stage not in stages:
+            return
         hours = audio / speed[kind] if kind in speed else 0.0
         total += hours
-        lines.append(f"  {text}, {audio:.1f} hours of audio" + (f": about {hours:.1f} GPU hours" if hours else ""))
+        lines.append(
+            f"  {text}, "
+            + (f"{audio:.1f} hours of audio" if audio else "hours unknown")
+            + (f": about {hours:.1f} GPU hours" if hours else "")
+        )
 
     def training(step: Step, kind: str) -> None:
         config = step.settings["config"]
@@ -153,12 +224,13 @@ def work_ahead(corpora: Catalogue, experiment: Experiment) -> str:
         updates, audio = _updates(config, train, utterance)
         # Chunks are cut of utterances whose lengths are known on average alone.
         about = "about " if config.get("iterator_type") == "chunk" else ""
-        line(f"stage {step.stage} {step.out.name}: {about}{updates} updates", kind, audio + config["max_epoch"] * dev)
+        text = f"stage {step.stage} {step.out.name}: {about}{updates} updates"
+        line(text, kind, audio + config["max_epoch"] * dev, stage=step.stage)
 
     front_end = experiment.se
-    if front_end.name == "import":
+    if front_end.name == "import" and Stage.ENHANCEMENT in stages:
         lines.append(f"  stage 3 {front_end.out.name}: published weights {front_end.settings['weights']}, no training")
-    else:
+    elif front_end.name != "import":
         training(front_end, "se")
     for head, step in experiment.heads.items():
         training(step, head)
@@ -170,4 +242,4 @@ def work_ahead(corpora: Catalogue, experiment: Experiment) -> str:
     line(f"stage 6: {decodings} decodings ({len(compared)} systems, recognizers {' '.join(heads)})", "decode", audio)
     if total:
         lines.append(f"  together: about {total:.0f} GPU hours, from assumed speeds (`estimate` in the preset)")
-    return "\n".join(lines)
+    return "\n".join(lines) if len(lines) > 1 else ""

@@ -11,6 +11,7 @@ from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 from espnet_plugins.offline import import_within
+from local.common.stages import Stage
 from local.common.steps import RecipeError, all_in_one, log, run_main
 from local.jobs.processes import Program, run_programs
 from local.pipeline.options import Invocation, parse
@@ -83,7 +84,7 @@ def run(invocation: Invocation) -> None:
         invocation: The options.
     """
     # Behind the check of the options: these import all that the stages need.
-    from local.pipeline.dry_run import forecast, work_ahead
+    from local.pipeline.dry_run import beginning, forecast, work_ahead
     from local.pipeline.pipeline import Pipeline
     from local.pipeline.status import print_status
     from local.pipeline.submit import submit_all
@@ -95,8 +96,11 @@ def run(invocation: Invocation) -> None:
     names = " ".join(run.name for run in invocation.runs)
     log(f"preset {recipe.name}, {recipe.nj} processes, {recipe.ngpu} GPUs; runs: {names}")
     if invocation.args.dry_run:
-        print(forecast(pipeline.corpora))
-        print(work_ahead(pipeline.corpora, pipeline.experiment))
+        stages = {*invocation.stages}
+        parts = [beginning(pipeline)]
+        parts += [forecast(pipeline.corpora)] if stages & {Stage.CORPORA, Stage.DATA} else []
+        parts += [work_ahead(pipeline.corpora, pipeline.experiment, stages=stages)]
+        print("\n".join(part for part in parts if part))
     elif invocation.args.cmd_backend == "local":
         run_here(pipeline)
     else:

@@ -58,14 +58,13 @@ def prepare_set(corpora: Catalogue, name: str) -> None:
             raise DataError(f"set '{name}' is tested on, but {len(bare)} utterances have no transcript: {some(bare)}")
         if name in corpora.recipe.preset["test"] and corpora.recipe.judges:
             check_lengths(name, found)
+        dump.check_files(name, found, remedy=corpus.whereabouts)
         write_summary(directory.out, kaldi_dir.write(directory.out, found))
 
     directory.run(write_lists)
 
     def write_archives() -> None:
-        dumped = dump.dump(
-            kaldi_dir.read(directory.out), archives.out / "archives", nj=corpora.recipe.nj, description=f"dump {name}"
-        )
+        dumped = dump.dump(kaldi_dir.read(directory.out), archives.out / "archives", nj=corpora.recipe.nj, name=name)
         for text in write_signals(archives.out, kaldi_dir.write(archives.out, dumped)):
             log(f"{name}: {text}")
 

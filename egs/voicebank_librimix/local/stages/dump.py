@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,16 @@ import numpy as np
 
 from espnet_plugins.atomic import remove
 from local.common.archives import append_flac
-from local.common.audio import SAMPLE_RATE, AudioError, fitting_gain, is_clipped, read, resample, to_pcm16
+from local.common.audio import (
+    SAMPLE_RATE,
+    AudioError,
+    check_is_file,
+    fitting_gain,
+    is_clipped,
+    read,
+    resample,
+    to_pcm16,
+)
 from local.common.kaldi_dir import Utterance
 from local.common.parallel import parallel_map
 from local.common.steps import atomic_path
@@ -31,15 +40,48 @@ class _Shard:
 
     folder: Path
     utterances: tuple[Utterance, ...]
+    name: str
 
 
-def _signals(utterance: Utterance) -> Iterator[tuple[str, str]]:
-    """The files of an utterance, by the name of their archive."""
-    yield "wav", utterance.wav
-    for i, reference in enumerate(utterance.references, start=1):
-        yield f"spk{i}", reference
-    if utterance.noise is not None:
-        yield "noise1", utterance.noise
+@contextmanager
+def told_of(name: str, utterance: Utterance) -> Iterator[None]:
+    """Say of an error of an audio file in which set and utterance it is: a path by itself does not tell.
+
+    Args:
+        name: The set's.
+        utterance: Whose files are looked at.
+
+    Raises:
+        AudioError: With both in front.
+    """
+    try:
+        yield
+    except AudioError as error:
+        raise AudioError(f"set '{name}', utterance '{utterance.id}': {error}") from None
+
+
+def check_files(name: str, utterances: Sequence[Utterance], *, remedy: str) -> None:
+    """See that every audio file of a set is there; none is opened.
+
+    Args:
+        name: The set's.
+        utterances: As the corpus lists them.
+        remedy: What to look at where one is missing.
+
+    Raises:
+        AudioError: Naming the first utterance and file, how many lack one, and the remedy.
+    """
+    faults = []
+    for utterance in utterances:
+        try:
+            with told_of(name, utterance):
+                for path in utterance.signals.values():
+                    check_is_file(Path(path))
+        except AudioError as error:
+            faults.append(str(error))
+    if faults:
+        lacking = f" ({len(faults)} of {len(utterances)} utterances lack a file)" if len(faults) > 1 else ""
+        raise AudioError(f"{faults[0]}{lacking}; {remedy}")
 
 
 def _read_signals(utterance: Utterance) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -49,7 +91,7 @@ def _read_signals(utterance: Utterance) -> tuple[dict[str, np.ndarray], dict[str
     """
     signals: dict[str, np.ndarray] = {}
     facts: dict[str, str] = {}
-    for name, path in _signals(utterance):
+    for name, path in utterance.signals.items():
         signal, rate = read(path, rate=utterance.rate)
         if is_clipped(signal):
             facts["clipped"] = f"{facts['clipped']} {name}" if "clipped" in facts else name
@@ -65,30 +107,27 @@ def _read_signals(utterance: Utterance) -> tuple[dict[str, np.ndarray], dict[str
         signals = {name: signal.astype(np.float64) * gain for name, signal in signals.items()}
     # 16-bit files that need no resampling pass bit by bit.
     samples = {name: to_pcm16(signal) for name, signal in signals.items()}
-    for name, path in _signals(utterance):
+    for name, path in utterance.signals.items():
         if name != "noise1" and not samples[name].any():
-            raise AudioError(
-                f"{path} is silent: utterance '{utterance.id}' teaches nothing and has no score; leave it out"
-            )
+            raise AudioError(f"{path} is silent: the utterance teaches nothing and has no score; leave it out")
     tail = len(samples["spk1"]) - 1 - int(np.flatnonzero(samples["spk1"])[-1])
     if tail >= _TAIL_SECONDS * SAMPLE_RATE:
         facts["tail"] = f"{tail / SAMPLE_RATE:.2f}"
     return samples, facts
 
 
-def _write_archives(folder: Path, utterances: Sequence[Utterance]) -> None:
+def _write_archives(folder: Path, utterances: Sequence[Utterance], *, name: str) -> None:
     """Write the archives of some utterances and an index of places and lengths."""
     folder.mkdir()
     index: dict[str, dict[str, Any]] = {}
     with ExitStack() as stack:
-        archives = {
-            name: stack.enter_context((folder / f"{name}.ark").open("wb")) for name, _ in _signals(utterances[0])
-        }
+        archives = {kind: stack.enter_context((folder / f"{kind}.ark").open("wb")) for kind in utterances[0].signals}
         for utterance in utterances:
-            signals, facts = _read_signals(utterance)
+            with told_of(name, utterance):
+                signals, facts = _read_signals(utterance)
             locations = {
-                name: append_flac(archives[name], utterance.id, signal, rate=SAMPLE_RATE)
-                for name, signal in signals.items()
+                kind: append_flac(archives[kind], utterance.id, signal, rate=SAMPLE_RATE)
+                for kind, signal in signals.items()
             }
             index[utterance.id] = {"samples": len(signals["wav"]), **locations, "facts": facts}
     (folder / "index.json").write_text(json.dumps(index))
@@ -98,7 +137,7 @@ def _dump_shard(shard: _Shard) -> list[Utterance]:
     """Write a shard unless it is there; gives its utterances as they stand in the dump."""
     if not shard.folder.exists():
         with atomic_path(shard.folder) as tmp:
-            _write_archives(tmp, shard.utterances)
+            _write_archives(tmp, shard.utterances, name=shard.name)
     index = json.loads((shard.folder / "index.json").read_text())
 
     def location(utterance: Utterance, name: str) -> str:
@@ -119,7 +158,7 @@ def _dump_shard(shard: _Shard) -> list[Utterance]:
     ]
 
 
-def dump(utterances: Sequence[Utterance], folder: Path, *, nj: int, description: str = "dump") -> list[Utterance]:
+def dump(utterances: Sequence[Utterance], folder: Path, *, nj: int, name: str = "") -> list[Utterance]:
     """Bring a set to 16 kHz, one channel, 16 bit, in FLAC archives that ESPnet's type `kaldi_ark` reads.
 
     Shards that an earlier, interrupted call finished are kept, so the folder must belong to these utterances.
@@ -128,7 +167,7 @@ def dump(utterances: Sequence[Utterance], folder: Path, *, nj: int, description:
         utterances: Of one set, with audio files.
         folder: Gets a numbered folder per shard, with wav.ark, spk1.ark and so on.
         nj: Parallel processes.
-        description: Shown beside the progress.
+        name: The set's, for messages and beside the progress; default: that of the folder above.
 
     Returns:
         The utterances with `archive:place` for files, and their lengths at 16 kHz. Among their details are, where
@@ -136,16 +175,17 @@ def dump(utterances: Sequence[Utterance], folder: Path, *, nj: int, description:
         stand at full scale) and `tail` (seconds of zeros at the end of the reference).
 
     Raises:
-        AudioError: When a file cannot be used, or an input or a reference is silent.
+        AudioError: When a file cannot be used, or an input or a reference is silent; names set and utterance.
         RecipeError: When an archive cannot be written; nothing of its shard is left.
     """
+    name = name or folder.parent.name
     size = max(1, min(_MOST_PER_ARCHIVE, -(-len(utterances) // _FEWEST_ARCHIVES)))
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(".*.tmp"):
         remove(leftover)
     shards = [
-        _Shard(folder / f"{start // size:04d}", tuple(utterances[start : start + size]))
+        _Shard(folder / f"{start // size:04d}", tuple(utterances[start : start + size]), name)
         for start in range(0, len(utterances), size)
     ]
-    dumped = parallel_map(_dump_shard, shards, nj=nj, description=description, unit="archive", batch=1)
+    dumped = parallel_map(_dump_shard, shards, nj=nj, description=f"dump {name}", unit="archive", batch=1)
     return [utterance for shard in dumped for utterance in shard]
