@@ -49,6 +49,8 @@ def write_archive(content: Content, path: Path) -> None:
         "settings": {name: dict(settings) for name, settings in content.settings.items()},
         "probe": content.probe.as_json() if content.probe else None,
     }
+    if content.note:
+        stored["note"] = content.note
     text = json.dumps(stored, ensure_ascii=False, separators=(",", ":"))
     path.write_bytes(lzma.compress(text.encode("utf-8"), preset=9))
 
@@ -84,6 +86,7 @@ def read_archive(path: Path) -> Content:
             settings=stored["settings"],
             probe=ProbeResult.from_json(stored["probe"]) if stored["probe"] else None,
             heads={head: _scores(stored["systems"], sets) for head, sets in stored.get("heads", {}).items()},
+            note=stored.get("note", ""),
         )
     except ScoreError:
         raise

@@ -32,6 +32,7 @@ class Content:
         costs: System -> what it cost; may be empty.
         probe: What the positional probe of the SSL model found.
         settings: Configuration -> settings of its training, without the seed; may be empty.
+        note: What a reader must know before any figure; empty for nothing.
         heads: Further recognizer, "pr" for that of phones -> scores of the same systems on the same sets; may be empty.
     """
 
@@ -44,6 +45,7 @@ class Content:
     probe: ProbeResult | None = None
     settings: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     heads: Mapping[str, Scores] = dataclasses.field(default_factory=dict)
+    note: str = ""
 
     @property
     def comparable(self) -> bool:

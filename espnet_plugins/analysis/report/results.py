@@ -32,6 +32,7 @@ def render_results(content: Content, *, picture: str = "curves.png", probe_pictu
     words = {name: scores[next(iter(scores))][name].total("words").reference for name in sets}
     parts = [
         f"# {content.title}",
+        *([f"**{content.note}**"] if content.note else []),
         "## Environments",
         "\n".join(f"- {key}: `{value}`" for key, value in content.environment.items()),
         "## Word error rate (%)",

@@ -51,6 +51,7 @@ def content(scores, curves, costs):
         measure="valid_wer_ctc",
         costs=costs,
         settings=SETTINGS,
+        note="A function test.",
     )
 
 

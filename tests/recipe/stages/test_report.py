@@ -12,6 +12,7 @@ from places import RECIPE
 
 from espnet_plugins.analysis.scoring.scores import read_scores
 from local.common.steps import MissingInput, RecipeError
+from local.pipeline.options import parse
 
 
 @pytest.fixture
@@ -105,3 +106,33 @@ def test_wrong_option_is_one_line_and_exit_code_2(tmp_path):
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert "unknown objective 'nonsense'" in done.stderr
+
+
+def test_what_a_preset_says_of_its_figures_stands_before_them(capsys, experiment):
+    run(experiment)
+    expdir = experiment.recipe.expdir
+    bare = (expdir / "RESULTS.md").read_text()
+    note = "A function test: <nothing> is ranked."
+    with (experiment.root / "tiny.yaml").open("a") as preset:
+        preset.write(f'note: "{note}"\n')
+    capsys.readouterr()
+    run(experiment)
+    out = capsys.readouterr().out
+    assert f"changed since the last run (note: None -> {note})" in out
+    assert out.index(f"\n{note}\n") < out.index("Word error rate (%)")
+    text = (expdir / "RESULTS.md").read_text()
+    title, said, rest = text.split("\n\n", 2)
+    assert said == f"**{note}**"
+    # Nothing else changed but the time.
+    assert without_date(f"{title}\n\n{rest}") == without_date(bare)
+    page = (expdir / "report.html").read_text()
+    assert page.index("A function test: &lt;nothing&gt; is ranked.") < page.index("<h2")
+
+
+def without_date(text):
+    return re.sub(r"- date: .*", "", text)
+
+
+def test_the_function_test_says_that_it_is_one():
+    assert parse(["--preset=smoke"]).recipe.note.startswith("A function test")
+    assert parse(["--preset=mini"]).recipe.note == ""

@@ -186,6 +186,11 @@ class Recipe:
         return [*self.heads, *self.judges]
 
     @property
+    def note(self) -> str:
+        """What stands at the head of the preset's results; "" for nothing."""
+        return self.preset.get("note") or ""
+
+    @property
     def quality_utterances(self) -> int | None:
         """Of each test set, those whose signals are measured; None for all."""
         return _count(self.preset["quality_utterances"])

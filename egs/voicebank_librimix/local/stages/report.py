@@ -52,7 +52,9 @@ def report_step(experiment: Experiment, scorings: Sequence[SetScoring]) -> Step:
     measured = (probe_step(experiment), latency_step(experiment))
     inputs |= {step.name: step for step in measured if step.done.exists()}
     outputs = OUTPUTS if len(experiment.recipe.recognizers) == 1 else (*OUTPUTS, PAPER_TABLE)
-    return Step("report", stage=Stage.REPORT, out=experiment.recipe.expdir, inputs=inputs, outputs=outputs)
+    recipe = experiment.recipe
+    settings = {"note": recipe.note} if recipe.note else {}
+    return Step("report", stage=Stage.REPORT, out=recipe.expdir, inputs=inputs, settings=settings, outputs=outputs)
 
 
 def make_examples(experiment: Experiment, scores: Scores, *, subject: str | None) -> list[Example]:
@@ -119,6 +121,7 @@ def write_report(
         costs={name: measure_cost(experiment, system) for name, system in experiment.systems.items()},
         probe=probe,
         settings=training_settings(experiment.fine_tunings),
+        note=recipe.note,
     )
     with atomic_path(recipe.expdir / ARCHIVE) as tmp:
         write_archive(measured, tmp)
@@ -160,6 +163,8 @@ def report(experiment: Experiment, scorings: Sequence[SetScoring], *, command: s
         step.run(lambda: write_report(experiment, by_head, probe=probe, command=command))
     except ScoreError as error:
         raise RecipeError(str(error)) from error
+    if recipe.note:
+        print(f"\n{recipe.note}")
     if len(by_head) > 1:
         print("\nError rates (%) by recognizer, mean and standard deviation over seeds\n" + table.plain())
     print("\nWord error rate (%)\n" + word_error_summary(by_head[recipe.recognizers[0]]).plain())
