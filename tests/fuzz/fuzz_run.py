@@ -199,7 +199,7 @@ def _limit_time() -> None:
     """
     faulthandler.register(signal.SIGXCPU, chain=True)
     most = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 60 * LIMIT_S, most))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time() + 60 * LIMIT_S) + 1, most))
     faulthandler.dump_traceback_later(3600, exit=True)
 
 

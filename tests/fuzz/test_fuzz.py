@@ -1,8 +1,11 @@
 """Broken input of every kind, a few dozen cases each, the same every time; tools/fuzz.sh does it for longer."""
 
 import multiprocessing
+import resource
+import signal
 import traceback
 
+import fuzz_run
 import pytest
 from fuzz_run import Counts, Finding, check_case, limit_memory, try_cases
 from fuzz_targets import TARGETS
@@ -40,3 +43,20 @@ def test_broken_input_is_read_or_refused_by_name(name, tmp_path):
     process.join()
     assert not story
     assert cases >= _COUNTS.get(name, 60) // 2
+
+
+def _spin():
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    fuzz_run.LIMIT_S = 0
+    fuzz_run._limit_time()
+    while True:
+        pass
+
+
+def test_a_batch_that_hangs_ends_its_process_with_a_traceback(capfd):
+    """By the time of a core: on a busy machine whole batches waited for longer than they may take."""
+    process = multiprocessing.get_context("fork").Process(target=_spin)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGXCPU
+    assert "_spin" in capfd.readouterr().err
