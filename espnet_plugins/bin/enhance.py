@@ -22,6 +22,7 @@ import numpy as np
 
 import espnet_plugins.bin.quiet  # noqa: F401  (before what warns is imported)
 from espnet_plugins.atomic import write_text
+from espnet_plugins.bin.devices import check_device
 from espnet_plugins.inference import Enhancer, command_line
 from espnet_plugins.inference.audio import FORMATS, full_scale_gain, read, write
 from espnet_plugins.inference.experiment import find_experiment
@@ -59,6 +60,8 @@ def main(cmd: list[str] | None = None) -> None:
     parser = get_parser()
     args = parser.parse_args(cmd)
     try:
+        command_line.check_out(args.out)
+        check_device(args.device)
         options = {"rate": args.rate, "window": args.window, "overlap": args.overlap}
         model, files = command_line.find_model(args)
         enhancer = Enhancer.from_checkpoint(model, **files, device=args.device, **options)

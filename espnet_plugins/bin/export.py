@@ -12,7 +12,7 @@ it. What stock ESPnet has no classes for is named and left out.
 from __future__ import annotations
 
 import espnet_plugins.bin.quiet  # noqa: F401  (before what warns is imported)
-from espnet_plugins.inference.command_line import model_parser
+from espnet_plugins.inference.command_line import check_out, model_parser
 from espnet_plugins.inference.export import export_model
 
 
@@ -21,6 +21,7 @@ def main(cmd: list[str] | None = None) -> None:
     parser = model_parser("espnet_plugins.bin.export", __doc__, out="DIR", packed=False)
     args = parser.parse_args(cmd)
     try:
+        check_out(args.out)
         exported = export_model(args.model, args.out, config=args.config, moved=dict(args.moved))
     except (ValueError, OSError) as error:
         parser.exit(1, f"{parser.prog}: error: {error}\n")

@@ -12,7 +12,7 @@ Conv-TasNet have graphs; the written one is compared with torch before it is put
 from __future__ import annotations
 
 import espnet_plugins.bin.quiet  # noqa: F401  (before what warns is imported)
-from espnet_plugins.inference.command_line import add_rate, find_model, model_parser
+from espnet_plugins.inference.command_line import add_rate, check_out, find_model, model_parser
 from espnet_plugins.onnx_export import MissingPackage, export_onnx
 
 
@@ -23,6 +23,7 @@ def main(cmd: list[str] | None = None) -> None:
     add_rate(parser)
     args = parser.parse_args(cmd)
     try:
+        check_out(args.out, folder=False)
         model, files = find_model(args)
         written = export_onnx(model, args.out, stream=args.stream, rate=args.rate, **files)
     except (ValueError, OSError, MissingPackage) as error:

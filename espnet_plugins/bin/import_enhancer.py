@@ -9,22 +9,17 @@ nothing is downloaded. DIR gets config.yaml, model.pth and LICENSE, for enhance,
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import espnet_plugins.bin.quiet  # noqa: F401  (before what warns is imported)
+from espnet_plugins.inference.command_line import Parser, check_out
 from espnet_plugins.inference.published import PUBLISHED, import_enhancer
 
 
 def main(cmd: list[str] | None = None) -> None:
     """Import with the arguments of the command line, or with `cmd`."""
     models = "\n".join(f"  {name:14}{model.family.license_name:14}{model.address}" for name, model in PUBLISHED.items())
-    parser = argparse.ArgumentParser(
-        prog="python -m espnet_plugins.bin.import_enhancer",
-        description=__doc__,
-        epilog=f"published models:\n{models}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("espnet_plugins.bin.import_enhancer", __doc__, epilog=f"published models:\n{models}")
     parser.add_argument("file", metavar="FILE", type=Path, help="a state dict, as its authors publish it")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the result goes")
     parser.add_argument(
@@ -34,6 +29,7 @@ def main(cmd: list[str] | None = None) -> None:
     )
     args = parser.parse_args(cmd)
     try:
+        check_out(args.out)
         name = import_enhancer(args.file, args.out, layout=args.layout)
     except (ValueError, OSError) as error:
         parser.exit(1, f"{parser.prog}: error: {error}\n")

@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 
 import espnet_plugins.bin.quiet  # noqa: F401  (before what warns is imported)
-from espnet_plugins.inference.command_line import add_rate, model_parser
+from espnet_plugins.inference.command_line import add_rate, check_out, model_parser
 from espnet_plugins.packing import Card, Source, UploadError, check_repository, pack_model, upload_packed
 
 
@@ -42,6 +42,7 @@ def main(cmd: list[str] | None = None) -> None:
     parser.add_argument("--upload_repo", metavar="OWNER/NAME", help="upload to this repository, too")
     args = parser.parse_args(cmd)
     try:
+        check_out(args.out, folder=False)
         if args.upload_repo:
             check_repository(args.upload_repo)
         card = Card(

@@ -23,6 +23,7 @@ import espnet_plugins.bin.quiet  # noqa: F401  (before what warns is imported)
 from espnet_plugins.analysis.probe.waveforms import probe_waveforms, write_result
 from espnet_plugins.analysis.scoring.quality import spread
 from espnet_plugins.inference.audio import AudioError, duration, read, resample
+from espnet_plugins.inference.command_line import DEFAULT, Parser, check_out
 from espnet_plugins.inference.files import find_audio
 from espnet_plugins.objectives import SSL_CRITERIA
 from espnet_plugins.ssl import find_upstream, get_shared_upstream
@@ -30,12 +31,7 @@ from espnet_plugins.ssl import find_upstream, get_shared_upstream
 
 def get_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m espnet_plugins.bin.probe",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    default = " (default: %(default)s)"
+    parser, default = Parser("espnet_plugins.bin.probe", __doc__), DEFAULT
     parser.add_argument("upstream", metavar="UPSTREAM", help="upstream file, model directory, or bundle")
     parser.add_argument("inputs", nargs="+", metavar="WAV", help="audio files or folders")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
@@ -104,6 +100,7 @@ def main(cmd: list[str] | None = None) -> None:
     args = parser.parse_args(cmd)
     unreadable: list[AudioError] = []
     try:
+        check_out(args.out)
         options: dict[str, Any] = find_upstream(args.upstream)
         rate = get_shared_upstream(**options).sample_rate
         utterances, unreadable = read_utterances(args.inputs, rate=rate, seconds=args.seconds, count=args.utterances)

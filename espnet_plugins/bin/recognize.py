@@ -16,6 +16,7 @@ from pathlib import Path
 
 import espnet_plugins.bin.quiet  # noqa: F401  (before what warns is imported)
 from espnet_plugins.atomic import write_text
+from espnet_plugins.bin.devices import check_device
 from espnet_plugins.inference import Recognizer, command_line
 from espnet_plugins.inference.audio import read
 from espnet_plugins.inference.experiment import find_experiment
@@ -58,6 +59,8 @@ def main(cmd: list[str] | None = None) -> None:
     parser = get_parser()
     args = parser.parse_args(cmd)
     try:
+        command_line.check_out(args.out)
+        check_device(args.device)
         jobs = find_jobs(args.inputs, args.out, [".txt"])
         options = {name: getattr(args, name) for name in ("rate", "longest", "beam_size", "ctc_weight")}
         model, files = command_line.find_model(args)

@@ -141,7 +141,12 @@ def _why_unreadable(path: Path, error: Exception) -> str:
         return "it is empty (0 bytes)"
     if path.is_file() and is_lfs_pointer(path):
         return "it is a git-LFS pointer, not the file itself: run `git lfs pull`"
-    return str(error)
+    if not path.exists():
+        return "there is no such file"
+    # What names the path, already named, is left out.
+    if isinstance(error, soundfile.LibsndfileError):
+        return error.error_string.rstrip(".")
+    return getattr(error, "strerror", None) or str(error)
 
 
 def full_scale_gain(waveform: np.ndarray, kind: str) -> float:

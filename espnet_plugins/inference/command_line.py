@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from espnet_plugins.inference.experiment import Experiment
 from espnet_plugins.inference.files import Job
@@ -15,6 +15,59 @@ from espnet_plugins.inference.provenance import Ledger, Stamp
 from espnet_plugins.inference.ready import ready_model, ready_models
 
 DEFAULT = " (default: %(default)s)"
+
+
+class Parser(argparse.ArgumentParser):
+    """A program's command line, whose faults are one line each.
+
+    Args:
+        program: Name of the module, for messages.
+        description: The module's docstring.
+        epilog: Behind the options.
+
+    Example:
+        >>> Parser("espnet_plugins.bin.enhance", "Enhance.").prog
+        'python -m espnet_plugins.bin.enhance'
+    """
+
+    def __init__(self, program: str, description: str, *, epilog: str | None = None):
+        super().__init__(
+            prog=f"python -m {program}",
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """End with the fault and where the options stand, instead of with the usage.
+
+        Raises:
+            SystemExit: With code 2.
+        """
+        self.exit(2, f"{self.prog}: error: {message} ({self.prog} --help shows all options)\n")
+
+
+def check_out(out: Path, *, folder: bool = True) -> None:
+    """Refuse an --out that is no place for the result, before anything is computed.
+
+    Args:
+        out: The value of --out.
+        folder: Whether the result is a folder; else a file.
+
+    Raises:
+        ValueError: For a file where a folder is needed, or a folder where a file is needed.
+
+    Example:
+        >>> check_out(Path("/"), folder=False)
+        Traceback (most recent call last):
+        ValueError: --out / is a folder; give a file
+    """
+    if not folder and out.is_dir():
+        raise ValueError(f"--out {out} is a folder; give a file")
+    for place in (out, *out.parents) if folder else out.parents:
+        if place.exists() and not place.is_dir():
+            is_file = "is a file" if place == out else f"would lie in {place}, which is a file"
+            raise ValueError(f"--out {out} {is_file}; give {'a' if place == out else 'another'} folder")
 
 
 def model_parser(program: str, description: str, *, out: str, packed: bool = True) -> argparse.ArgumentParser:
@@ -29,9 +82,7 @@ def model_parser(program: str, description: str, *, out: str, packed: bool = Tru
     Returns:
         The parser; the program adds options of its own.
     """
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {program}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(program, description)
     kinds = "model file, directory of a training"
     if packed:
         kinds = f"{kinds}, packed model, or one that comes with this package: {', '.join(ready_models())}"

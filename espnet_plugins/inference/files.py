@@ -13,6 +13,9 @@ from tqdm import tqdm
 from espnet_plugins.inference.audio import AudioError, duration, is_audio_name
 from espnet_plugins.inference.provenance import Ledger
 
+# Below 1, tqdm's own rate turns round, to seconds per unit.
+_BAR = "{l_bar}{bar}| {n:.1f}/{total_fmt}{unit} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -33,7 +36,7 @@ class Job:
 
 
 def find_jobs(inputs: Sequence[str | os.PathLike[str]], out: Path, suffixes: Sequence[str]) -> list[Job]:
-    """Find the audio files of files and folders.
+    """Find the audio files of files and folders; how many others lie in a folder is told.
 
     Args:
         inputs: Files, and folders that are searched for files with the endings of audio.
@@ -45,7 +48,8 @@ def find_jobs(inputs: Sequence[str | os.PathLike[str]], out: Path, suffixes: Seq
 
     Raises:
         FileNotFoundError: For an input that is not there, or a folder without audio.
-        ValueError: When two inputs would have one result, or a result would replace its input.
+        ValueError: When two inputs would have one result, or a result would replace its input, or results lie in the
+            input.
     """
     sources: dict[tuple[Path, ...], Path] = {}
     for source, relative in (pair for name in inputs for pair in _audio_below(Path(name), out)):
@@ -77,14 +81,32 @@ def _audio_below(path: Path, out: Path | None) -> Iterator[tuple[Path, Path]]:
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such file or folder")
     inside_out = None if out is None else out.resolve()
-    found = sorted(file for file in _files_below(path) if inside_out not in file.resolve().parents)
+    if inside_out == path.resolve():
+        raise ValueError(f"--out {out} is the input; give another folder")
+    files = [file for file in _files_below(path) if inside_out not in file.resolve().parents]
+    found = sorted(file for file in files if is_audio_name(file.name))
+    others = _some_of([str(file.relative_to(path)) for file in files if not is_audio_name(file.name)])
     if not found:
-        raise FileNotFoundError(f"{path}: holds no audio files")
+        if inside_out in path.resolve().parents:
+            raise ValueError(f"--out {out} holds the input {path}; give another folder")
+        raise FileNotFoundError(f"{path}: holds no audio files" + (f", only {others}" if others else ""))
+    if others:
+        print(f"{path}: left aside as no audio: {others}", file=sys.stderr)
     for file in found:
         yield file, file.relative_to(path)
 
 
+def _some_of(names: Sequence[str], *, most: int = 3) -> str:
+    """How many files, and which: a few of them."""
+    if not names:
+        return ""
+    shown = ", ".join(sorted(names)[:most]) + (", ..." if len(names) > most else "")
+    return f"{len(names)} file{'s' * (len(names) > 1)} ({shown})"
+
+
 def _files_below(folder: Path) -> Iterator[Path]:
+    """The files below a folder but hidden ones, which programs keep for themselves."""
+
     def refuse(error: OSError) -> None:
         raise error
 
@@ -95,9 +117,9 @@ def _files_below(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        for file in (Path(name, file) for file in files):
+        for file in (Path(name, file) for file in files if not file.startswith(".")):
             # A link to nothing is a file that cannot be read; what is neither (a pipe, ...) is left alone.
-            if is_audio_name(file.name) and (file.is_file() or file.is_symlink()):
+            if file.is_file() or file.is_symlink():
                 yield file
 
 
@@ -126,7 +148,8 @@ def run_jobs(
     if done := len(jobs) - len(left) - len(failures):
         print(f"{done} of {len(jobs)} files are done already", file=sys.stderr)
     seconds = {job: duration(job.source) for job in left}
-    with tqdm(total=round(sum(seconds.values()), 1), unit="s of audio", disable=not left) as bar:
+    total = round(sum(seconds.values()), 1)
+    with tqdm(total=total, unit=" s of audio", bar_format=_BAR, disable=not left) as bar:
         for job in left:
             try:
                 ledger.begin(job.source, job.targets, also=[job.gain_file])

@@ -1,6 +1,8 @@
 """The programs on files and folders: formats, resume, failures, settings."""
 
 import os
+import re
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +12,8 @@ import soundfile
 from espnet_plugins.atomic import write_text
 from espnet_plugins.bin import enhance, recognize
 from espnet_plugins.inference import Enhancer, Recognizer
-from espnet_plugins.inference.files import find_jobs
+from espnet_plugins.inference.files import find_audio, find_jobs, run_jobs
+from espnet_plugins.inference.provenance import Ledger
 from espnet_plugins.inference.stock_programs import asr_inference
 
 
@@ -110,7 +113,9 @@ def test_every_file_that_cannot_be_used_is_named(joint_folder, folder, tmp_path,
     errors = [line for line in printed.err.splitlines() if "error:" in line]
     assert len(errors) == len(reasons)
     for name, reason in reasons.items():
-        assert any(str(folder / name) in line and reason in line for line in errors), name
+        (line,) = [line for line in errors if str(folder / name) in line]
+        assert reason in line
+        assert line.count(name) == 1
     assert "5 of 13 files" in printed.out
     assert soundfile.info(out / "eight.wav").channels == 8
     assert len([*out.rglob("*.wav")]) == 5
@@ -215,6 +220,49 @@ def test_inputs_that_cannot_be_used(folder, tmp_path, speech):
     with pytest.raises(ValueError, match="would replace it"):
         find_jobs([folder / "mono.wav"], folder, [".wav"])
     assert len(find_jobs([folder / "mono.wav", folder / "mono.wav"], out, [".wav"])) == 1
+
+
+def test_results_are_not_written_into_their_input(folder, tmp_path):
+    with pytest.raises(ValueError, match=r"--out .*in put is the input; give another folder"):
+        find_jobs([folder], folder, [".wav"])
+    with pytest.raises(ValueError, match=r"holds the input .*deep er; give another folder"):
+        find_jobs([folder / "deep er"], folder, [".wav"])
+    # Of links, it is the files that count.
+    (folder / "links").mkdir()
+    soundfile.write(tmp_path / "elsewhere.wav", np.zeros(100), 16000)
+    (folder / "links" / "a.wav").symlink_to(tmp_path / "elsewhere.wav")
+    (job,) = find_jobs([folder / "links"], folder, [".wav"])
+    assert job.targets == (folder / "a.wav",)
+
+
+def test_files_that_are_no_audio_are_counted(folder, tmp_path, capsys):
+    (folder / ".hidden").write_text("")
+    out = folder / "out"
+    write_text(out / "mono.txt", "a result")
+    assert len(find_jobs([folder], out, [".wav"])) == 4
+    assert capsys.readouterr().err == f"{folder}: left aside as no audio: 1 file (notes.md)\n"
+    for name in ("a.txt", "b.txt", "deep er/c.txt"):
+        (folder / name).write_text("no audio")
+    assert len(find_audio([folder])) == 4
+    assert "left aside as no audio: 5 files (a.txt, b.txt, deep er/c.txt, ...)" in capsys.readouterr().err
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("no audio")
+    with pytest.raises(FileNotFoundError, match=r"texts: holds no audio files, only 1 file \(a\.txt\)"):
+        find_jobs([tmp_path / "texts"], out, [".wav"])
+
+
+def test_the_rate_of_the_progress_bar_keeps_its_unit(tmp_path, capsys):
+    soundfile.write(tmp_path / "a.wav", np.zeros(1600), 16000)
+    soundfile.write(tmp_path / "b.wav", np.zeros(160000), 16000)
+    jobs = find_jobs([tmp_path / "a.wav", tmp_path / "b.wav"], tmp_path / "out", [".wav"])
+    # 0.1 s of audio in 0.3 s, then 10 s at once.
+    run_jobs(jobs, lambda job: time.sleep(0.3 * (job.source.name == "a.wav")), Ledger(tmp_path / "out", {}))
+    bars = capsys.readouterr().err
+    assert "10.1/10.1 s of audio" in bars
+    rates = [float(rate) for rate in re.findall(r"([\d.]+) s of audio/s", bars)]
+    assert any(0 < rate < 1 for rate in rates)
+    assert rates[-1] > 1
+    assert "s/" not in bars.replace("audio/s", "")
 
 
 def test_results_inside_the_input_folder_are_not_inputs(folder):
