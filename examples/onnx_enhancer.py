@@ -10,19 +10,33 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 
-import numpy as np
-import onnxruntime
-import soundfile
+try:
+    import numpy as np
+    import onnxruntime
+    import soundfile
+except ModuleNotFoundError as error:
+    if __name__ != "__main__":
+        raise
+    sys.exit(f"{sys.argv[0]}: error: {error.name} is not installed: pip install numpy onnxruntime soundfile")
 
 
 def _open(path: str, threads: int) -> tuple[onnxruntime.InferenceSession, dict]:
+    remedy = "give a file that python -m espnet_plugins.bin.export_onnx MODEL --out FILE.onnx wrote"
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{path}: no such file; {remedy}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    # Its errors have no class in common.
+    except Exception as error:
+        raise ValueError(f"{path}: onnxruntime cannot read it ({' '.join(str(error).split())}); {remedy}") from error
     texts = session.get_modelmeta().custom_metadata_map
     if "sampling_rate" not in texts:
-        raise ValueError(f"{path} is no graph of espnet_plugins.bin.export_onnx")
+        raise ValueError(f"{path} is another kind of graph; {remedy}")
     strings = ("kind", "form", "ending")
     return session, {name: text if name in strings else json.loads(text) for name, text in texts.items()}
 
@@ -134,6 +148,23 @@ class OnnxStream:
         return max((squares - total**2 / n) / (n - 1), 0.0) ** 0.5 if n > 1 else 0.0
 
 
+def _enhance_file(model: str, source: str, target: str, *, level: float | None) -> None:
+    _, facts = _open(model, 1)
+    waveform, rate = soundfile.read(source, dtype="float32")
+    if rate != facts["sampling_rate"] or waveform.ndim != 1:
+        raise ValueError(
+            f"{source} has {rate} Hz and {waveform.size // max(len(waveform), 1)} channels; give one channel of "
+            f"{facts['sampling_rate']} Hz"
+        )
+    if facts["form"] == "whole":
+        enhanced = OnnxEnhancer(model)(waveform)
+    else:
+        stream = OnnxStream(model, level=level)
+        pieces = [stream.feed(waveform[start : start + 1000]) for start in range(0, len(waveform), 1000)]
+        enhanced = np.concatenate([*pieces, stream.finish()], axis=-1)
+    soundfile.write(target, enhanced.T, rate, subtype="FLOAT")
+
+
 def main() -> None:
     """Enhance one file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -142,17 +173,10 @@ def main() -> None:
     parser.add_argument("target", metavar="OUT.wav")
     parser.add_argument("--level", type=float, help="standard deviation of the signal, for a stream through Demucs")
     args = parser.parse_args()
-    _, facts = _open(args.model, 1)
-    waveform, rate = soundfile.read(args.source, dtype="float32")
-    if rate != facts["sampling_rate"] or waveform.ndim != 1:
-        parser.error(f"{args.source} has another rate than {facts['sampling_rate']} Hz, or several channels")
-    if facts["form"] == "whole":
-        enhanced = OnnxEnhancer(args.model)(waveform)
-    else:
-        stream = OnnxStream(args.model, level=args.level)
-        pieces = [stream.feed(waveform[start : start + 1000]) for start in range(0, len(waveform), 1000)]
-        enhanced = np.concatenate([*pieces, stream.finish()], axis=-1)
-    soundfile.write(args.target, enhanced.T, rate, subtype="FLOAT")
+    try:
+        _enhance_file(args.model, args.source, args.target, level=args.level)
+    except (OSError, ValueError, soundfile.SoundFileError) as error:
+        parser.exit(1, f"{parser.prog}: error: {error}\n")
 
 
 if __name__ == "__main__":

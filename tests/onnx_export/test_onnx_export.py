@@ -178,6 +178,42 @@ def test_without_the_packages_it_says_how_to_get_them(save_front_end, tmp_path, 
     assert "pip install onnx onnxruntime" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("fault", ["no model", "no graph", "other graph", "no audio", "other rate", "no onnxruntime"])
+def test_what_the_example_cannot_use_is_one_line(tmp_path, fault):
+    model, source = tmp_path / "model.onnx", tmp_path / "in.wav"
+    soundfile.write(source, _noise(800), 16000)
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "g", values[:1], values[1:])
+    proto = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    if fault != "other graph":
+        onnx.helper.set_model_props(proto, {"sampling_rate": "8000" if fault == "other rate" else "16000"})
+    onnx.save(proto, model)
+    if fault == "no model":
+        model.unlink()
+    elif fault == "no graph":
+        model.write_bytes(b"no graph")
+    elif fault == "no audio":
+        source.write_text("no audio")
+    hide = "sys.modules['onnxruntime'] = None; " if fault == "no onnxruntime" else ""
+    code = f"import runpy, sys; {hide}runpy.run_path(sys.argv[0], run_name='__main__')"
+    arguments = [str(EXAMPLE), str(model), str(source), str(tmp_path / "out.wav")]
+    command = [sys.executable, "-c", f"import sys; sys.argv = {arguments!r}; {code}"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    remedy = "export_onnx MODEL --out FILE.onnx wrote"
+    for words in {
+        "no model": [f"{model}: no such file", remedy],
+        "no graph": [f"{model}: onnxruntime cannot read it", remedy],
+        "other graph": [f"{model} is another kind of graph", remedy],
+        "no audio": [str(source), "Format not "],
+        "other rate": [f"{source} has 16000 Hz and 1 channels; give one channel of 8000 Hz"],
+        "no onnxruntime": ["onnxruntime is not installed: pip install numpy onnxruntime soundfile"],
+    }[fault]:
+        assert words in line
+    assert not (tmp_path / "out.wav").exists()
+
+
 def test_the_example_runs_without_torch(save_front_end, tmp_path):
     folder = save_front_end(CAUSAL["short hops"])
     waveform = _noise(5000)
