@@ -20,6 +20,8 @@ from espnet_plugins.atomic import atomic_path
 
 LATEST = "checkpoint.pth"
 PREVIOUS = "checkpoint.previous.pth"
+# The folder of models that are kept at intervals of updates.
+KEPT = "updates"
 # What ESPnet's reporter keeps beside plain numbers.
 _SAFE = [
     np._core.multiarray.scalar,  # type: ignore[attr-defined]

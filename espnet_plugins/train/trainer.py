@@ -34,9 +34,11 @@ _GO, _SAVE, _STOP = 0, 1, 2
 
 @dataclasses.dataclass
 class ResumableOptions(TrainerOptions):
-    """ESPnet's options and the time between two checkpoints inside an epoch (0: only when asked to stop)."""
+    """ESPnet's options, the time between two checkpoints inside an epoch (0: only when asked to stop), and the updates
+    between two models that are kept (0: those of ESPnet alone)."""
 
     checkpoint_minutes: float = 0.0
+    keep_every_updates: int = 0
 
 
 class _Session:
@@ -122,6 +124,17 @@ class _Session:
             torch.distributed.barrier()
         self.saved = time.monotonic()
 
+    def keep(self) -> None:
+        """Keep the model where it has had as many updates as the options ask for, the starting point included."""
+        every, batches = self.options.keep_every_updates, self.train_reporter.total_count
+        number, rest = divmod(batches, self.options.accum_grad)
+        if self.rank or every <= 0 or rest or number % every:
+            return
+        path = Path(self.options.output_dir) / checkpoints.KEPT / f"{number}.pth"
+        # There already where the epoch before ended with it, or a training goes on from before it.
+        if not path.exists():
+            torch.save(self.model.state_dict(), path)
+
     def take(self, epoch: int) -> dict[str, Any] | None:
         """The place inside `epoch` to resume at, once."""
         within, self.within = self.within, None
@@ -143,7 +156,8 @@ class ResumableTrainer(Trainer):
     started again, it goes on with the next update. Checkpoints are written atomically, one earlier is kept, a
     corrupt one is replaced by it, and files that belong to the checkpoint's epoch but had not been written are
     restored. Gradients that wait for an update (`accum_grad`) are part of it. With `--checkpoint_minutes` the same
-    is saved at intervals, against a kill without warning.
+    is saved at intervals, against a kill without warning. With `--keep_every_updates N` the model is kept after every
+    N updates, as `updates/NUMBER.pth`: for a look at how a training went, which it does not change.
     """
 
     _session: _Session | None = None
@@ -156,6 +170,12 @@ class ResumableTrainer(Trainer):
             type=float,
             default=0.0,
             help="minutes between checkpoints inside an epoch; 0: only when asked to stop by SIGTERM or SIGUSR1",
+        )
+        parser.add_argument(
+            "--keep_every_updates",
+            type=int,
+            default=0,
+            help="updates between models that are kept as updates/NUMBER.pth; 0: none beside those of the epochs",
         )
 
     @classmethod
@@ -243,6 +263,7 @@ class ResumableTrainer(Trainer):
             if updates % options.accum_grad == 0:
                 for schedule in session.schedules if updates > skip else ():
                     schedule.advance()
+                session.keep()
                 session.pause()
 
         batches = position.Boundaries(

@@ -142,3 +142,26 @@ def test_gradients_carried_over_the_end_of_an_epoch_survive(data, tmp_path):
     finish(process)
     assert finish(reference.start(out)) == 0
     reference.check(out)
+
+
+def test_models_kept_at_intervals_change_nothing_and_survive_a_stop(data, tmp_path):
+    reference = Reference(tiny_training.enhancement(), data, tmp_path / "reference")
+    total = updates(reference.out)
+    kept = {}
+    for name, stop in (("whole", False), ("stopped", True)):
+        out = tmp_path / name
+        if stop:
+            process = reference.start(out, "--keep_every_updates", "3")
+            wait_for(lambda out=out: updates(out) >= 4, process)
+            os.kill(process.pid, signal.SIGTERM)
+            finish(process)
+        assert finish(reference.start(out, "--keep_every_updates", "3")) == 0
+        reference.check(out)
+        folder = out / checkpoint.KEPT
+        assert {path.name for path in folder.iterdir()} == {f"{n}.pth" for n in range(0, total + 1, 3)}
+        kept[name] = {path.name: torch.load(path, weights_only=True) for path in folder.iterdir()}
+    for name, model in kept["whole"].items():
+        for key, value in model.items():
+            assert torch.equal(value, kept["stopped"][name][key]), (name, key)
+    first, later = kept["whole"]["0.pth"], kept["whole"]["3.pth"]
+    assert any(not torch.equal(first[key], later[key]) for key in first)
