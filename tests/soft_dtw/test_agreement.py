@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet_plugins.soft_dtw import buffers, soft_dtw_from_cost
+from espnet_plugins.soft_dtw import buffers, soft_dtw, soft_dtw_divergence, soft_dtw_from_cost
 
 pytest.importorskip("numba", reason="the cpu backend needs numba")
 
@@ -80,6 +80,23 @@ def test_every_cell_is_written(nan_memory, lengths, bandwidth):
     expected = value_and_alignment(cost, *lengths, bandwidth=bandwidth, backend="reference")
     found = value_and_alignment(cost, *lengths, bandwidth=bandwidth, backend="cpu")
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("gamma", [0.02, 1.0, 1e4])
+@pytest.mark.parametrize("needs", [(True, False), (False, True), (True, True)], ids=["x", "y", "both"])
+@pytest.mark.parametrize("bandwidth", [None, 3.0])
+@pytest.mark.parametrize("function", [soft_dtw, soft_dtw_divergence])
+def test_gradients_of_frames_read_nothing_that_was_not_written(nan_memory, function, bandwidth, needs, gamma):
+    y = torch.randn(3, 150, 20, dtype=torch.float64)
+    x = y[:, :140] + 0.1 * torch.randn(3, 140, 20, dtype=torch.float64)
+    results = []
+    for backend in ("reference", "cpu"):
+        leaves = [side.clone().requires_grad_(need) for side, need in zip((x, y), needs, strict=True)]
+        value = function(*leaves, [140, 1, 67], [96, 150, 64], gamma=gamma, bandwidth=bandwidth, backend=backend)
+        value.sum().backward()
+        results.append((value, *(leaf.grad for leaf in leaves if leaf.grad is not None)))
+    for expected, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("shape", [(1, 700, 500), (5, 150, 210)], ids=["one pair", "batch"])
