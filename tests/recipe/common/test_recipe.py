@@ -107,7 +107,7 @@ def test_how_many_utterances_are_measured(tmp_path, key):
     [
         (
             ["--objectives", "mse"],
-            "unknown objective 'mse': choose from multi_condition, asr_only, si_snr, mimic, ssl_mse",
+            "--objectives: unknown objective 'mse': choose from multi_condition, asr_only, si_snr, mimic, ssl_mse",
         ),
         (["--finetune", "all"], "unknown --finetune 'all': choose from joint, se"),
         (["--objectives", "asr_only", "--finetune", "se"], "which --finetune joint has"),
@@ -119,6 +119,12 @@ def test_how_many_utterances_are_measured(tmp_path, key):
 def test_wrong_runs(options, message):
     with pytest.raises(OptionError, match=message):
         runs_of(*options)
+
+
+def test_an_unknown_objective_of_a_preset_is_named_with_it(tmp_path):
+    (tmp_path / "own.yaml").write_text("extends: mini\nruns: {objectives: si_snr ssl_mse_layer0}\n")
+    with pytest.raises(OptionError, match=r"preset 'own': runs: unknown objective 'ssl_mse_layer0': choose from"):
+        runs_of("--preset", str(tmp_path / "own.yaml"))
 
 
 @pytest.mark.parametrize(

@@ -339,7 +339,8 @@ def runs_from_args(recipe: Recipe, args: argparse.Namespace) -> list[Run]:
     seeds = (args.seeds or str(defaults["seeds"])).replace(",", " ").split()
     for objective in objectives:
         if objective not in recipe.objectives:
-            raise OptionError(f"unknown objective '{objective}': choose from {', '.join(recipe.objectives)}")
+            where = "--objectives" if args.objectives else f"preset '{recipe.name}': runs"
+            raise OptionError(f"{where}: unknown objective '{objective}': choose from {', '.join(recipe.objectives)}")
     if finetune not in FINETUNE_MODES:
         raise OptionError(f"unknown --finetune '{finetune}': choose from {', '.join(FINETUNE_MODES)}")
     alone = [objective for objective in objectives if recipe.objectives[objective].shown.alone]
