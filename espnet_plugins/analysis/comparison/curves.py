@@ -12,14 +12,17 @@ import numpy as np
 from espnet_plugins.analysis.scoring.scores import ScoreError
 
 COLUMNS = ("epoch", "updates", "seconds", "valid_loss", "valid_cer_ctc", "valid_wer_ctc")
+# The word error rate of a judge, where one decoded the development set with the models that a training kept.
+JUDGED = "valid_wer_judge"
 # What a curve can show, the most telling first, with the label of its axis.
 MEASURES = {
+    JUDGED: "development WER (%)",
     "valid_wer_ctc": "development WER (%)",
     "valid_cer_ctc": "development CER (%)",
     "valid_loss": "development loss",
 }
 # ESPnet records error rates as fractions.
-_FACTORS = {"valid_wer_ctc": 100.0, "valid_cer_ctc": 100.0}
+_FACTORS = {JUDGED: 100.0, "valid_wer_ctc": 100.0, "valid_cer_ctc": 100.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +54,7 @@ def read_curve(path: Path) -> dict[str, np.ndarray]:
     """Read the evaluations of one run.
 
     Args:
-        path: A CSV file with the columns COLUMNS; a field may be empty.
+        path: A CSV file with the columns COLUMNS, and perhaps JUDGED; a field may be empty.
 
     Returns:
         Column -> values, shape (N,), nan where empty.
@@ -62,7 +65,9 @@ def read_curve(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
-            table = {name: np.array([float(row[name]) if row[name] else np.nan for row in rows]) for name in COLUMNS}
+            rows = [{JUDGED: "", **row} for row in rows]
+            names = (*COLUMNS, JUDGED)
+            table = {name: np.array([float(row[name]) if row[name] else np.nan for row in rows]) for name in names}
     except FileNotFoundError:
         raise ScoreError(f"no such curve: {path}") from None
     except OSError as error:

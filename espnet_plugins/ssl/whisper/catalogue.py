@@ -54,6 +54,11 @@ class Published:
     mirror: Source | None = None
 
     @property
+    def mirror_file(self) -> str:
+        """What the mirror's file is called here."""
+        return f"whisper_{self.file.removesuffix('.pt')}.model.bin"
+
+    @property
     def source(self) -> Source:
         """OpenAI's file."""
         return Source(sha256=self.sha256, url=f"{_SITE}/{self.sha256}/{self.file}")

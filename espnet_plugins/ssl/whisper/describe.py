@@ -122,7 +122,7 @@ def _fetched(size: str, folder: Path) -> Path:
     model = MODELS[size]
     choices: list[tuple[Path, Source]] = [(folder / model.file, model.source)]
     if model.mirror is not None:
-        choices.append((folder / f"whisper_{size}.model.bin", model.mirror))
+        choices.append((folder / model.mirror_file, model.mirror))
     for file, source in choices:
         if file.is_file():
             verify(file, source.sha256)

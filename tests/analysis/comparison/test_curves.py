@@ -7,6 +7,7 @@ import pytest
 
 from espnet_plugins.analysis.comparison.curves import (
     COLUMNS,
+    JUDGED,
     Curve,
     choose_measure,
     common_thresholds,
@@ -44,6 +45,18 @@ def test_broken_curve_is_named(tmp_path, content):
         read_curve(path)
 
 
+def test_what_a_judge_made_of_a_training_is_a_measure_of_its_own(tmp_path):
+    (tmp_path / "judged.csv").write_text(f"{','.join(COLUMNS)},{JUDGED}\n,0,0,,,,0.5\n,20,3.5,,,,0.25\n")
+    write_curve(tmp_path / "plain.csv", [(1, 10, 2, 7, None, None), (2, 20, 4, 6, None, None)])
+    judged, plain = read_curve(tmp_path / "judged.csv"), read_curve(tmp_path / "plain.csv")
+    assert np.isnan(plain[JUDGED]).all()
+    assert choose_measure([judged]) == JUDGED
+    assert choose_measure([plain]) == "valid_loss"
+    curve = merge_seeds([judged], JUDGED)
+    assert curve.updates.tolist() == [0, 20]
+    assert curve.values.tolist() == [[50, 25]]
+
+
 def test_updates_must_increase(tmp_path):
     path = write_curve(tmp_path / "curve.csv", [(0, 10, 0, 1, 1, 1), (1, 10, 0, 1, 1, 1)])
     with pytest.raises(ScoreError, match="must increase"):
@@ -52,7 +65,7 @@ def test_updates_must_increase(tmp_path):
 
 def table(updates, values, measure="valid_wer_ctc"):
     nan = np.full(len(updates), np.nan)
-    columns = dict.fromkeys(COLUMNS, nan)
+    columns = dict.fromkeys((*COLUMNS, JUDGED), nan)
     seconds = np.array(updates, dtype=float) / 10
     return {**columns, "updates": np.array(updates, float), "seconds": seconds, measure: np.array(values, float)}
 

@@ -5,9 +5,12 @@ import shutil
 import pytest
 import real_layout
 import soundfile
+import yaml
 from file_server import FileServer
+from places import RECIPE
 from stages import Stages
 
+from espnet_plugins.ssl.whisper import MODELS
 from local.common.kaldi_dir import read
 from local.common.recipe import load_preset
 from local.common.steps import MissingInput, OptionError, RecipeError
@@ -203,7 +206,9 @@ def test_a_folder_that_cannot_be_written_is_linked_and_completed_elsewhere(
     assert len(read(stages.root / "data" / "test-clean")) == len(read(stages.root / "data" / "dev-clean")) == 4
 
 
-@pytest.mark.parametrize("preset", ["full", "paper", "digits", "mini", "custom", "whisper", "whisper_small"])
+@pytest.mark.parametrize(
+    "preset", ["full", "paper", "digits", "mini", "custom", "whisper", "whisper_small", "whisper_layer5"]
+)
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(preset, published, tmp_path, monkeypatch, capsys):
     stages = make_stages(tmp_path, monkeypatch, published, preset)
     for own in ("corpora", "heads"):
@@ -232,10 +237,42 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(preset, published, t
             "base.pt: fetch",
             "ssl_soft_dtw_layer3_se_seed0: about 312 updates",
         ],
+        "whisper_layer5": [
+            "ssl_soft_dtw_layer5_se_seed0: about 312 updates",
+            "ssl_soft_dtw_layer5_se_seed0: about 16 models on the development set",
+        ],
     }[preset]
     assert [text for text in expected if text not in out] == []
     assert published[0].requests == []
     assert [p.name for p in tmp_path.iterdir()] == ["tiny.yaml"]
+
+
+@pytest.mark.parametrize("name", ["base.pt", "whisper_base.model.bin", "config.json"])
+def test_a_dry_run_sees_an_ssl_model_that_is_there_under_any_of_its_names(
+    name, published, tmp_path, monkeypatch, capsys
+):
+    stages = make_stages(tmp_path, monkeypatch, published, "whisper_small")
+    for own in ("corpora", "heads"):
+        stages.defaults.pop(own)
+    stages.write()
+    folder = tmp_path / "downloads" / "ssl"
+    folder.mkdir(parents=True)
+    (folder / "another.bin").touch()
+    stages(dry_run)
+    assert "base.pt: fetch" in capsys.readouterr().out
+    (folder / name).touch()
+    stages(dry_run)
+    out = capsys.readouterr().out
+    assert f"is in {folder}, nothing is fetched" in out
+    assert "base.pt" not in out
+
+
+def test_the_mirrors_names_are_the_librarys():
+    known = yaml.safe_load((RECIPE / "conf" / "models.yaml").read_text())
+    found = {name: entry["mirror"] for name, entry in known.items() if "mirror" in entry}
+    listed = {f"whisper_{size}": model.mirror_file for size, model in MODELS.items() if model.mirror}
+    assert found == {name: file for name, file in listed.items() if name in known}
+    assert found
 
 
 @pytest.mark.parametrize("finished", ["full"], indirect=True)

@@ -2,6 +2,7 @@
 
 import subprocess
 
+import jiwer
 import numpy as np
 import pytest
 import soundfile
@@ -11,6 +12,10 @@ from places import RECIPE
 from slurm_testbed import folders
 from tiny_judge import write_tiny_judge
 from tiny_whisper import tiny_encoder, write_ctranslate2
+
+from espnet_plugins.analysis.comparison.curves import read_curve
+from local.common.kaldi_dir import read_table, transcribed
+from local.stages.score import read_hypotheses
 
 pytest.importorskip("faster_whisper", reason="the judge needs the extra `whisper`")
 pytestmark = pytest.mark.recipe
@@ -58,11 +63,15 @@ def make_site(root):
             "whisper_tiny_en": {"model": str(root / "judge"), "compute_type": "float32"},
             "another": {"model": str(root / "judge"), "compute_type": "float32", "beam_size": 2},
         },
+        "development_judge": "whisper_tiny_en",
         "quality_utterances": 2,
         "dnsmos": False,
         "config": {
             "train_se": {"num_iters_per_epoch": 2, "max_epoch": 1, "batch_size": 2},
-            "train_tune": {"num_iters_per_epoch": 2, "max_epoch": 2, "batch_size": 2, "chunk_length": 16000},
+            "train_tune": {
+                **{"num_iters_per_epoch": 2, "max_epoch": 2, "batch_size": 2, "chunk_length": 16000},
+                "keep_every_updates": 1,
+            },
         },
     }
     (root / "tiny.yaml").write_text(yaml.safe_dump(preset))
@@ -90,6 +99,43 @@ def test_a_table_for_each_judge(finished):
     for judge in ("whisper_tiny_en", "another"):
         for name in ("clean", "noisy", "se", "ssl_mse_layer1_se_seed0"):
             assert (root / "expdir" / f"score_{judge}" / name / "test_unseen.json").is_file(), (judge, name)
+
+
+def test_the_judge_follows_a_training_on_the_development_set(finished):
+    root, _ = finished
+    for run in ("ssl_mse_layer1_se_seed0", "ssl_mse_pad_layer2_se_seed0"):
+        folder = root / "expdir" / "development" / run
+        curve = read_curve(folder / "curve.csv")
+        trained = read_curve(root / "expdir" / "runs" / run / "curve.csv")
+        last = int(trained["updates"][-1])
+        assert curve["updates"].tolist() == list(range(last + 1))
+        assert curve["seconds"][0] == 0
+        assert curve["seconds"][-1] == trained["seconds"][-1]
+        references = read_table(transcribed(root / "dumpdir" / "dev") / "text_spk1")
+        for number, rate in zip(curve["updates"], curve["valid_wer_judge"], strict=True):
+            heard = read_hypotheses(folder / "transcripts" / f"{number:g}")
+            assert heard.keys() == references.keys()
+            # Both sides of jiwer's lists are in the same order; it sums errors and words over all utterances.
+            wer = jiwer.wer(list(references.values()), [heard[utt] for utt in references])
+            assert rate == pytest.approx(wer, abs=1e-6)
+        assert [path.name for path in folder.iterdir() if path.name == "signals"] == []
+    assert "development WER (%) after updates" in (root / "expdir" / "RESULTS.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"development_judge": "another one"}, "give one of the preset's judges (whisper_tiny_en, another)"),
+        ({"config": {"train_tune": {"keep_every_updates": 0}}}, "how many updates lie between them"),
+    ],
+)
+def test_a_judge_that_cannot_follow_is_refused_before_any_work(own, message, site, tmp_path):
+    preset = tmp_path / "own.yaml"
+    preset.write_text(yaml.safe_dump({"extends": str(site / "tiny.yaml"), **own}))
+    result = run(site, tmp_path, "--preset", preset, "--stop_stage", "5", check=False)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_again_there_is_nothing_to_do(finished, site):

@@ -14,7 +14,9 @@ _KEYS = {
     "seed": _NUMBER,
     **dict.fromkeys(("quality_utterances", "listened_utterances"), f"{_NUMBER}, or all"),
     **dict.fromkeys(("front_end", "lexicon"), _TEXT),
-    **dict.fromkeys(("front_end_weights", "registry", "model_license", "note"), f"{_TEXT} or null"),
+    **dict.fromkeys(
+        ("front_end_weights", "registry", "model_license", "note", "development_judge"), f"{_TEXT} or null"
+    ),
     **dict.fromkeys(("train", "dev", "test", "heads", "conf_dirs", "import", "import_from"), _NAMES),
     **dict.fromkeys(("sets", "corpora", "config"), f"{_MAPPING} of mappings"),
     **dict.fromkeys(("ssl", "runs", "threads"), _MAPPING),

@@ -191,6 +191,11 @@ class Recipe:
         return self.preset.get("note") or ""
 
     @property
+    def development_judge(self) -> str:
+        """The judge that decodes the development set with every model that a fine-tuning keeps; "" for none."""
+        return self.preset.get("development_judge") or ""
+
+    @property
     def quality_utterances(self) -> int | None:
         """Of each test set, those whose signals are measured; None for all."""
         return _count(self.preset["quality_utterances"])
@@ -244,6 +249,12 @@ def _check_recognizers(name: str, preset: Mapping[str, Any]) -> None:
         raise OptionError(f"preset '{name}': judges: {judges!r} is not accepted; give NAME: {{model: ...}}")
     if not heads and not judges:
         raise OptionError(f"preset '{name}': heads: {heads!r} is not accepted without judges; give [asr] or [asr, pr]")
+    following = preset.get("development_judge")
+    if following and (following not in judges or heads):
+        raise OptionError(
+            f"preset '{name}': development_judge: {following!r} is not accepted; give one of the preset's judges "
+            f"({', '.join(judges) or 'it has none'}), in a preset without a recognizer (heads: [])"
+        )
     if taken := sorted({*judges} & {*HEADS}):
         raise OptionError(f"preset '{name}': judges: '{taken[0]}' is the name of a head; choose another")
 

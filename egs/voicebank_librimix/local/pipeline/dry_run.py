@@ -79,7 +79,9 @@ def _upstream(recipe: Recipe) -> tuple[list[str], float]:
     if known is None:
         return [f"  SSL model: {options['model']}, of unknown size, from {location} or its publisher"], 0.0
     line = f"  SSL model: {known['title']}; license {known['license']}"
-    if location.is_file() or (location / known["file"]).is_file():
+    # A folder of a Hugging Face or a CTranslate2 model is taken as it is.
+    files = (known["file"], known.get("mirror", known["file"]), "config.json", "model.bin")
+    if location.is_file() or any((location / file).is_file() for file in files):
         return [line, f"    is in {location}, nothing is fetched"], 0.0
     return [line, f"    {known['file']}: fetch {human(known['about'])} to {location}"], float(known["about"])
 
@@ -236,6 +238,11 @@ def work_ahead(corpora: Catalogue, experiment: Experiment, *, stages: Collection
         training(step, head)
     for step in experiment.fine_tunings.values():
         training(step, "joint")
+    if recipe.development_judge:
+        for step in experiment.fine_tunings.values():
+            config = step.settings["config"]
+            models = _updates(config, train, utterance)[0] // config["keep_every_updates"] + 1
+            line(f"stage 6 {step.out.name}: about {models} models on the development set", "decode", models * dev)
     compared, heads = experiment.systems, recipe.recognizers
     decodings = len(compared) * len(recipe.preset["test"]) * len(heads)
     audio = len(compared) * len(heads) * test

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from typing import Literal
 
-from local.common.recipe import Run
+from local.common.recipe import Recipe, Run
 from local.common.sets import COMBINED
 from local.common.stages import Stage
 from local.common.steps import MissingInput, Step
@@ -16,6 +16,7 @@ from local.corpora.catalogue import Catalogue
 from local.pipeline.options import Invocation
 from local.stages.data import combine_sets, final_steps, prepare_set, prepare_tokens, set_steps
 from local.stages.decode import copy_transcripts, decode, own_pairs, shard
+from local.stages.development import follow
 from local.stages.experiment import Experiment
 from local.stages.packing import pack_run, pack_step, upload_run, upload_step
 from local.stages.phones import prepare_phones
@@ -67,6 +68,7 @@ class JobArray:
         kind: One of local.jobs.resources.KINDS; default: its stage's.
         here: How its jobs are done on this machine.
         show: It is run even where nothing is left to do, and its log is printed when it has ended.
+        asked: Whether a preset asks for it.
     """
 
     name: str
@@ -75,6 +77,7 @@ class JobArray:
     kind: str = ""
     here: Here = "in turn"
     show: bool = False
+    asked: Callable[[Recipe], bool] = lambda recipe: True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", self.kind or self.stages[0].kind)
@@ -107,7 +110,7 @@ class Pipeline:
 
     def arrays(self) -> list[JobArray]:
         """Those of the stages asked for, in order."""
-        return [array for array in ARRAYS if {*array.stages} & {*self.invocation.stages}]
+        return [array for array in ARRAYS if {*array.stages} & {*self.invocation.stages} and array.asked(self.recipe)]
 
     @cached_property
     def scorings(self) -> list[SetScoring]:
@@ -189,6 +192,17 @@ class Pipeline:
 
         return [job(number) for number in range(1, self.shards + 1)]
 
+    def development_jobs(self) -> list[Job]:
+        """Stage 6: a job per fine-tuning whose models a judge follows."""
+
+        def job(run: Run) -> Job:
+            step = self.experiment.development(run)
+            return Job(
+                f"development {run.name}", Stage.DECODING, partial(follow, self.experiment, run), step.is_done, (step,)
+            )
+
+        return [job(run) for run in self.experiment.fine_tunings]
+
     def transcript_jobs(self) -> list[Job]:
         """Stage 6: what is taken over from the same audio in another set."""
         experiment = self.experiment
@@ -245,6 +259,13 @@ ARRAYS = (
     JobArray("train", (Stage.ENHANCEMENT, Stage.RECOGNITION), Pipeline.train_jobs),
     JobArray("joint", (Stage.FINETUNING,), Pipeline.joint_jobs, here="in threads"),
     JobArray("decode", (Stage.DECODING,), Pipeline.decode_jobs, here="in processes"),
+    JobArray(
+        "development",
+        (Stage.DECODING,),
+        Pipeline.development_jobs,
+        here="in processes",
+        asked=lambda recipe: bool(recipe.development_judge),
+    ),
     JobArray("transcripts", (Stage.DECODING,), Pipeline.transcript_jobs, kind="cpu"),
     JobArray("score", (Stage.SCORING,), Pipeline.score_jobs),
     JobArray("report", (Stage.REPORT,), Pipeline.report_jobs, show=True),

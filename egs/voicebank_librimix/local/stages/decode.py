@@ -58,9 +58,8 @@ def decode(experiment: Experiment, pairs: Sequence[tuple[System, str]]) -> None:
 
 
 def enhance(recipe: Recipe, system: System, name: str, step: Step) -> None:
-    """Run ESPnet's enhancement; move its result into place."""
+    """Enhance a test set, or the utterances of it that are measured."""
     from espnet_plugins.analysis.scoring.quality import spread
-    from espnet_plugins.bin import enh_inference
 
     scp = recipe.dumpdir / name / NOISY
     trained = system.trained[0].out
@@ -70,22 +69,18 @@ def enhance(recipe: Recipe, system: System, name: str, step: Step) -> None:
         if wanted := step.settings["utterances"]:
             chosen = {utt: chosen[utt] for utt in spread(sorted(chosen), wanted)}
         write_table(tmp / "keys", chosen)
-        command = [
-            "--output_dir",
-            str(tmp / "out"),
-            "--fs",
-            str(SAMPLE_RATE),
-            "--num_workers",
-            "0",
-            "--output_format",
-            "flac",
-        ]
-        command += ["--data_path_and_name_and_type", f"{scp},speech_mix,kaldi_ark", "--key_file", str(tmp / "keys")]
-        command += ["--train_config", str(trained / "espnet" / "config.yaml"), "--model_file", str(trained / MODEL)]
-        command += ["--enh_s2t_task", str(system.front_end == "joint").lower(), "--log_level", "WARNING"]
-        command += _device(recipe)
-        enh_inference.main(command, use_onednn=step.settings["onednn"])
-        written = read_table(tmp / "out" / "spk1.scp")
+        written = read_table(
+            run_front_end(
+                recipe,
+                scp,
+                config=trained / "espnet" / "config.yaml",
+                model=trained / MODEL,
+                joint=system.front_end == "joint",
+                onednn=step.settings["onednn"],
+                out=tmp / "out",
+                keys=tmp / "keys",
+            )
+        )
         if lost := sorted(chosen.keys() - written.keys()):
             raise RecipeError(f"{system.name} on {name}: {len(lost)} of {len(chosen)} were not enhanced: {some(lost)}")
         for path in written.values():
@@ -94,6 +89,42 @@ def enhance(recipe: Recipe, system: System, name: str, step: Step) -> None:
         remove(tmp / "out")
         audio = {utt: str(step.out / "wavs" / Path(path).name) for utt, path in written.items()}
     write_table(step.out / "spk1.scp", audio)
+
+
+def run_front_end(
+    recipe: Recipe,
+    scp: Path,
+    *,
+    config: Path,
+    model: Path,
+    onednn: bool,
+    out: Path,
+    joint: bool = False,
+    keys: Path | None = None,
+) -> Path:
+    """Run ESPnet's enhancement.
+
+    Args:
+        recipe: The invocation.
+        scp: The list of what is enhanced.
+        config: Of the training.
+        model: Its weights.
+        onednn: Whether oneDNN computes.
+        out: A folder for what ESPnet writes.
+        joint: Whether the front-end is that of a joint model.
+        keys: A list of the utterances of `scp` that are wanted; all where left out.
+
+    Returns:
+        The list of the enhanced signals; one that could not be enhanced is not in it.
+    """
+    from espnet_plugins.bin import enh_inference
+
+    command = ["--output_dir", str(out), "--fs", str(SAMPLE_RATE), "--num_workers", "0", "--output_format", "flac"]
+    command += ["--data_path_and_name_and_type", f"{scp},speech_mix,kaldi_ark", "--key_file", str(keys or scp)]
+    command += ["--train_config", str(config), "--model_file", str(model)]
+    command += ["--enh_s2t_task", str(joint).lower(), "--log_level", "WARNING", *_device(recipe)]
+    enh_inference.main(command, use_onednn=onednn)
+    return out / "spk1.scp"
 
 
 def _device(recipe: Recipe) -> list[str]:

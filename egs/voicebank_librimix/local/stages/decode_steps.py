@@ -72,6 +72,26 @@ def recognize_step(
     return step
 
 
+def development_step(recipe: Recipe, training: Step, *, judge: str, decoding: Mapping[str, Any], onednn: bool) -> Step:
+    """What a judge makes of the development set with each model that a fine-tuning of the front-end kept.
+
+    Args:
+        recipe: The invocation.
+        training: The fine-tuning.
+        judge: Who decodes.
+        decoding: Its options.
+        onednn: Whether oneDNN computes.
+    """
+    return Step(
+        "development",
+        stage=Stage.DECODING,
+        out=recipe.expdir / "development" / training.out.name,
+        inputs={"model": training, "data": (recipe.dump_done("dev"), Stage.DATA)},
+        settings={"judge": judge, "decoding": decoding, "onednn": onednn},
+        outputs=("curve.csv", "transcripts"),
+    )
+
+
 def _step(recipe: Recipe, trained: Sequence[Step], kind: str, out: Path, name: str, *, settings, outputs) -> Step:
     inputs: dict[str, Step | tuple[Path, int]] = {f"model{k}": step for k, step in enumerate(trained)}
     inputs["data"] = (recipe.dump_done(name), Stage.DATA)

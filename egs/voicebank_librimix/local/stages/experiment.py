@@ -12,7 +12,7 @@ from local.common.recipe import Recipe, Run
 from local.common.stages import Stage
 from local.common.steps import MissingInput, Step
 from local.stages.data import tokens_step
-from local.stages.decode_steps import enhance_step, is_one_model, recognize_step
+from local.stages.decode_steps import development_step, enhance_step, is_one_model, recognize_step
 from local.stages.espnet_commands import merged_config
 from local.stages.judges import judge_settings
 from local.stages.phones import phones_step
@@ -40,6 +40,7 @@ class Experiment:
         self.recipe, self.runs = recipe, tuple(runs)
         self._enhancements: dict[Pair, Step] = {}
         self._recognitions: dict[tuple[Pair, str], Step] = {}
+        self._developments: dict[Run, Step] = {}
 
     @cached_property
     def ssl(self) -> Step:
@@ -161,6 +162,19 @@ class Experiment:
                 others=others,
             )
         return self._recognitions[pair, head]
+
+    def development(self, run: Run) -> Step:
+        """Leaves what the preset's `development_judge` made of a fine-tuning."""
+        if run not in self._developments:
+            judge = self.recipe.development_judge
+            self._developments[run] = development_step(
+                self.recipe,
+                self.fine_tunings[run],
+                judge=judge,
+                decoding=self._decodings[judge],
+                onednn=self._onednn,
+            )
+        return self._developments[run]
 
     def _models(self, system: System, head: str) -> tuple[Step, ...]:
         """The steps that made what recognizes; of a judge none."""

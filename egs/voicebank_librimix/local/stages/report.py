@@ -30,6 +30,7 @@ from local.common.stages import Stage
 from local.common.steps import RecipeError, Step, atomic_path
 from local.stages.cost import latency_step, measure_cost, measure_latency
 from local.stages.decode_steps import head_folder
+from local.stages.development import curve_of
 from local.stages.experiment import Experiment
 from local.stages.probe import probe_step, run_probe
 from local.stages.score import SetScoring
@@ -49,6 +50,8 @@ def report_step(experiment: Experiment, scorings: Sequence[SetScoring]) -> Step:
     """The step that writes the report, with every score, every training and what else was measured as its input."""
     inputs = {f"{head_folder(s.system.name, s.head)}.{s.dataset}": s.step for s in scorings}
     inputs |= {f"curve.{run.name}": training for run, training in experiment.fine_tunings.items()}
+    if experiment.recipe.development_judge:
+        inputs |= {f"development.{run.name}": experiment.development(run) for run in experiment.fine_tunings}
     measured = (probe_step(experiment), latency_step(experiment))
     inputs |= {step.name: step for step in measured if step.done.exists()}
     outputs = OUTPUTS if len(experiment.recipe.recognizers) == 1 else (*OUTPUTS, PAPER_TABLE)
@@ -109,7 +112,7 @@ def write_report(
 ) -> None:
     """Write the archive, RESULTS.md, curves.png and report.html into the experiment directory."""
     recipe = experiment.recipe
-    tables = {run.name: read_curve(step.out / "curve.csv") for run, step in experiment.fine_tunings.items()}
+    tables = {run.name: read_curve(curve_of(experiment, run)) for run in experiment.fine_tunings}
     curves, measure = merge_curves(tables)
     measured = Content(
         title=f"Results of preset {recipe.name}",

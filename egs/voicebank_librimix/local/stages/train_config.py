@@ -88,7 +88,13 @@ def tune_config(recipe: Recipe, run: Run) -> dict[str, Any]:
         )
     se = se_config(recipe)
     modules = {name: se[name] for name in _with_options(*_SE_MODULES, "model") if name in se}
-    return {**modules, **merged_config(recipe, ["train_tune.yaml"], {"seed": run.seed}), "criterions": criteria}
+    training = merged_config(recipe, ["train_tune.yaml"], {"seed": run.seed})
+    if recipe.development_judge and not training.get("keep_every_updates"):
+        raise OptionError(
+            f"preset '{recipe.name}': development_judge: '{recipe.development_judge}' has no models to decode with: "
+            "say how many updates lie between them (config: {train_tune: {keep_every_updates: 20}})"
+        )
+    return {**modules, **training, "criterions": criteria}
 
 
 def joint_modules(se: Mapping[str, Any], asr: Mapping[str, Any]) -> dict[str, Any]:
