@@ -54,6 +54,8 @@ def test_a_resolver_takes_a_tested_set_or_ends(tmp_path, version, expected):
 
     def resolve(*words):
         options = ["--python-version", version, "--no-header", "--no-annotate", "-q", *words]
+        # Of this interpreter, not one that uv looks for, half a minute at pyenv's: markers are those of the version.
+        options += ["--python", sys.executable]
         command = [UV, "pip", "compile", ROOT / "setup.py", "--extra", "recipe", *options]
         result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         if "error sending request" in result.stderr or "dns error" in result.stderr:

@@ -98,7 +98,8 @@ def resolve(tool, index, version, *requirements):
     if tool == "uv":
         (folder / "asked.in").write_text("\n".join(requirements))
         command = [str(UV), "pip", "compile", *source, "--python-version", version, "-q", "--no-header"]
-        command += ["--no-annotate", str(folder / "asked.in")]
+        # Not to look for an interpreter of that version, which takes half a minute at pyenv's: none is run.
+        command += ["--no-annotate", "--python", sys.executable, str(folder / "asked.in")]
     else:
         pip = [sys.executable, "-m", "pip", "--python", find_python(version), "install"]
         options = ["--dry-run", "--ignore-installed", "--disable-pip-version-check", "--target", str(folder / "target")]

@@ -49,7 +49,8 @@ def test_interrupting_the_caller_cancels_the_jobs(testbed, config, tmp_path, num
     process.send_signal(number)
     _, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 128 + number
-    assert re.fullmatch(r"cancelling job \d+\n", err)
+    interrupted = r"\S+: interrupted; .*\n" if number == signal.SIGINT else ""
+    assert re.fullmatch(r"cancelling job \d+\n" + interrupted, err)
     testbed.wait_for(lambda: testbed.slurm("squeue", "--noheader", "--name=sleep") == "")
 
 

@@ -70,7 +70,7 @@ def make_site(root):
             "train_se": {"num_iters_per_epoch": 2, "max_epoch": 1, "batch_size": 2},
             "train_tune": {
                 **{"num_iters_per_epoch": 2, "max_epoch": 2, "batch_size": 2, "chunk_length": 16000},
-                "keep_every_updates": 1,
+                "keep_every_updates": 2,
             },
         },
     }
@@ -108,9 +108,9 @@ def test_the_judge_follows_a_training_on_the_development_set(finished):
         curve = read_curve(folder / "curve.csv")
         trained = read_curve(root / "expdir" / "runs" / run / "curve.csv")
         last = int(trained["updates"][-1])
-        assert curve["updates"].tolist() == list(range(last + 1))
+        assert curve["updates"].tolist() == list(range(0, last + 1, 2))
         assert curve["seconds"][0] == 0
-        assert curve["seconds"][-1] == trained["seconds"][-1]
+        assert 0 < curve["seconds"][-1] <= trained["seconds"][-1]
         references = read_table(transcribed(root / "dumpdir" / "dev") / "text_spk1")
         for number, rate in zip(curve["updates"], curve["valid_wer_judge"], strict=True):
             heard = read_hypotheses(folder / "transcripts" / f"{number:g}")
@@ -118,7 +118,7 @@ def test_the_judge_follows_a_training_on_the_development_set(finished):
             # Both sides of jiwer's lists are in the same order; it sums errors and words over all utterances.
             wer = jiwer.wer(list(references.values()), [heard[utt] for utt in references])
             assert rate == pytest.approx(wer, abs=1e-6)
-        assert [path.name for path in folder.iterdir() if path.name == "signals"] == []
+        assert [path.name for path in folder.iterdir() if "signals" in path.name] == []
     assert "development WER (%) after updates" in (root / "expdir" / "RESULTS.md").read_text()
 
 

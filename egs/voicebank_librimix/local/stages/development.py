@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import tempfile
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -65,8 +66,8 @@ def _follow(experiment: Experiment, run: Run, step: Step) -> None:
         texts.mkdir(parents=True)
         for count, (updates, model) in enumerate(kept.items(), 1):
             # The signals of one model are gone before those of the next are made.
-            with atomic_path(step.out / "signals") as tmp:
-                tmp.mkdir(parents=True)
+            with tempfile.TemporaryDirectory(prefix=".signals.", dir=step.out) as folder:
+                tmp = Path(folder)
                 config = training.out / "espnet" / "config.yaml"
                 audio = run_front_end(
                     recipe, data / "wav.scp", config=config, model=model, onednn=step.settings["onednn"], out=tmp
