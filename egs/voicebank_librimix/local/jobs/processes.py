@@ -26,7 +26,8 @@ _PR_SET_PDEATHSIG = 1
 # busy processes the cores go to waiting. Measured by benchmarks/waiting_threads.py, see docs/performance.md.
 _SPINS = "10000"
 # glibc gives large freed blocks back to the system and asks for them again, page by page, in every update. Below these
-# bytes it keeps them: the same bits without the page faults. Measured by benchmarks/kept_memory.py, see docs/performance.md.
+# bytes it keeps them: the same bits without the page faults. Measured by benchmarks/kept_memory.py, see
+# docs/performance.md.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(512 << 20)}
 # What ESPnet's trainer logs at the start of each epoch.
 _EPOCH = re.compile(r"(\d+)/(\d+)epoch started(?:\. Estimated time to finish: (.+))?$")
