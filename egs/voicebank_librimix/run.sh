@@ -111,9 +111,10 @@ fi
 for name in downloads datadir dumpdir expdir fsdd librispeech noise rirs speech; do
     [ -z "${!name}" ] || [[ ${!name} == /* ]] || printf -v "${name}" '%s' "${started_in}/${!name}"
 done
-# Before an environment is set up for it.
-presets=$(cd conf/presets && printf '%s, ' *.yaml | sed 's/\.yaml//g; s/, $//')
-if [[ ${preset} != *.y*ml && ! -f conf/presets/${preset}.yaml ]]; then
+# Not after 5 GB were installed; with an environment, local/common/recipe.py tells it better.
+if [ -z "${OWN_PYTHON:-}" ] && [ ! -f "${VENV:-../../.venv}/.setup_done" ] &&
+    [[ ${preset} != *.y*ml && ! -f conf/presets/${preset}.yaml ]]; then
+    presets=$(cd conf/presets && printf '%s, ' *.yaml | sed 's/\.yaml//g; s/, $//')
     echo "run.sh: error: unknown preset '${preset}': choose from ${presets}, or give a .yaml file" >&2
     exit 2
 fi
