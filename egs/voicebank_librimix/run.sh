@@ -111,6 +111,8 @@ fi
 for name in downloads datadir dumpdir expdir fsdd librispeech noise rirs speech; do
     [ -z "${!name}" ] || [[ ${!name} == /* ]] || printf -v "${name}" '%s' "${started_in}/${!name}"
 done
+# So does a preset's file; one that is not there, from the recipe's folder.
+if [[ ${preset} == *.y*ml && ${preset} != /* && -f ${started_in}/${preset} ]]; then preset=${started_in}/${preset}; fi
 # Not after 5 GB were installed; with an environment, local/common/recipe.py tells it better.
 if [ -z "${OWN_PYTHON:-}" ] && [ ! -f "${VENV:-../../.venv}/.setup_done" ] &&
     [[ ${preset} != *.y*ml && ! -f conf/presets/${preset}.yaml ]]; then

@@ -128,6 +128,26 @@ def test_ctrl_c_gives_one_line():
     assert told.stderr == "-c: interrupted; the same command goes on where it stopped\n"
 
 
+def test_ctrl_c_while_it_imports_gives_no_traceback(tmp_path):
+    """A module of the recipe's first imports interrupts it."""
+    (tmp_path / "tqdm.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tmp_path, RECIPE, ROOT)))}
+    restore = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    command = [sys.executable, "-m", "local.pipeline.run", "--status=true"]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, preexec_fn=restore, timeout=60)
+    assert told.returncode == -signal.SIGINT
+    assert told.stderr == ""
+
+
+def test_a_presets_file_counts_from_where_the_user_stands(tmp_path):
+    """By its one set, which no preset of the recipe has."""
+    own = {"extends": "digits", "test": ["mine"], "sets": {"mine": {"corpus": "digits", "part": "dev"}}}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
+    told = run("--preset", "own.yaml", "--status", "true", "--expdir", "exp", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert "dump mine " in told.stdout
+
+
 @pytest.mark.parametrize(
     ("judge", "message"),
     [

@@ -423,10 +423,12 @@ def run_main(main: Callable[[], None]) -> None:
     """Call a module's main; turn an error that the user can mend into one clear line and its exit code.
 
     Such are a RecipeError, with its own code, and what a disk, the memory or the limits of this machine refuse.
-    Ctrl-C gives one line and 130. Where nobody reads the output any more (`run.sh --status | head`), it ends like other
-    programs, with 141.
+    Ctrl-C gives one line and 130, also where a program let it end its imports without one. Where nobody reads the
+    output any more (`run.sh --status | head`), it ends like other programs, with 141.
     """
     try:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         main()
         sys.stdout.flush()
     except (RecipeError, OSError, MemoryError) as error:

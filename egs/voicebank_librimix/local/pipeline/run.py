@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
+
+# Ctrl-C during the imports below ends the program without their traceback; run_main() says more from there on.
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from espnet_plugins.offline import import_within
 from local.common.stages import Stage
