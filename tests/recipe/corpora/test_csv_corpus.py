@@ -1,5 +1,7 @@
 """An own corpus: a CSV per set, faults named with file and line."""
 
+import re
+
 import numpy as np
 import pytest
 import soundfile
@@ -161,8 +163,24 @@ def test_the_preset_prepares_it_and_sees_a_change(table, tmp_path, monkeypatch, 
     table(HEAD, *rows, row("c"), name="test.csv")
     stages(catalogue)
     stages(data)
-    assert "custom (corpora/custom): changed since the last run (test.csv:" in capsys.readouterr().out
+    assert "custom (corpora/custom): changed since the last run (test.csv." in capsys.readouterr().out
     assert len(read(stages.root / "dump" / "test_noisy")) == 3
+    # Other audio in the same place, of the same length: the table says nothing of it.
+    noisy = tmp_path / "noisy" / "a.wav"
+    archives = stages.root / "dump" / "test_noisy"
+    before = [path.read_bytes() for path in sorted(archives.rglob("*.ark"))]
+    samples, rate = soundfile.read(noisy)
+    soundfile.write(noisy, samples / 2, rate)
+    stages(catalogue)
+    stages(data)
+    changed = re.findall(r"custom \(corpora/custom\): changed since the last run \((.*)\)", capsys.readouterr().out)
+    # Each of the three tables names it.
+    assert re.findall(r"[\w.]+(?=: )", changed[0]) == [f"{name}.csv.audio" for name in ("dev", "test", "train")]
+    assert [path.read_bytes() for path in sorted(archives.rglob("*.ark"))] != before
+    # The same audio written again is no change.
+    noisy.write_bytes(noisy.read_bytes())
+    stages(catalogue)
+    assert "custom (corpora/custom): nothing to do" in capsys.readouterr().out
 
 
 def test_a_text_in_a_files_place_and_an_odd_separator_are_named(table, tmp_path):

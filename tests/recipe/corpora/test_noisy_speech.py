@@ -154,6 +154,12 @@ def test_what_is_drawn_does_not_depend_on_processes_or_places(stages, material, 
     monkeypatch.setenv("NOISE", str(tmp_path / "elsewhere" / "noise"))
     stages(catalogue, "--nj", "1")
     assert "noise (corpora/noisy_speech): changed since the last run (recordings:" in capsys.readouterr().out
+    # So is one that only sounds otherwise, of the same name and size.
+    louder = tmp_path / "elsewhere" / "noise" / "hum" / "3.wav"
+    samples, rate = soundfile.read(louder)
+    soundfile.write(louder, samples * 1.1, rate)
+    stages(catalogue, "--nj", "1")
+    assert "noise (corpora/noisy_speech): changed since the last run (recordings:" in capsys.readouterr().out
 
 
 def test_speech_in_rooms_is_compared_with_what_arrives_directly(stages, material, monkeypatch):
@@ -168,6 +174,35 @@ def test_speech_in_rooms_is_compared_with_what_arrives_directly(stages, material
         response = room_responses.load_response(material / "rooms" / row["rir"])
         expected = np.convolve(dry, response[: SAMPLE_RATE // 20])[: len(dry)] * float(row["gain"])
         np.testing.assert_allclose(direct, expected, atol=1.1 / 32768 + 1e-5)
+
+
+def test_a_set_stays_out_of_rooms_or_asks_for_them(stages, material, monkeypatch):
+    sets = stages.defaults["sets"]
+    asking = {
+        **sets,
+        "seen": {**sets["seen"], "reverberant": True},
+        "ns_train": {**sets["ns_train"], "reverberant": False},
+    }
+    stages.write(sets=asking)
+    with pytest.raises(OptionError, match=r"a set of test asks for rooms .* with --rirs"):
+        stages(catalogue, "--nj", "1")
+    monkeypatch.setenv("RIRS", str(material / "rooms"))
+    stages(catalogue, "--nj", "1")
+    rooms = {name: {row["rir"] for row in rows} for name, rows in manifests(stages.root).items()}
+    assert rooms["train_seen"] == {""}
+    assert rooms["test_seen"] == {"hall.wav", "cell.mat"}
+
+
+def test_other_responses_of_the_same_names_are_a_change(stages, material, tmp_path, monkeypatch, capsys):
+    shutil.copytree(material / "rooms", tmp_path / "rooms")
+    monkeypatch.setenv("RIRS", str(tmp_path / "rooms"))
+    stages(catalogue, "--nj", "1")
+    before = manifests(stages.root)
+    response, rate = soundfile.read(tmp_path / "rooms" / "hall.wav")
+    soundfile.write(tmp_path / "rooms" / "hall.wav", response[::-1], rate, subtype="FLOAT")
+    stages(catalogue, "--nj", "1")
+    assert "changed since the last run (rirs.hall.wav:" in capsys.readouterr().out
+    assert manifests(stages.root).keys() == before.keys()
 
 
 def test_every_damaged_response_is_named_before_anything_is_mixed(stages, material, tmp_path, monkeypatch):
@@ -185,10 +220,6 @@ def test_every_damaged_response_is_named_before_anything_is_mixed(stages, materi
     with pytest.raises(RecipeError, match=r"flat\.mat: .*; .*silent\.wav: the response is silent"):
         stages(catalogue, "--nj", "1")
     assert not [*stages.root.rglob("manifest.csv")]
-    # As many files of the same names, one of another content: not what was read before.
-    before = room_responses.listing(rooms)
-    soundfile.write(rooms / "silent.wav", np.eye(1, 200)[0], 16000)
-    assert room_responses.listing(rooms) != before
 
 
 def test_a_response_is_the_same_from_audio_and_from_matlab(tmp_path):
@@ -287,6 +318,7 @@ def test_without_a_tree_the_parts_are_fetched(stages, monkeypatch, capsys):
         ({}, {"seen": {"split": "exam"}}, "not of 'exam' with 'seen'"),
         ({}, {"seen": {"split": "test", "most": 0}}, "most: 0 is no number of utterances"),
         ({}, {"seen": {"split": "test", "max_seconds": "30"}}, "max_seconds: '30' is no number of seconds"),
+        ({}, {"seen": {"split": "test", "reverberant": "no"}}, "reverberant: 'no' is neither true nor false"),
         ({}, {"seen": {"split": "test", "max_seconds": 1}}, "utterances of test are over 1 s"),
     ],
 )

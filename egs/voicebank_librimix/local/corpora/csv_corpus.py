@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from espnet_plugins.contents import sha256_of
 from local.common.audio import AudioError, AudioInfo, inspect
 from local.common.csv_table import locate, read_csv
 from local.common.kaldi_dir import NO_TRANSCRIPT, DataError, Utterance
 from local.common.parallel import parallel_map
-from local.common.steps import Step
+from local.common.steps import Step, digest_of
 from local.common.text import normalize
+from local.corpora.contents import KEPT, contents_of
 from local.corpora.corpus import STAGE, Corpus, Estimate, Spec, Work, dealt, register_corpus, write_report
 from local.corpora.mixing import read_snr, snr_class
 
@@ -131,8 +131,8 @@ class Custom(Corpus):
     def prepare(self, specs: Collection[Spec]) -> Iterable[Work]:
         """A look through the tables."""
         tables = [self._table(part) for (part,) in dealt(specs, "part")]
-        # The tables are the user's own: a change in them is a change of settings.
-        content = {path.name: content_of(path) for path in tables}
+        # The tables and their audio are the user's own: a change in them is a change of settings.
+        content = {path.name: content_of(path, kept=self.made / KEPT, nj=self.nj) for path in tables}
         step = Step("custom", stage=STAGE, out=self.made, settings=content, outputs=("report.json",))
         yield step, lambda: write_report(step.out / "report.json", {str(path): len(read_rows(path)) for path in tables})
 
@@ -149,6 +149,21 @@ class Custom(Corpus):
         return Estimate(sum(utterance.seconds for utterance in listed) / 3600, utterances=len(listed))
 
 
-def content_of(path: Path) -> str | None:
-    """What identifies a file by what it holds; None where it is not there."""
-    return sha256_of(path) if path.is_file() else None
+def content_of(
+    path: Path, *, columns: Sequence[str] = ("clean", "noisy"), kept: Path, nj: int = 1
+) -> dict[str, str | None]:
+    """What identifies a table by what it and its audio hold.
+
+    Args:
+        path: The table. Where it is not there or has a fault, its audio is left out: the step that reads it says so.
+        columns: Which name files.
+        kept: See `contents_of`.
+        nj: Files read at once.
+    """
+    found = contents_of({"table": path}, kept=kept)
+    try:
+        rows = [row for _, row in read_csv(path, required=columns, ignore=True)]
+        files = {row[name]: locate(path.parent, row[name]) for row in rows for name in columns if row[name]}
+    except DataError:
+        return found
+    return {**found, "audio": digest_of(contents_of(files, kept=kept, nj=nj))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -204,8 +204,3 @@ def cut(path: Path, size: int, *, part: str, rng: np.random.Generator) -> Piece:
         if rms(samples) >= SILENCE:
             return Piece(samples, first + start, repeated)
     raise DataError(f"{path.stem}: its {part} part is silent wherever it is cut; remove this noise")
-
-
-def listing(recordings: Sequence[Recording]) -> Mapping[str, int]:
-    """What identifies a collection wherever it lies: names and sizes of its files."""
-    return {recording.name: recording.audio.stat().st_size for recording in recordings}

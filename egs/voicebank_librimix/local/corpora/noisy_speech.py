@@ -24,6 +24,7 @@ from local.common.parallel import parallel_map
 from local.common.steps import MissingInput, OptionError, Step, atomic_path, digest_of, log
 from local.corpora import csv_corpus, noise_folder
 from local.corpora.clean_speech import SPLITS, Speech, deal, from_table, from_tree
+from local.corpora.contents import KEPT, contents_of
 from local.corpora.corpus import (
     FLAC,
     PCM_HOUR,
@@ -38,7 +39,7 @@ from local.corpora.corpus import (
 )
 from local.corpora.mixing import active_rms, decibels, named_rng
 from local.corpora.noise_folder import Recording
-from local.corpora.room_responses import check_responses, find_responses, in_room, listing, load_response
+from local.corpora.room_responses import check_responses, files_in, find_responses, in_room, load_response
 
 # Raised with every change that draws or mixes otherwise for the same settings.
 VERSION = 1
@@ -63,7 +64,7 @@ class Mixture:
     recordings: tuple[tuple[str, str, Path], ...]
     part: str
     snrs: tuple[float, ...]
-    responses: tuple[Path, ...]
+    responses: tuple[tuple[str, Path], ...]
     folder: Path
     seed: int
     name: str
@@ -90,8 +91,8 @@ def mix(task: Mixture) -> dict[str, Any]:
     snr = task.snrs[rng.integers(len(task.snrs))]
     clean, rate = read(task.speech.audio)
     clean = resample(clean.astype(np.float64), rate, SAMPLE_RATE)
-    room = task.responses[rng.integers(len(task.responses))] if task.responses else None
-    heard, clean = (clean, clean) if room is None else in_room(clean, load_response(room))
+    room, response = task.responses[rng.integers(len(task.responses))] if task.responses else ("", None)
+    heard, clean = (clean, clean) if response is None else in_room(clean, load_response(response))
     if len(heard) < SAMPLE_RATE // 50 or rms(heard) < _SILENCE:
         raise AudioError(f"{task.speech.audio} is silent or shorter than 20 ms: leave it out")
     level = active_rms(heard, SAMPLE_RATE)
@@ -115,7 +116,7 @@ def mix(task: Mixture) -> dict[str, Any]:
         "recording": name,
         "start": piece.start,
         "looped": int(piece.looped),
-        "rir": "" if room is None else room.name,
+        "rir": room,
         "gain": f"{gain:.6g}",
         "seed": task.seed,
     }
@@ -266,13 +267,21 @@ class NoisySpeech(Corpus):
         longest = spec.get("max_seconds")
         if longest is not None and (not isinstance(longest, (int, float)) or isinstance(longest, bool) or longest <= 0):
             raise OptionError(f"noisy_speech: max_seconds: {longest!r} is no number of seconds")
+        rooms = spec.get("reverberant")
+        if rooms not in (None, True, False):
+            raise OptionError(f"noisy_speech: reverberant: {rooms!r} is neither true nor false")
+        if rooms and self._rirs is None:
+            raise OptionError(
+                f"noisy_speech: a set of {split} asks for rooms (`reverberant: true`): name a folder of impulse "
+                "responses with --rirs, or take the set out of the preset"
+            )
         return {
             "split": split,
             "noise": kind,
             "snr": self._snrs(spec),
             "most": most,
             "transcripts": bool(spec.get("transcripts", True)),
-            "reverberant": bool(spec.get("reverberant", True)) and self._rirs is not None,
+            "reverberant": rooms is not False and self._rirs is not None,
             **({} if longest is None else {"max_seconds": longest}),
         }
 
@@ -281,18 +290,21 @@ class NoisySpeech(Corpus):
         return f"{asked['split']}_{asked['noise']}_{digest_of(asked)[:6]}"
 
     def _speech_content(self) -> Any:
-        """What identifies the speech; of a tree the names of its files."""
+        """What identifies the speech; of a tree, which may be large, the names and sizes of its files."""
         if (table := self._table) is not None:
-            return csv_corpus.content_of(table)
+            return csv_corpus.content_of(table, columns=("clean",), kept=self.made / KEPT, nj=self.nj)
         root = self.catalogue.corpus("librispeech").root
         folders = [root / name for name in self._read_parts] or [root]
-        return digest_of(
-            [p.relative_to(root).as_posix() for f in folders for p in sorted(f.rglob("*.*")) if p.is_file()]
-        )
+        files = [path for folder in folders for path in sorted(folder.rglob("*.*")) if path.is_file()]
+        return digest_of([[path.relative_to(root).as_posix(), path.stat().st_size] for path in files])
+
+    def _contents(self, files: Mapping[str, Path]) -> dict[str, str | None]:
+        return contents_of(files, kept=self.made / KEPT, nj=self.nj)
 
     def _noise_step(self) -> Step:
         try:
-            content = digest_of(noise_folder.listing(noise_folder.find_recordings(self._noise)))
+            files = {recording.name: recording.audio for recording in noise_folder.find_recordings(self._noise)}
+            content = digest_of(self._contents(files))
         except DataError:
             # Said when the step runs; a later stage does not need the folder.
             content = None
@@ -324,7 +336,7 @@ class NoisySpeech(Corpus):
         yield noise, self._prepare_noise
         speech_content = self._speech_content()
         rirs = self._rirs
-        responses = listing(rirs) if rirs else None
+        responses = self._contents(files_in(rirs)) if rirs else None
         by_name = {self._name(spec): spec for spec in specs}
         for name, spec in by_name.items():
             step = Step(
@@ -389,7 +401,7 @@ class NoisySpeech(Corpus):
                 recordings=recordings,
                 part=part,
                 snrs=tuple(asked["snr"]),
-                responses=responses,
+                responses=tuple((path.relative_to(rirs).as_posix(), path) for path in responses) if rirs else (),
                 folder=folder,
                 seed=self._seed,
                 name=f"{asked['split']} {asked['noise']}",
@@ -409,7 +421,7 @@ class NoisySpeech(Corpus):
         transcripts: bool = True,
         most: int | None = None,
         max_seconds: float | None = None,
-        reverberant: bool = True,
+        reverberant: bool | None = None,
         input: str = "noisy",
     ) -> list[Utterance]:
         """List a set by its manifest.
@@ -421,7 +433,7 @@ class NoisySpeech(Corpus):
             transcripts: Whether every utterance must have one; false takes them all, for training front-ends.
             most: So many utterances, drawn, at most.
             max_seconds: Longer utterances are left out.
-            reverberant: Whether the speech is put into rooms, where --rirs gives some.
+            reverberant: Whether the speech is put into rooms; by default where --rirs gives some.
             input: "noisy" or "clean".
         """
         spec = {

@@ -50,10 +50,9 @@ def find_responses(folder: Path) -> list[Path]:
     return found
 
 
-def listing(folder: Path) -> dict[str, int]:
-    """What identifies a folder of responses wherever it lies: names and sizes of its files."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+def files_in(folder: Path) -> dict[str, Path]:
+    """All files of a folder by their names in it, wherever it lies."""
+    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def load_response(path: Path) -> np.ndarray:
