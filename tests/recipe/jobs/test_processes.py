@@ -1,6 +1,7 @@
 """Jobs are bounded, show their log's tail when they fail, and do not outlive the recipe."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -52,6 +53,18 @@ def test_progress_is_told_when_it_is_new(tmp_path, monkeypatch, capsys):
     lines = [line.split(maxsplit=1)[1] for line in capsys.readouterr().out.splitlines()]
     assert lines[-2:] == ["training: epoch 1 of 2", "training: epoch 2 of 2, 1 minute and 25 seconds left"]
     assert len(lines) == len(set(lines))
+
+
+def test_of_an_epochs_batches_is_told_now_and_then(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(processes, "_REPORT_SECONDS", 0.0)
+    monkeypatch.setattr(processes, "_BATCH_SECONDS", 2.0)
+    code = "import time\nprint('INFO: 1/2epoch started', flush=True); time.sleep(1)\n"
+    code += "for n in range(1, 41): print(f'INFO: 1epoch:train:{n}-{n}batch: loss=1', flush=True); time.sleep(0.1)\n"
+    run_programs([Program("training", python(code), tmp_path / "train.log")], nj=1)
+    lines = [line.split(maxsplit=1)[1] for line in capsys.readouterr().out.splitlines()]
+    told = [line for line in lines if "batch" in line]
+    assert 1 <= len(told) <= 3
+    assert all(re.fullmatch(r"training: epoch 1 of 2, batch \d+", line) for line in told)
 
 
 def test_a_killed_job_says_by_which_signal(tmp_path):

@@ -72,7 +72,10 @@ def test_what_runs_on_this_machine_is_told_with_its_progress(tmp_path):
 
     def seen():
         log.parent.mkdir()
-        log.write_text("[vm] INFO: 2/6epoch started. Estimated time to finish: 4 minutes and 2.5 seconds\nloss=3\n")
+        log.write_text(
+            "[vm] INFO: 2/6epoch started. Estimated time to finish: 4 minutes and 2.5 seconds\n"
+            "2epoch:train:1-9batch: loss=3\n"
+        )
         steps = {"running": (done, running), "stopped": (stopped,), "in part": (done, later), "waiting": (later,)}
         jobs = [dataclasses.replace(job(name), steps=found) for name, found in steps.items()]
         told.extend(row[1:] for row in status.rows(pipeline(tmp_path, jobs)))
@@ -82,7 +85,7 @@ def test_what_runs_on_this_machine_is_told_with_its_progress(tmp_path):
         stopped.run(lambda: 1 / 0)
     running.run(seen)
     assert told == [
-        ("running", "", "running", "epoch 2 of 6, 4 minutes and 2 seconds left"),
+        ("running", "", "running", "epoch 2 of 6, batch 9 (4 minutes and 2 seconds left when it began)"),
         ("stopped", "", "stopped", ""),
         ("in part", "", "waiting", "1 of 2 done"),
         ("waiting", "", "waiting", ""),

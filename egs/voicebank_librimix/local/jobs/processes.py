@@ -21,6 +21,8 @@ REQUEUE = 75
 _TAIL_LINES = 15
 _POLL_SECONDS = 0.2
 _REPORT_SECONDS = 10.0
+# Within an epoch, how often its batches are told.
+_BATCH_SECONDS = 60.0
 _PR_SET_PDEATHSIG = 1
 # Threads of libgomp that wait for one another spin this often, then sleep. By itself it is 300,000 times: beside other
 # busy processes the cores go to waiting. Measured by benchmarks/waiting_threads.py, see docs/performance.md.
@@ -31,6 +33,8 @@ _SPINS = "10000"
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(512 << 20)}
 # What ESPnet's trainer logs at the start of each epoch.
 _EPOCH = re.compile(r"(\d+)/(\d+)epoch started(?:\. Estimated time to finish: (.+))?$")
+# ... and every so many batches.
+_BATCHES = re.compile(r"\d+epoch:train:\d+-(\d+)batch: ")
 # Of seconds in such an estimate: no estimate is as good as that.
 _FRACTION = re.compile(r"(?<=\d)\.\d+(?= seconds?)")
 
@@ -81,14 +85,28 @@ def log_tail(path: Path, lines: int = _TAIL_LINES) -> list[str]:
 
 
 def progress_in(lines: Sequence[str]) -> str:
-    """The newest sign of progress in a log, in words; nothing where it has none."""
+    """The newest sign of progress in a log, in words; nothing where it has none.
+
+    Example:
+        >>> lines = ["INFO: 2/6epoch started. Estimated time to finish: 3 hours", "INFO: 2epoch:train:91-100batch: "]
+        >>> progress_in(lines[:1])
+        'epoch 2 of 6, 3 hours left'
+        >>> progress_in(lines)
+        'epoch 2 of 6, batch 100 (3 hours left when it began)'
+    """
+    batch = ""
     for line in reversed(lines):
         if match := _EPOCH.search(line):
             epoch, last, left = match.groups()
-            return f"epoch {epoch} of {last}" + (f", {_FRACTION.sub('', left)} left" if left else "")
+            left = left and f"{_FRACTION.sub('', left)} left"
+            if not batch:
+                return f"epoch {epoch} of {last}" + (f", {left}" if left else "")
+            return f"epoch {epoch} of {last}, {batch}" + (f" ({left} when it began)" if left else "")
         if line.startswith("PROGRESS "):
             return line.removeprefix("PROGRESS ")
-    return ""
+        if not batch and (match := _BATCHES.search(line)):
+            batch = f"batch {match[1]}"
+    return batch
 
 
 class _Running:
@@ -106,6 +124,7 @@ class _Running:
                 preexec_fn=_die_with_parent,
             )
         self.progress = "started"
+        self.epoch: list[str] = []
 
     def read_progress(self) -> str:
         """Follow the log from where it was read last; give the newest sign of progress in words."""
@@ -118,7 +137,11 @@ class _Running:
             return self.progress
         complete = chunk[: chunk.rfind(b"\n") + 1]
         self.position += len(complete)
-        self.progress = progress_in(complete.decode("utf-8", "replace").splitlines()) or self.progress
+        lines = complete.decode("utf-8", "replace").splitlines()
+        # An epoch's batches are told with it, though its start was read before.
+        self.epoch = [line for line in lines if _EPOCH.search(line)][-1:] or self.epoch
+        if any(progress_in([line]) for line in lines):
+            self.progress = progress_in([*self.epoch, *lines])
         return self.progress
 
 
@@ -144,7 +167,7 @@ def run_programs(programs: Sequence[Program], *, nj: int, keep_going: bool = Fal
     waiting = collections.deque(programs)
     running: list[_Running] = []
     failures: list[RecipeError] = []
-    reported, told = time.monotonic(), ""
+    reported, said, told, begun = time.monotonic(), 0.0, "", list[list[str]]()
     try:
         while waiting or running:
             while waiting and len(running) < nj:
@@ -164,9 +187,10 @@ def run_programs(programs: Sequence[Program], *, nj: int, keep_going: bool = Fal
                 states = [f"{current.program.name}: {current.read_progress()}" for current in running]
                 line = "; ".join(states) + (f"; {len(waiting)} waiting" if waiting else "")
                 # What was estimated at an epoch's start does not get truer by being said again.
-                if line != told:
+                epochs = [current.epoch or [current.progress] for current in running]
+                if line != told and (epochs != begun or reported - said > _BATCH_SECONDS):
                     log(f"  {line}")
-                told = line
+                    said, told, begun = reported, line, epochs
     finally:
         for current in running:
             current.process.kill()
