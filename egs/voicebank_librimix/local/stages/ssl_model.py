@@ -12,6 +12,7 @@ from local.common.audio import SAMPLE_RATE
 from local.common.recipe import Recipe
 from local.common.stages import Stage
 from local.common.steps import OptionError, RecipeError, Step, atomic_path, log
+from local.jobs.cores import threads_for
 from local.jobs.processes import Program, run_programs
 from local.stages.espnet_commands import HUBERT_DATA, merged_config, selected_model, training_command
 
@@ -146,7 +147,7 @@ def pretrain(recipe: Recipe, step: Step, *, resume: bool) -> None:
         resume=resume,
         extra=["--token_list", str(targets / "tokens.txt"), "--token_type", "word"],
     )
-    threads = recipe.preset["threads"]["single"]
+    threads = threads_for(recipe.preset["threads"]["single"], hubert)
     run_programs([Program("SSL pre-training", command, hubert / "train.log", threads=threads)], nj=1)
     with atomic_path(step.out / "upstream.pth") as tmp:
         export_espnet_hubert(hubert / "config.yaml", selected_model(hubert, step.settings["config"]), tmp)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 
 from local.common.recipe import Recipe
 from local.common.stages import Stage
 from local.common.steps import Step, atomic_path
+from local.jobs.cores import threads_for
 from local.jobs.processes import run_programs
 from local.stages.espnet_commands import selected_model
 from local.stages.front_end_weights import import_weights
@@ -20,20 +22,22 @@ def train(recipe: Recipe, step: Step, *, resume: bool) -> None:
     """Do a training unless it is done; keep its model and its curve.
 
     Args:
-        recipe: Its preset's `threads` says how many threads one training has, alone or in an array.
+        recipe: Its preset's `threads` says how many threads one training has at most, alone or in an array.
         step: One of stages 3 to 5.
         resume: Continue from the last checkpoint.
 
     Raises:
         RecipeError: When it fails.
     """
-    threads = recipe.preset["threads"]["array" if step.stage == Stage.FINETUNING else "single"]
+    wanted = recipe.preset["threads"]["array" if step.stage == Stage.FINETUNING else "single"]
 
     def action() -> None:
         if step.name == "import":
             import_weights(recipe, step)
             return
-        run_programs([training_program(recipe, step, resume=resume, threads=threads)], nj=1)
+        program = training_program(recipe, step, resume=resume)
+        threads = threads_for(wanted, program.log.parent)
+        run_programs([dataclasses.replace(program, threads=threads)], nj=1)
         finish(step)
 
     step.run(action)

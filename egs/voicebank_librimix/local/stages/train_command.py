@@ -24,14 +24,13 @@ def training_log(step: Step) -> Path:
     return step.out / (HUBERT if step.stage == Stage.DATA else "espnet") / "train.log"
 
 
-def training_program(recipe: Recipe, step: Step, *, resume: bool, threads: int) -> Program:
+def training_program(recipe: Recipe, step: Step, *, resume: bool) -> Program:
     """The ESPnet training of a step.
 
     Args:
         recipe: The invocation.
         step: One of stages 3 to 5.
         resume: Go on with what an earlier call left; else that is removed.
-        threads: Of the training.
     """
     out = step.out / "espnet"
     if not resume:
@@ -42,7 +41,7 @@ def training_program(recipe: Recipe, step: Step, *, resume: bool, threads: int) 
     name, options = calls[step.stage](recipe, step)
     options |= {"out": out, **_data_of(recipe, step), "ngpu": recipe.ngpu, "resume": resume}
     command = training_command(name, config=config, **options)
-    return Program(step.out.name, command, training_log(step), threads=threads)
+    return Program(step.out.name, command, training_log(step))
 
 
 def trains_front_end_alone(step: Step) -> bool:
