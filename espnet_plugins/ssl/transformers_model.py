@@ -45,12 +45,12 @@ def describe_encoder(directory: Path, settings: Mapping[str, Any]) -> UpstreamSp
 
     kind = settings.get("model_type")
     where = f"{directory}: model_type {kind!r}"
-    if kind not in CONFIG_MAPPING:
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
         raise ValueError(f"{where} is none that the installed transformers knows; another version of it may")
     if (config_class := CONFIG_MAPPING[kind]) not in MODEL_MAPPING:
         raise ValueError(f"{where} is no encoder by itself")
     config = read_configuration(directory)
-    model_class = MODEL_MAPPING[config_class]
+    model_class: Any = MODEL_MAPPING[config_class]
     takes = getattr(model_class, "main_input_name", None)
     for key, accepted in _REFUSED.items():
         if getattr(config, key, accepted) != accepted:
