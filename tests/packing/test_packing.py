@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 from joint_configuration import joint_settings, save_experiment
-from stock import STOCK_ALONE
+from stock import FROM_PRETRAINED
 from tiny_architectures import save_hub_model
 
 from espnet_plugins.bin import pack as program
@@ -70,36 +70,6 @@ def test_a_joint_model_over_an_upstream_of_this_repository(make_upstream, tmp_pa
     for part in ("license: other", "# A model", "| a corpus | CC BY 4.0 |", "| this | 1.0 |", "the package is needed"):
         assert part in card
     assert "SeparateSpeech.from_pretrained" in text_of(front_end.path, "README.md")
-
-
-# ESPnet's from_pretrained, or what it does where its model zoo is not installed; every model twice.
-FROM_PRETRAINED = (
-    STOCK_ALONE
-    + """
-import sys, numpy, torch
-from espnet2.bin.asr_inference import Speech2Text
-from espnet2.bin.enh_inference import SeparateSpeech
-from espnet2.main_funcs.pack_funcs import unpack
-
-front_end, joint, cache, waveform, out = sys.argv[1:]
-
-def load(kind, path, **options):
-    try:
-        import espnet_model_zoo
-    except ImportError:
-        return kind(**unpack(path, cache + "/" + path.replace("/", "_")), **options)
-    return kind.from_pretrained(path, **options)
-
-speech = numpy.load(waveform)
-separate = load(SeparateSpeech, front_end)
-enhanced = [separate(speech[None], fs=16000)[0] for _ in range(2)]
-recognize = load(Speech2Text, joint, enh_s2t_task=True, beam_size=5, ctc_weight=1.0)
-words = [recognize(speech)[0][0][0] for _ in range(2)]
-assert words[0] == words[1]
-assert numpy.array_equal(*enhanced)
-numpy.savez(out, enhanced=enhanced[0][0], words=words[0])
-"""
-)
 
 
 def test_espnet_alone_reads_what_is_packed(tmp_path, speech):
