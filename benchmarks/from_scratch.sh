@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes every experiment and study of RESULTS.md again, from nothing, and takes their scores over.
 #
-#   benchmarks/from_scratch.sh [--fsdd DIR] [--noise DIR] [--librispeech DIR] [--nj N] [--only NAME] [--dry_run]
+#   benchmarks/from_scratch.sh [--fsdd DIR] [--noise DIR] [--rirs DIR] [--librispeech DIR] [--nj N] [--only NAME]
+#                              [--dry_run]
 #
 # Interrupted, it goes on where it was. Hours on two cores.
 set -euo pipefail
@@ -9,17 +10,18 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 recipe=${root}/egs/voicebank_librimix
 exp=${recipe}/exp
-names=(mini paper_mini digits_fold1 digits_fold2 digits_fold3 positions sensitivity whisper_layers)
+names=(mini paper_mini digits_fold1 digits_fold2 digits_fold3 positions sensitivity whisper_layers whisper_layer5)
 objectives="multi_condition asr_only si_snr mimic ssl_mse ssl_mse_pad ssl_soft_dtw"
 beyond="ssl_soft_dtw_layers ssl_soft_dtw_curriculum ssl_soft_dtw_pad"
 
 usage() {
     cat <<USAGE
-usage: ${0##*/} [--fsdd DIR] [--noise DIR] [--librispeech DIR] [--nj N] [--only NAME] [--dry_run]
+usage: ${0##*/} [--fsdd DIR] [--noise DIR] [--rirs DIR] [--librispeech DIR] [--nj N] [--only NAME] [--dry_run]
 
   --fsdd DIR   a copy of the Free Spoken Digit Dataset (default: it is fetched)
-  --noise DIR  recordings of noise for whisper_layers, which is left out without them
-  --librispeech DIR  a copy of LibriSpeech, for whisper_layers (default: it is fetched)
+  --noise DIR  recordings of noise for whisper_layers and whisper_layer5, which are left out without them
+  --rirs DIR   room impulse responses for whisper_layer5, which is left out without them
+  --librispeech DIR  a copy of LibriSpeech, for these two (default: it is fetched)
   --nj N       parallel processes (default: ${nj})
   --only NAME  one of: ${names[*]} (default: all)
   --dry_run    say what would be made, and how much it is
@@ -31,12 +33,12 @@ die() {
     exit 2
 }
 
-fsdd="" noise="" librispeech="" nj=2 only="" dry_run=false
+fsdd="" noise="" rirs="" librispeech="" nj=2 only="" dry_run=false
 while [ $# -gt 0 ]; do
     case "$1" in
         --dry_run) dry_run=true; shift ;;
         -h | --help) usage; exit 0 ;;
-        --fsdd | --noise | --librispeech | --nj | --only)
+        --fsdd | --noise | --rirs | --librispeech | --nj | --only)
             [ $# -ge 2 ] || die "$1 needs a value"
             printf -v "${1#--}" '%s' "$2"
             shift 2
@@ -48,11 +50,15 @@ done
 [ -z "${only}" ] || [[ " ${names[*]} " == *" ${only} "* ]] || die "--only takes one of ${names[*]}, not '${only}'"
 
 # Nobody can fetch these for a user.
-if [ -z "${noise}" ]; then
-    [ "${only}" != whisper_layers ] || die "whisper_layers needs --noise DIR, a folder of recordings of noise"
-    echo "${0##*/}: whisper_layers is left out: it needs --noise DIR" >&2
+leave_out() { # leave_out NAME WHAT: it is made last of those that are left
+    [ "${only}" != "$1" ] || die "$1 needs $2"
+    echo "${0##*/}: $1 is left out: it needs $2" >&2
     unset "names[-1]"
+}
+if [ -z "${noise}" ] || [ -z "${rirs}" ]; then
+    leave_out whisper_layer5 "--noise DIR, recordings of noise, and --rirs DIR, room impulse responses"
 fi
+[ -n "${noise}" ] || leave_out whisper_layers "--noise DIR, a folder of recordings of noise"
 
 run() {
     local options=(--nj "${nj}")
@@ -72,6 +78,10 @@ make() {
     case "$1" in
         whisper_layers)
             run --preset whisper_layers --noise "${noise}" ${librispeech:+--librispeech "${librispeech}"}
+            ;;
+        whisper_layer5)
+            run --preset whisper_layer5 --noise "${noise}" --rirs "${rirs}" \
+                ${librispeech:+--librispeech "${librispeech}"}
             ;;
         mini) run --preset mini --seeds "0 1 2" --objectives "${objectives} ${beyond}" ;;
         paper_mini) run --preset paper --corpus mini --seeds "0 1" ;;

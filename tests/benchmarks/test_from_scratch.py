@@ -31,7 +31,7 @@ def test_wrong_options_are_named(options, complaint):
 
 @pytest.mark.recipe
 def test_it_makes_all_that_is_published(tmp_path):
-    result = call("--dry_run", "--noise", str(tmp_path))
+    result = call("--dry_run", "--noise", str(tmp_path), "--rirs", str(tmp_path))
     assert result.returncode == 0, result.stderr
     made = {line.removeprefix("== ") for line in result.stdout.splitlines() if line.startswith("== ")}
     results = ROOT / "results"
