@@ -145,10 +145,12 @@ def draw_equal_audio(criterion: SSLSoftDTW) -> None:
     """Give a criterion speeds whose references together last as long as at speed 1, over two calls at most."""
     turn = [0]
 
-    def draw(reference: torch.Tensor, samples: list[int]) -> list[float]:
+    def draw(reference: torch.Tensor, samples: list[int]) -> tuple[list[float], list[int], list[int]]:
         turn[0] += 1
         # The longest against all others, as 12 s against 8 s + 4 s; then the other way round.
-        return [SLOWER if (row == 0) == (turn[0] % 2 == 0) else FASTER for row in range(len(samples))]
+        factors = [SLOWER if (row == 0) == (turn[0] % 2 == 0) else FASTER for row in range(len(samples))]
+        # Without zeros before and behind.
+        return factors, [0] * len(samples), [0] * len(samples)
 
     criterion.draw = draw  # type: ignore[method-assign]
 
