@@ -4,6 +4,7 @@
     benchmarks/results.py                   everything, from the scores in the repository
     benchmarks/results.py --adopt FROM...   take over scores first: of experiments (egs/voicebank_librimix/exp/PRESET)
                                             and of studies (DIR/positions.json, DIR/sensitivity.json)
+    benchmarks/results.py --add FROM...     add the runs of experiments, such as further seeds, to those in results/
 
 benchmarks/from_scratch.sh makes all of these again. What a person says about the results stands in results/reading.
 """
@@ -24,6 +25,7 @@ from matplotlib.figure import Figure
 from espnet_plugins.analysis.comparison.plots import save_curves
 from espnet_plugins.analysis.probe.figure import plot_probe
 from espnet_plugins.analysis.report.archive import SUFFIX, read_archive, write_archive
+from espnet_plugins.analysis.report.content import Content
 from espnet_plugins.analysis.scoring.names import declare, read_objectives
 from espnet_plugins.analysis.scoring.scores import ScoreError
 from espnet_plugins.atomic import atomic_path, write_text
@@ -35,6 +37,7 @@ from pages.publication import (
     results_document,
     with_table,
 )
+from pages.seeds import join_seeds
 from pages.studies import POSITIONS, Study, plot_positions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,13 +59,8 @@ def adopt(source: Path) -> None:
         Study.read(source)
         target = STUDIES / source.name
     else:
-        target = RESULTS / f"{source.resolve().name}{SUFFIX}"
-        source /= f"results{SUFFIX}"
-        content = read_archive(source)
-        environment = {
-            key: published(value) if key == "command" else value for key, value in content.environment.items()
-        }
-        content = dataclasses.replace(content, environment=environment)
+        target = _target(source)
+        content = _experiment(source)
     target.parent.mkdir(exist_ok=True)
     with atomic_path(target) as temporary:
         if source.suffix == ".json":
@@ -70,6 +68,26 @@ def adopt(source: Path) -> None:
         else:
             write_archive(content, temporary)
     print(f"{target}: {target.stat().st_size / 1e6:.2f} MB")
+
+
+def add(source: Path) -> None:
+    """Add the runs of an experiment to the archive of its name in results/."""
+    target = _target(source)
+    content = join_seeds(read_archive(target), _experiment(source))
+    with atomic_path(target) as temporary:
+        write_archive(content, temporary)
+    print(f"{target}: {len(content.scores)} systems")
+
+
+def _target(source: Path) -> Path:
+    return RESULTS / f"{source.resolve().name}{SUFFIX}"
+
+
+def _experiment(source: Path) -> Content:
+    """The archive of an experiment's folder, its command as it is published."""
+    content = read_archive(source / f"results{SUFFIX}")
+    environment = {key: published(value) if key == "command" else value for key, value in content.environment.items()}
+    return dataclasses.replace(content, environment=environment)
 
 
 def published(command: str) -> str:
@@ -124,10 +142,13 @@ def main() -> None:
     """Write the pages and pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--adopt", nargs="+", type=Path, default=[], metavar="FROM", help="experiments and studies")
+    parser.add_argument("--add", nargs="+", type=Path, default=[], metavar="FROM", help="experiments with further runs")
     args = parser.parse_args()
     try:
         for source in args.adopt:
             adopt(source)
+        for source in args.add:
+            add(source)
         for path, text in pages().items():
             write_text(path, text)
             print(path)

@@ -42,7 +42,7 @@ def join_rotation(contents: Mapping[str, Content], *, title: str) -> Content:
         title=title,
         scores=_join_scores({name: content.scores for name, content in contents.items()}),
         environment={**last.environment, **({"command": "; ".join(commands)} if commands else {})},
-        curves={name: _join_curves([c.curves[name] for c in contents.values()]) for name in contents[first].curves},
+        curves={name: join_curves([c.curves[name] for c in contents.values()]) for name in contents[first].curves},
         measure=contents[first].measure,
         costs={name: _mean_cost([c.costs[name] for c in contents.values()]) for name in contents[first].costs},
         settings=last.settings,
@@ -73,7 +73,7 @@ def _join_sets(scores: Mapping[str, Scores], system: str, dataset: str) -> SetSc
     return SetScore(system, dataset, utterances, reasons)
 
 
-def _join_curves(curves: Sequence[Curve]) -> Curve:
+def join_curves(curves: Sequence[Curve]) -> Curve:
     """On the updates that all have, one row for each run."""
     updates = np.array(sorted(set.intersection(*(set(curve.updates.tolist()) for curve in curves))))
     if not len(updates):

@@ -12,17 +12,21 @@ import numpy as np
 from espnet_plugins.analysis.scoring.scores import ScoreError
 
 COLUMNS = ("epoch", "updates", "seconds", "valid_loss", "valid_cer_ctc", "valid_wer_ctc")
-# The word error rate of a judge, where one decoded the development set with the models that a training kept.
-JUDGED = "valid_wer_judge"
+# The word error rate of a judge, where one decoded the development set with the models that a training kept; a loop of
+# the judge counts as an utterance not understood.
+JUDGED = "valid_wer_judge_loops_capped"
+# With every word of a loop, as archives of before have it.
+_JUDGED_IN_FULL = "valid_wer_judge"
 # What a curve can show, the most telling first, with the label of its axis.
 MEASURES = {
     JUDGED: "development WER (%)",
+    _JUDGED_IN_FULL: "development WER (%)",
     "valid_wer_ctc": "development WER (%)",
     "valid_cer_ctc": "development CER (%)",
     "valid_loss": "development loss",
 }
 # ESPnet records error rates as fractions.
-_FACTORS = {JUDGED: 100.0, "valid_wer_ctc": 100.0, "valid_cer_ctc": 100.0}
+_FACTORS = {name: 100.0 for name in MEASURES if name != "valid_loss"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +69,8 @@ def read_curve(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
-            rows = [{JUDGED: "", **row} for row in rows]
-            names = (*COLUMNS, JUDGED)
+            rows = [{JUDGED: "", _JUDGED_IN_FULL: "", **row} for row in rows]
+            names = (*COLUMNS, JUDGED, _JUDGED_IN_FULL)
             table = {name: np.array([float(row[name]) if row[name] else np.nan for row in rows]) for name in names}
     except FileNotFoundError:
         raise ScoreError(f"no such curve: {path}") from None

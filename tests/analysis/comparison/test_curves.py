@@ -8,6 +8,7 @@ import pytest
 from espnet_plugins.analysis.comparison.curves import (
     COLUMNS,
     JUDGED,
+    MEASURES,
     Curve,
     choose_measure,
     common_thresholds,
@@ -65,7 +66,7 @@ def test_updates_must_increase(tmp_path):
 
 def table(updates, values, measure="valid_wer_ctc"):
     nan = np.full(len(updates), np.nan)
-    columns = dict.fromkeys((*COLUMNS, JUDGED), nan)
+    columns = dict.fromkeys((*COLUMNS, *MEASURES), nan)
     seconds = np.array(updates, dtype=float) / 10
     return {**columns, "updates": np.array(updates, float), "seconds": seconds, measure: np.array(values, float)}
 

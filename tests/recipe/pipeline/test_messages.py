@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from local.common.progress import Bar
 from local.common.stages import Stage
 from local.common.steps import OptionError, RecipeError, Step
 from local.jobs.slurm.records import read_record
@@ -90,6 +91,27 @@ def test_what_runs_on_this_machine_is_told_with_its_progress(tmp_path):
         ("in part", "", "waiting", "1 of 2 done"),
         ("waiting", "", "waiting", ""),
     ]
+
+
+def test_how_far_stage_1_is_stands_in_its_status(tmp_path):
+    """Downloads, archives and mixtures take the longest of all on a real corpus, in a process that keeps no log."""
+    words = ("--preset=smoke", "--stage=1", "--stop_stage=1")
+    whole = Pipeline(parse([*words, *(f"--{name}dir={tmp_path / name}" for name in ("data", "dump", "exp"))]))
+    step, _ = next(whole.corpora.work())
+    told = []
+
+    def seen():
+        with Bar(total=2000, desc="a.zip", unit="B", unit_scale=True) as bar:
+            bar.update(1000)
+            bar.refresh()
+            told.extend(row[3:] for row in status.rows(whole))
+
+    step.run(seen)
+    ((state, progress),) = told
+    assert state == "running"
+    assert progress.startswith("a.zip: 1.00k of 2.00kB, ")
+    assert progress.endswith(" left")
+    assert not [path for path in step.out.iterdir() if "progress" in path.name]
 
 
 def test_what_stage_2_runs_is_told_like_every_training(tmp_path):

@@ -18,8 +18,7 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
-from tqdm import tqdm
-
+from local.common.progress import Bar
 from local.common.steps import RecipeError
 
 Task = TypeVar("Task")
@@ -199,7 +198,7 @@ def parallel_map(
         tasks = list(tasks)
         total = len(tasks)
     depth = 1 if fresh else max(1, min(batch, total // (2 * nj)))
-    progress = tqdm(total=total, desc=description, unit=unit, disable=not description, mininterval=1.0)
+    progress = Bar(total=total, desc=description, unit=unit, disable=not description)
     pool = _Pool(function, iter(tasks), nj=nj, depth=depth, fresh=fresh, name=name, lost=lost, seconds=seconds)
     pool.called = description or getattr(function, "__name__", "a task")
     try:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from espnet_plugins import atomic
+from local.common.progress import told_in
 
 # Files up to this size are compared by content, larger ones by size and time of change.
 _HASHED_BYTES = 64 * 2**20
@@ -308,6 +309,17 @@ class Step:
     def _lock(self) -> Path:
         return self.out / f".{self.name}.lock"
 
+    @property
+    def _progress(self) -> Path:
+        return self.out / f".{self.name}.progress"
+
+    def progress(self) -> str:
+        """How far the step is, in words, while some process runs it; empty where that does not tell."""
+        try:
+            return self._progress.read_text()
+        except OSError:
+            return ""
+
     @contextmanager
     def _locked(self):
         """Keep a second process out: two that write into one directory would spoil each other's work."""
@@ -349,7 +361,8 @@ class Step:
             self._clear()
         self._write(self._started, record)
         start = time.monotonic()
-        action()
+        with told_in(self._progress):
+            action()
         missing = [name for name in self.outputs if not (self.out / name).exists()]
         if missing:
             raise RecipeError(f"{self.name} ended without {self.out / missing[0]}")

@@ -8,9 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from espnet_plugins.contents import sha256_of
+from local.common.progress import Bar
 from local.common.steps import atomic_path
 
 # Where a corpus notes them, in its folder of stage 1.
@@ -45,7 +44,7 @@ def contents_of(files: Mapping[str, Path], *, kept: Path, nj: int = 1) -> dict[s
     unread = [place for place, stamp in stamps.items() if stamp and known.get(place, {}).get("stamp") != stamp]
     if unread:
         with ThreadPoolExecutor(nj) as pool:
-            progress = tqdm(pool.map(_digest, unread), total=len(unread), desc="what files hold", unit="file")
+            progress = Bar(pool.map(_digest, unread), total=len(unread), desc="what files hold", unit="file")
             digests = dict(zip(unread, progress, strict=True))
         known |= {place: {"stamp": stamps[place], "sha256": digests[place]} for place in unread if digests[place]}
         kept.parent.mkdir(parents=True, exist_ok=True)

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import requests
-from tqdm import tqdm
 
+from local.common.progress import Bar
 from local.common.steps import RecipeError
 from local.corpora.registry import Archive
 
@@ -102,7 +102,7 @@ def _check_status(response: requests.Response, part: Path) -> None:
         raise _NextMirror(f"the server answers {status} {response.reason}")
 
 
-def _attempt(url: str, part: Path, *, size: int | None, progress: tqdm) -> None:
+def _attempt(url: str, part: Path, *, size: int | None, progress: Bar) -> None:
     """Fetch what is missing of a file from one mirror."""
     have = part.stat().st_size if part.exists() else 0
     if size is not None and have == size:
@@ -131,7 +131,7 @@ def _attempt(url: str, part: Path, *, size: int | None, progress: tqdm) -> None:
         raise _Retry(f"the answer ended after {got} of {total} bytes")
 
 
-def _from_mirror(url: str, part: Path, *, size: int | None, progress: tqdm, wait: Callable[[float], None]) -> None:
+def _from_mirror(url: str, part: Path, *, size: int | None, progress: Bar, wait: Callable[[float], None]) -> None:
     """Fetch a file from one mirror, again and again while that brings more of it."""
     failures = 0
     while True:
@@ -169,7 +169,7 @@ def fetch(archive: Archive, folder: Path, *, position: int = 0, wait: Callable[[
         return target
     folder.mkdir(parents=True, exist_ok=True)
     faults = []
-    with tqdm(desc=archive.name, unit="B", unit_scale=True, position=position, mininterval=1.0) as progress:
+    with Bar(desc=archive.name, unit="B", unit_scale=True, position=position) as progress:
         for url in archive.urls:
             try:
                 _from_mirror(url, part, size=archive.size, progress=progress, wait=wait)

@@ -12,10 +12,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from tqdm import tqdm
-
 from espnet_plugins.atomic import remove
 from espnet_plugins.contents import DAMAGED_ARCHIVE, WholeTarInfo
+from local.common.progress import Bar
 from local.common.steps import RecipeError
 
 
@@ -119,7 +118,7 @@ def unpack(path: Path, folder: Path, *, take: str = "", only: str = "") -> None:
 
 
 def _extract(members: Iterator[_Member], tmp: Path, path: Path, take: PurePosixPath, only: str) -> None:
-    with tqdm(desc=f"unpack {path.name}", unit="B", unit_scale=True, mininterval=1.0) as progress:
+    with Bar(desc=f"unpack {path.name}", unit="B", unit_scale=True) as progress:
         for name, size, opened in members:
             target = _destination(name, tmp, path, take)
             if target is None or (only and target.name != only):

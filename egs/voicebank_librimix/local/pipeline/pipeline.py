@@ -124,7 +124,8 @@ class Pipeline:
             for step, action in self.corpora.work():
                 step.run(action)
 
-        return [Job("corpora", Stage.CORPORA, work, lambda: _all_done(step for step, _ in self.corpora.work()))]
+        steps = [step for step, _ in self.corpora.work()]
+        return [Job("corpora", Stage.CORPORA, work, lambda: _all_done(steps), steps)]
 
     def dump_jobs(self) -> list[Job]:
         """Stage 2: a job per set."""

@@ -62,7 +62,7 @@ def _here(job: Job) -> tuple[str, str]:
     for wanted in ("running", "stopped"):
         for state, step in found:
             if state == wanted:
-                return state, progress_in(log_tail(training_log(step), _LOG_LINES)) or share
+                return state, progress_in(log_tail(training_log(step), _LOG_LINES)) or step.progress() or share
     return "waiting", share
 
 

@@ -87,7 +87,7 @@ def development_step(recipe: Recipe, training: Step, *, judge: str, decoding: Ma
         stage=Stage.DECODING,
         out=recipe.expdir / "development" / training.out.name,
         inputs={"model": training, "data": (recipe.dump_done("dev"), Stage.DATA)},
-        settings={"judge": judge, "decoding": decoding, "onednn": onednn},
+        settings={"judge": judge, "decoding": decoding, "onednn": onednn, "loops": "all words wrong"},
         outputs=("curve.csv", "transcripts"),
     )
 

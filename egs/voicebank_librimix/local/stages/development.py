@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from espnet_plugins.analysis.comparison.curves import COLUMNS, JUDGED, read_curve
+from espnet_plugins.analysis.comparison.loops import is_loop
 from espnet_plugins.analysis.scoring.errors import score_transcripts
+from espnet_plugins.analysis.scoring.scores import UtteranceScore
 from local.common.kaldi_dir import read_table, transcribed
 from local.common.recipe import Run
 from local.common.steps import RecipeError, Step, atomic_path
@@ -42,8 +44,8 @@ def kept_models(training: Step) -> dict[int, Path]:
 def follow(experiment: Experiment, run: Run) -> None:
     """Decode the development set with every kept model of a fine-tuning, unless that is done.
 
-    Leaves `curve.csv`, a curve as trainings leave it whose measure is the judge's word error rate, and the transcripts
-    by number of updates.
+    Leaves `curve.csv`, a curve as trainings leave it whose measure is the judge's word error rate (a loop counts as an
+    utterance not understood), and the transcripts by number of updates.
 
     Args:
         experiment: Its recipe names the judge.
@@ -77,12 +79,30 @@ def _follow(experiment: Experiment, run: Run, step: Step) -> None:
                 scores = score_transcripts(references, found, conditions={}, speakers={})
             except ValueError as error:
                 raise RecipeError(f"development set of preset '{recipe.name}', {run.name}: {error}") from error
-            words = [score.words for score in scores.values()]
-            rates.append(sum(each.errors for each in words) / sum(each.reference for each in words))
+            rates.append(rate_without_loops(scores.values()))
             (texts / f"{updates}").write_text("".join(f"{utt} {text}".strip() + "\n" for utt, text in found.items()))
             left = (time.monotonic() - start) / count * (len(kept) - count)
             print(f"PROGRESS {count} of {len(kept)} models of {run.name}, {left:.0f} seconds left", flush=True)
     _write(step.out / "curve.csv", list(kept), rates, training=training)
+
+
+def rate_without_loops(scores: Collection[UtteranceScore]) -> float:
+    """The word error rate, an utterance on which the judge loops counted as not understood: all its words are wrong.
+
+    One loop is worth dozens of errors, which on a development set of a few utterances hides the curve. Left out, the
+    utterance would be another set for each point.
+
+    Args:
+        scores: Those of a set, with a word at least in it.
+
+    Example:
+        >>> from espnet_plugins.analysis.scoring.scores import ErrorCounts
+        >>> words = (ErrorCounts(10, 1, 0, 0), ErrorCounts(5, 0, 0, 100))
+        >>> rate_without_loops([UtteranceScore("", "", each, ErrorCounts()) for each in words])
+        0.375
+    """
+    errors = sum(each.words.reference if is_loop(each) else each.words.errors for each in scores)
+    return errors / sum(each.words.reference for each in scores)
 
 
 def _write(path: Path, updates: Sequence[int], rates: Sequence[float], *, training: Step) -> None:
