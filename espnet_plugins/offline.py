@@ -8,49 +8,11 @@ such a tokenizer says which to fetch.
 from __future__ import annotations
 
 import contextlib
-import sys
-from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager
-from functools import partial
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
-from typing import Any
+from collections.abc import Iterator
+
+from espnet_plugins.imports import import_within
 
 _ASKS = "g2p_en.g2p"
-
-
-class _Finder(MetaPathFinder):
-    """Finds some modules as python does, and has them imported within a context."""
-
-    def __init__(self, names: Collection[str], context: Callable[[], AbstractContextManager[Any]]) -> None:
-        self.names, self._context = frozenset(names), context
-
-    def find_spec(self, fullname, path=None, target=None) -> ModuleSpec | None:
-        if fullname not in self.names:
-            return None
-        spec = PathFinder.find_spec(fullname, path, target)
-        if spec is not None and spec.loader is not None:
-            spec.loader.exec_module = partial(self._import, spec.loader.exec_module)  # type: ignore[method-assign]
-        return spec
-
-    def _import(self, exec_module, module) -> None:
-        with self._context():
-            exec_module(module)
-
-
-def import_within(names: Collection[str], context: Callable[[], AbstractContextManager[Any]]) -> None:
-    """Have modules imported, from now on, within a context; calling it again changes nothing.
-
-    Args:
-        names: The modules.
-        context: Makes the context, of each module anew.
-
-    Example:
-        >>> import_within(["no_such_module"], contextlib.nullcontext)
-    """
-    known = {name for finder in sys.meta_path if isinstance(finder, _Finder) for name in finder.names}
-    if not known.issuperset(names):
-        sys.meta_path.insert(0, _Finder(names, context))
 
 
 @contextlib.contextmanager

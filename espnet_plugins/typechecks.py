@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from espnet_plugins.offline import import_within
+from espnet_plugins.imports import import_within
 
 _PACKAGES = ("espnet", "espnet2", "inflect")
 

@@ -22,6 +22,7 @@ WITHOUT_ESPNET = (
     "checks",
     "weights",
     "schedule",
+    "imports",
     "offline",
     "typechecks",
 )

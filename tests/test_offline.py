@@ -2,16 +2,12 @@
 
 import importlib
 import importlib.util
-import io
 import os
 import subprocess
 import sys
-from contextlib import redirect_stdout
 
 import pytest
 from places import RECIPE, ROOT
-
-from espnet_plugins.offline import import_within
 
 # Run in every process that starts, workers included: counts attempts in a file.
 WATCH = """
@@ -48,16 +44,6 @@ def attempts_of(folder, *command, **environment):
         [sys.executable, *command], env=environment, cwd=folder, capture_output=True, text=True, timeout=600
     )
     return result, log.read_text().splitlines() if log.exists() else []
-
-
-def test_a_module_is_imported_within_a_context(tmp_path, monkeypatch, capsys):
-    name = f"prints_{tmp_path.name}"
-    (tmp_path / f"{name}.py").write_text("print('imported')\nVALUE = 3\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
-    import_within([name], lambda: redirect_stdout(io.StringIO()))
-    assert importlib.import_module(name).VALUE == 3
-    assert capsys.readouterr().out == ""
 
 
 @pytest.fixture(scope="module")

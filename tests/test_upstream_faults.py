@@ -141,6 +141,15 @@ def test_importing_espnet_imports_what_asks_nltk_for_data(tmp_path):
     assert "imported" in result.stdout.splitlines()
 
 
+def test_importing_espnet_imports_what_few_models_use(tmp_path):
+    """`imports.py` puts that off until something uses them."""
+    code = "import espnet2.tasks.enh_s2t, sys; print({'nltk.data', 'hydra.utils'} & {*sys.modules})"
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.stdout.splitlines()[-1] != "set()"
+
+
 # A training of ESPnet alone, of two epochs, that ends where the second one's updates are done and validation begins.
 # It is started again; then once more, its checkpoint cut off. Prints what the second start trained and the third's end.
 TRAINED_AGAIN = (

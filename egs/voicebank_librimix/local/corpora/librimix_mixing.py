@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.signal import resample_poly
+import scipy
 
 from espnet_plugins.atomic import remove
 from local.common.audio import SAMPLE_RATE, read, resample, write
@@ -228,7 +228,8 @@ def mix(row: Row, plan: Plan, *, rate: int, mode: str) -> dict[str, np.ndarray]:
     """
     # Down-sampling comes before the cut, so that lengths are those of the published corpus.
     scaled = [
-        signal if rate == SAMPLE_RATE else resample_poly(signal, rate, SAMPLE_RATE) for signal in _scaled(row, plan)
+        signal if rate == SAMPLE_RATE else scipy.signal.resample_poly(signal, rate, SAMPLE_RATE)
+        for signal in _scaled(row, plan)
     ]
     names = [f"s{i + 1}" for i in range(len(row.sources))] + ["noise"]
     fitted = dict(zip(names, _fit(scaled, mode), strict=True))

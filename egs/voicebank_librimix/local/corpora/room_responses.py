@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.signal import fftconvolve
+import scipy
 
 from local.common.audio import SAMPLE_RATE, AudioError, read, resample
 from local.common.kaldi_dir import DataError
@@ -164,4 +164,4 @@ def in_room(speech: np.ndarray, response: np.ndarray) -> tuple[np.ndarray, np.nd
         speech.
     """
     early = response[: int(EARLY_SECONDS * SAMPLE_RATE)]
-    return tuple(fftconvolve(speech, part)[: len(speech)] for part in (response, early))
+    return tuple(scipy.signal.fftconvolve(speech, part)[: len(speech)] for part in (response, early))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from espnet_plugins.offline import import_within
+from espnet_plugins.imports import import_within
 from local.common.stages import Stage
 from local.common.steps import RecipeError, all_in_one, log, run_main
 from local.jobs.processes import Program, run_programs

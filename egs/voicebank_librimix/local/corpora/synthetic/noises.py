@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy import signal
+import scipy
 
 # What the background talkers of babble and of speech-shaped noise say.
 SMALL_TALK = (
@@ -131,14 +131,14 @@ def saw(rng: np.random.Generator, size: int, rate: int) -> np.ndarray:
     """A motor saw: a rough buzz that drops in pitch under load, in strokes."""
     load = np.clip(_slow(rng, size, rate, hertz=2.0), 0, None)
     phase = np.cumsum(115 * (1 - 0.12 * load)) / rate
-    buzz = signal.sawtooth(2 * np.pi * phase)
+    buzz = scipy.signal.sawtooth(2 * np.pi * phase)
     grit = _shaped(rng, size, rate, lambda hertz: np.exp(-(((hertz - 3000) / 1800) ** 2)))
     return (0.5 + load) * (buzz / buzz.std() + 0.9 * grit / grit.std())
 
 
 def siren(rng: np.random.Generator, size: int, rate: int) -> np.ndarray:
     """A siren that sweeps up and down through the range of speech, with street noise below it."""
-    sweep = signal.sawtooth(2 * np.pi * np.arange(size) * 0.9 / rate + rng.uniform(0, 6), width=0.5)
+    sweep = scipy.signal.sawtooth(2 * np.pi * np.arange(size) * 0.9 / rate + rng.uniform(0, 6), width=0.5)
     phase = np.cumsum(850 * 2 ** (0.7 * sweep)) / rate
     tone = _harmonics(phase, [1.0, 0.6, 0.4, 0.25, 0.15])
     street = _shaped(rng, size, rate, lambda hertz: 1 / (1 + hertz / 500))
@@ -186,9 +186,9 @@ def speech_shaped(talkers: Sequence[np.ndarray], rng: np.random.Generator, size:
     Returns:
         Shape (size,).
     """
-    _, power = signal.welch(np.concatenate([speech / speech.std() for speech in talkers]), nperseg=2048)
-    filtered = signal.firwin2(2049, np.linspace(0, 1, len(power)), np.sqrt(power / power.max()))
-    return signal.fftconvolve(rng.standard_normal(size + 2048), filtered, mode="valid")
+    _, power = scipy.signal.welch(np.concatenate([speech / speech.std() for speech in talkers]), nperseg=2048)
+    filtered = scipy.signal.firwin2(2049, np.linspace(0, 1, len(power)), np.sqrt(power / power.max()))
+    return scipy.signal.fftconvolve(rng.standard_normal(size + 2048), filtered, mode="valid")
 
 
 SEEN = ("babble", "clicks", "engine", "hum", "music", "pink", "ssn", "wind")
