@@ -222,6 +222,20 @@ def test_every_damaged_response_is_named_before_anything_is_mixed(stages, materi
     assert not [*stages.root.rglob("manifest.csv")]
 
 
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_a_response_begins_with_the_direct_sound_even_where_a_reflection_is_stronger(tmp_path, rate):
+    """As with a speaker who looks away, or reflections that arrive together; noise of the measurement lies before."""
+    response = 0.003 * np.random.default_rng(0).standard_normal(rate)
+    response[rate // 10], response[rate // 4] = 0.5, -1.0
+    soundfile.write(tmp_path / "a.wav", response, rate, subtype="FLOAT")
+    found = room_responses.load_response(tmp_path / "a.wav")
+    assert found[0] == 1
+    assert len(found) == pytest.approx(0.9 * SAMPLE_RATE, abs=2)
+    reflection = int(0.15 * SAMPLE_RATE)
+    assert np.abs(found[reflection - 2 : reflection + 3]).max() == pytest.approx(2, rel=0.1)
+    assert np.abs(found).argmax() == pytest.approx(reflection, abs=1)
+
+
 def test_a_response_is_the_same_from_audio_and_from_matlab(tmp_path):
     response = np.exp(-np.arange(4000) / 300)
     soundfile.write(tmp_path / "a.wav", np.stack([response, -response], 1), SAMPLE_RATE, subtype="DOUBLE")

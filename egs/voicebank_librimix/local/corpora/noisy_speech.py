@@ -36,7 +36,7 @@ from local.corpora.corpus import (
 from local.corpora.mixing import named_rng
 from local.corpora.noise_folder import Recording
 from local.corpora.noisy_mixing import Mixture, mix, tell, write_manifest
-from local.corpora.room_responses import check_responses, files_in, find_responses
+from local.corpora.room_responses import RESPONSES, check_responses, files_in, find_responses
 
 # Raised with every change that draws or mixes otherwise for the same settings.
 VERSION = 1
@@ -275,7 +275,7 @@ class NoisySpeech(Corpus):
                     "parts": self._parts,
                     "speakers": self.options.get("speakers"),
                     "unseen": self.options.get("unseen"),
-                    "rirs": responses if self._asked(spec)["reverberant"] else None,
+                    "rirs": {"v": RESPONSES, **(responses or {})} if self._asked(spec)["reverberant"] else None,
                     "seed": self._seed,
                     "v": VERSION,
                 },
