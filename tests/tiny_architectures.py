@@ -22,9 +22,11 @@ LARGE = {"extractor_mode": "layer_norm", "extractor_conv_bias": True, "encoder_l
 WAVLM = {"encoder_num_buckets": 32, "encoder_max_distance": 80}
 
 
-def save_hub_model(folder, *, layers):
-    """Write a tiny HuBERT as a hub has it; needs transformers."""
-    from transformers import HubertConfig, HubertModel
+def save_hub_model(folder, *, layers, normalized=False):
+    """Write a tiny HuBERT as a hub has it, like Base, or on normalized waveforms like Large; needs transformers."""
+    from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
+
+    large = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
 
     config = HubertConfig(
         hidden_size=16,
@@ -34,5 +36,7 @@ def save_hub_model(folder, *, layers):
         conv_dim=(8,) * 7,
         num_conv_pos_embeddings=8,
         num_conv_pos_embedding_groups=2,
+        **(large if normalized else {}),
     )
     HubertModel(config).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(do_normalize=normalized).save_pretrained(folder)

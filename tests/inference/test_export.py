@@ -112,14 +112,13 @@ def test_a_recognizer_over_frozen_ssl_is_refused_with_the_reason(joint_folder, t
     assert not (tmp_path / "out").exists()
 
 
-@pytest.fixture(scope="module")
-def hub_model(tmp_path_factory):
+@pytest.fixture(scope="module", params=[False, True], ids=["base", "large"])
+def hub_model(tmp_path_factory, request):
     """A tiny HuBERT as a hub has it."""
-    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("transformers")
     folder = tmp_path_factory.mktemp("hub") / "model"
     torch.manual_seed(0)
-    save_hub_model(folder, layers=2)
-    transformers.Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(folder)
+    save_hub_model(folder, layers=2, normalized=request.param)
     return folder
 
 
