@@ -21,8 +21,8 @@ def join_seeds(published: Content, added: Content) -> Content:
         added: The experiment with the further runs alone.
 
     Returns:
-        All runs. The environment is that of the added ones, with the commands of both. Curves of another measure than
-        theirs are left out.
+        All runs. The environment is that of the added ones, with the commands of both. Where the curves of the two have
+        other measures, those stay that can be compared between objectives, and of these the added ones.
 
     Raises:
         ScoreError: When the two are not of one experiment, naming what differs.
@@ -32,13 +32,15 @@ def join_seeds(published: Content, added: Content) -> Content:
             raise ScoreError(f"{name} was trained with other settings: {_differing(published, added, name)}")
     if published.heads.keys() != added.heads.keys():
         raise ScoreError("the added runs were decoded by other recognizers")
+    curves, measure = _curves(published, added)
     commands = [content.environment.get("command", "") for content in (published, added)]
     return dataclasses.replace(
         added,
         title=published.title,
         scores=_join(published.scores, added.scores),
         environment={**added.environment, "command": "; ".join(dict.fromkeys(filter(None, commands)))},
-        curves=_curves(published, added),
+        curves=curves,
+        measure=measure,
         costs={**published.costs, **added.costs},
         settings={**published.settings, **added.settings},
         probe=added.probe or published.probe,
@@ -71,14 +73,13 @@ def _join(published: Scores, added: Scores) -> Scores:
     return {**published, **{name: sets for name, sets in added.items() if name not in published}}
 
 
-def _curves(published: Content, added: Content) -> dict[str, Curve]:
+def _curves(published: Content, added: Content) -> tuple[dict[str, Curve], str]:
     if published.measure != added.measure:
-        return dict(added.curves)
-    both = {**published.curves, **added.curves}
-    return {
-        name: join_curves([content.curves[name] for content in (published, added) if name in content.curves])
-        for name in both
-    }
+        kept = published if published.comparable and not added.comparable else added
+        return dict(kept.curves), kept.measure
+    names = {**published.curves, **added.curves}
+    both = [content.curves for content in (published, added)]
+    return {name: join_curves([curves[name] for curves in both if name in curves]) for name in names}, added.measure
 
 
 def _differing(published: Content, added: Content, name: str) -> str:

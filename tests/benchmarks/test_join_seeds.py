@@ -45,10 +45,18 @@ def test_runs_stand_beside_those_of_before():
     assert joined.costs.keys() == joined.scores.keys()
 
 
-def test_curves_of_another_measure_are_left_out():
-    joined = join_seeds(content([0], measure="valid_loss"), content([1]))
-    assert joined.measure == "valid_wer_ctc"
-    assert joined.curves["ssl_mse_joint"].values.tolist() == [[50, 11]]
+@pytest.mark.parametrize(
+    ("before", "now", "kept"),
+    [
+        ("valid_loss", "valid_wer_ctc", [[50, 11]]),
+        ("valid_wer_ctc", "valid_loss", [[50, 10]]),
+        ("valid_cer_ctc", "valid_wer_ctc", [[50, 11]]),
+    ],
+)
+def test_of_curves_of_two_measures_those_stay_that_can_be_compared(before, now, kept):
+    joined = join_seeds(content([0], measure=before), content([1], measure=now))
+    assert joined.measure == (now if kept == [[50, 11]] else before)
+    assert joined.curves["ssl_mse_joint"].values.tolist() == kept
 
 
 @pytest.mark.parametrize(
