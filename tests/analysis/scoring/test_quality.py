@@ -57,6 +57,19 @@ def test_identical_signals_reach_the_ends_of_the_scales(speechlike):
     assert values["pesq"] == pytest.approx(4.64, abs=0.01)
 
 
+@pytest.mark.parametrize("unit", [1.0, 32768.0])
+def test_a_click_is_not_rewarded_by_pesq(speechlike, unit):
+    """pesq itself scales by the largest value of both and rounds: of a click far above full scale the noise would go."""
+    speech, noise = (unit * signal for signal in speechlike)
+    noisy = speech + noise
+    (alone, _), *clicked = [
+        measure_quality(speech, np.where(np.arange(len(speech)) == 100, click, noisy), SAMPLE_RATE, metrics=["pesq"])
+        for click in (noisy[100], 50 * unit, 100 * unit, 300 * unit)
+    ]
+    for values, _ in clicked:
+        assert values["pesq"] == pytest.approx(alone["pesq"], abs=0.02)
+
+
 def test_perfect_but_for_rounding_counts_in_the_mean_too():
     """A coherence of one or, through rounding, above: infinite or not a number where it is not capped."""
     generator = np.random.default_rng(0)
