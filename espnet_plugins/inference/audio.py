@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -178,3 +181,35 @@ def write(path: Path, waveform: np.ndarray, rate: int) -> None:
     if np.abs(channels).max() > _FULL_SCALE[FORMATS[kind]] + 2.0**-24:
         raise AudioError(f"the result {path}: lies above full scale, {kind} would clip it")
     write_audio(path, waveform, rate, format=kind.upper(), subtype=FORMATS[kind])
+
+
+@contextlib.contextmanager
+def cut_when_written() -> Iterator[dict[str, float]]:
+    """Note what soundfile.write cuts at full scale without a word, as ESPnet's programs write estimates.
+
+    Yields:
+        Path -> greatest absolute value, of those above 1 in a format of whole numbers.
+
+    Example:
+        >>> import tempfile
+        >>> with cut_when_written() as cut:
+        ...     soundfile.write(Path(tempfile.mkdtemp()) / "a.wav", np.array([0.5, -2.0]), 16000)
+        >>> list(cut.values())
+        [2.0]
+    """
+    cut: dict[str, float] = {}
+    stock = soundfile.write
+
+    def write_noting(file, data, samplerate, subtype=None, *args, format=None, **options):
+        if isinstance(file, (str, os.PathLike)) and np.issubdtype(np.asarray(data).dtype, np.floating):
+            kind = subtype or soundfile.default_subtype(format or Path(file).suffix.removeprefix(".").upper())
+            peak = float(np.abs(data).max(initial=0))
+            if kind.startswith("PCM") and peak > 1:
+                cut[os.fspath(file)] = peak
+        stock(file, data, samplerate, subtype, *args, format=format, **options)
+
+    soundfile.write = write_noting
+    try:
+        yield cut
+    finally:
+        soundfile.write = stock

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet_plugins.inference.audio import AudioError, duration, read, write
+from espnet_plugins.inference.audio import AudioError, cut_when_written, duration, read, write
 
 # Of these, a header or a mark at the end tells what is missing.
 TELLING = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "SVX", "WVE", "NIST", "CAF", "FLAC", "HTK", "SDS", "MP3", "OGG")
@@ -96,3 +96,19 @@ def test_nothing_is_clipped_or_written_that_is_not_finite(tmp_path):
     assert not [*tmp_path.iterdir()]
     write(tmp_path / "a.wav", np.array([0.5, -1.5], dtype=np.float32), 16000)
     assert read(tmp_path / "a.wav")[0].ravel().tolist() == [0.5, -1.5]
+
+
+def test_what_is_cut_at_full_scale_when_it_is_written_is_noted(tmp_path):
+    """Floating point in a file of whole numbers alone; what is written is as without a look."""
+    loud = np.array([0.5, -1.5, 1.0])
+    with cut_when_written() as cut:
+        for name in ("a.wav", "b.flac"):
+            soundfile.write(tmp_path / name, loud, 16000)
+        soundfile.write(tmp_path / "float.wav", loud, 16000, subtype="FLOAT")
+        soundfile.write(tmp_path / "quiet.wav", loud / 2, 16000)
+        soundfile.write(str(tmp_path / "whole.wav"), np.array([32767, -32768], dtype=np.int16), 16000, "PCM_16")
+    assert cut == {str(tmp_path / "a.wav"): 1.5, str(tmp_path / "b.flac"): 1.5}
+    assert soundfile.read(tmp_path / "a.wav")[0].tolist() == pytest.approx([0.5, -1, 1], abs=1e-4)
+    assert soundfile.read(tmp_path / "float.wav")[0].tolist() == loud.tolist()
+    soundfile.write(tmp_path / "later.wav", loud, 16000)
+    assert len(cut) == 2

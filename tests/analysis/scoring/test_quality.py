@@ -59,7 +59,7 @@ def test_identical_signals_reach_the_ends_of_the_scales(speechlike):
 
 @pytest.mark.parametrize("unit", [1.0, 32768.0])
 def test_a_click_is_not_rewarded_by_pesq(speechlike, unit):
-    """pesq itself scales by the largest value of both and rounds: of a click far above full scale the noise would go."""
+    """pesq itself scales by the largest value of both and rounds: below a click far above full scale noise is lost."""
     speech, noise = (unit * signal for signal in speechlike)
     noisy = speech + noise
     (alone, _), *clicked = [

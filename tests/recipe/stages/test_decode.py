@@ -2,12 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+from espnet2.fileio.sound_scp import SoundScpWriter
 from fake_experiment import SETS, Experiment
 
+from local.common.kaldi_dir import read_table
 from local.common.steps import RecipeError
 from local.stages import decode
 from local.stages.decode import copy_transcripts
+from local.stages.decode_steps import CUT
 from local.stages.score import SetScoring
 
 SEEN, UNSEEN = SETS
@@ -97,6 +102,29 @@ def test_utterances_that_were_not_enhanced_are_named_and_nothing_is_left(tmp_pat
     with pytest.raises(RecipeError, match=r"se on .*: 1 of 4 were not enhanced: spk0_00"):
         decode.enhance(made.recipe, system, SEEN, step)
     assert {path.name for path in (step.out / "wavs").iterdir()} == wavs
+
+
+def test_estimates_above_full_scale_are_cut_and_named(tmp_path, monkeypatch, capsys):
+    """The scale of a front-end trained by SI-SNR is free; ESPnet's program cuts at full scale without a word."""
+    made = Experiment(tmp_path, utterances=4)
+    system = made.systems["se"]
+    step = made.steps.enhance(system, SEEN)
+    names = [line.split()[0] for line in (step.out / "spk1.scp").read_text().splitlines()]
+
+    def louder(command, **_):
+        folder = Path(command[command.index("--output_dir") + 1])
+        with SoundScpWriter(folder / "wavs", folder / "spk1.scp", format="flac") as writer:
+            for number, name in enumerate(names):
+                writer[name] = 16000, np.linspace(-0.5, 0.9 + 0.2 * number, 16000)
+
+    monkeypatch.setattr("espnet_plugins.bin.enh_inference.main", louder)
+    decode.enhance(made.recipe, system, SEEN, step)
+    assert read_table(step.out / "wavs" / CUT) == {names[1]: "1.10", names[2]: "1.30", names[3]: "1.50"}
+    peaks = [soundfile.read(path)[0].max() for path in read_table(step.out / "spk1.scp").values()]
+    assert peaks == pytest.approx([0.9, 1, 1, 1], abs=1e-4)
+    SetScoring(made.steps, system, SEEN).score(iter(()))
+    told = f"warning: se on {SEEN}: 3 estimates are cut at full scale: {', '.join(sorted(names[1:]))}"
+    assert told in capsys.readouterr().out
 
 
 def test_utterances_that_were_not_recognized_are_named_and_nothing_is_left(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from local.common.kaldi_dir import read_table, write_table
 from local.common.recipe import Recipe
 from local.common.steps import RecipeError, Step, atomic_path
 from local.corpora.corpus import some
-from local.stages.decode_steps import is_one_model
+from local.stages.decode_steps import CUT, is_one_model
 from local.stages.experiment import Experiment
 from local.stages.judges import transcribe
 from local.stages.systems import NOISY, System
@@ -85,6 +85,7 @@ def enhance(recipe: Recipe, system: System, name: str, step: Step) -> None:
             raise RecipeError(f"{system.name} on {name}: {len(lost)} of {len(chosen)} were not enhanced: {some(lost)}")
         for path in written.values():
             os.replace(path, tmp / Path(path).name)
+        os.replace(tmp / "out" / CUT, tmp / CUT)
         # ESPnet's own list names the temporary folder.
         remove(tmp / "out")
         audio = {utt: str(step.out / "wavs" / Path(path).name) for utt, path in written.items()}
@@ -115,15 +116,19 @@ def run_front_end(
         keys: A list of the utterances of `scp` that are wanted; all where left out.
 
     Returns:
-        The list of the enhanced signals; one that could not be enhanced is not in it.
+        The list of the enhanced signals; one that could not be enhanced is not in it. Beside it lies `CUT`: those
+        above full scale, with their greatest value.
     """
     from espnet_plugins.bin import enh_inference
+    from espnet_plugins.inference.audio import cut_when_written
 
     command = ["--output_dir", str(out), "--fs", str(SAMPLE_RATE), "--num_workers", "0", "--output_format", "flac"]
     command += ["--data_path_and_name_and_type", f"{scp},speech_mix,kaldi_ark", "--key_file", str(keys or scp)]
     command += ["--train_config", str(config), "--model_file", str(model)]
     command += ["--enh_s2t_task", str(joint).lower(), "--log_level", "WARNING", *_device(recipe)]
-    enh_inference.main(command, use_onednn=onednn)
+    with cut_when_written() as cut:
+        enh_inference.main(command, use_onednn=onednn)
+    write_table(out / CUT, {Path(path).stem: f"{peak:.2f}" for path, peak in cut.items()})
     return out / "spk1.scp"
 
 

@@ -11,6 +11,9 @@ from local.common.stages import Stage
 from local.common.steps import Step
 from local.stages.systems import System
 
+# In the folder of the estimates: those above full scale, where the file cuts them, with their greatest value.
+CUT = "over_full_scale"
+
 
 def head_folder(kind: str, head: str) -> str:
     """Where results of a head go: `decode`, `score`; those of phones beside them.

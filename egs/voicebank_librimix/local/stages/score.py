@@ -20,7 +20,8 @@ from local.common.recipe import Recipe
 from local.common.signals import load_audio
 from local.common.stages import Stage
 from local.common.steps import OptionError, RecipeError, Step, atomic_path, log
-from local.stages.decode_steps import head_folder
+from local.corpora.corpus import some
+from local.stages.decode_steps import CUT, head_folder
 from local.stages.experiment import Experiment
 from local.stages.systems import CLEAN, System
 
@@ -207,6 +208,9 @@ class SetScoring:
         where = f"{self.system.name} on {self.dataset}"
         if score.missing:
             log(f"warning: {where}: no hypothesis for {', '.join(score.missing)}: counted as deletions")
+        cut = self.enhanced.out / "wavs" / CUT if self.enhanced else None
+        if cut and cut.exists() and (over := read_table(cut)):
+            log(f"warning: {where}: {len(over)} estimates are cut at full scale: {some(over)}")
         for utt, reason in score.unscorable.items():
             log(f"warning: {where}: quality of {utt} not measured: {reason}")
 
