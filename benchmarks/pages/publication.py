@@ -41,8 +41,10 @@ def as_typed(command: str) -> str:
     Example:
         >>> as_typed("./run.sh --seeds 0 1 2 --nj 2"), as_typed("./run.sh --seeds '0 1'")
         ('./run.sh --seeds "0 1 2" --nj 2', "./run.sh --seeds '0 1'")
+        >>> as_typed("./run.sh --stage 5; ./run.sh --seeds 1 2")
+        './run.sh --stage 5; ./run.sh --seeds "1 2"'
     """
-    return _WORDS.sub(r'\1 "\2"', command)
+    return "; ".join(_WORDS.sub(r'\1 "\2"', part) for part in command.split("; "))
 
 
 def read_archives(folder: Path) -> dict[str, Content]:

@@ -146,16 +146,17 @@ def quality_table(scores: Scores, dataset: str) -> Table:
         dataset: The test set.
 
     Returns:
-        The table; mean over utterances, then mean and deviation over seeds. `Utt` counts the utterances of
-        the first seed on which every metric could be measured, out of those that were tried.
+        The table; mean over utterances, then mean and deviation over the seeds that were measured. `Utt` counts the
+        utterances of the first of them on which every metric could be measured, out of those that were tried.
     """
     rows = []
     listened = [m for m in (*DNSMOS, *DISTILLMOS) if any(by_set[dataset].quality(m) for by_set in scores.values())]
     metrics = (*METRICS, *listened)
     for name, seeds in group_seeds(scores).items():
         runs = [scores[s][dataset] for s in seeds]
+        runs = [run for run in runs if run.unscorable or any(run.quality(metric) for metric in metrics)]
         # Of clean speech nothing is measured; where nothing could be, that is a row.
-        if not any(run.unscorable or run.quality(metric) for run in runs for metric in metrics):
+        if not runs:
             continue
         cells = [
             mean_cell([_mean(run.quality(metric)) for run in runs], _METRIC_DIGITS.get(metric, 1)) for metric in metrics
@@ -163,7 +164,7 @@ def quality_table(scores: Scores, dataset: str) -> Table:
         measured = [utt for utt, score in runs[0].utterances.items() if score.quality]
         tried = set(measured) | runs[0].unscorable.keys()
         complete = len(tried - runs[0].unscorable.keys())
-        rows.append([label(name, len(seeds)), *cells, f"{complete} of {len(tried)}"])
+        rows.append([label(name, len(runs)), *cells, f"{complete} of {len(tried)}"])
     return Table(["system", *(METRIC_LABELS[m] for m in metrics), "Utt"], rows)
 
 

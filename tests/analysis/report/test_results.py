@@ -54,6 +54,17 @@ def test_quality_counts_what_was_measured(scores):
     assert table.rows == [["SE front-end, not fine-tuned", "90.0", "80.0", "10.0", "inf", "2.50", "2 of 3"]]
 
 
+def test_quality_is_that_of_the_seeds_that_were_measured(scores):
+    first, second = (scores[f"ssl_mse_joint_seed{seed}"]["test_seen"] for seed in (0, 1))
+    utterances = dict(first.utterances)
+    utt = next(iter(utterances))
+    quality = {"stoi": 90.0, "estoi": 80.0, "sdr": 10.0, "si_sdr": 9.0, "pesq": 2.0}
+    utterances[utt] = dataclasses.replace(utterances[utt], quality=quality)
+    measured = SetScore(first.system, "test_seen", utterances)
+    table = quality_table({s.system: {"test_seen": s} for s in (second, measured)}, "test_seen")
+    assert table.rows == [["SSL-MSE + ASR loss", "90.0", "80.0", "10.0", "9.0", "2.00", "1 of 1"]]
+
+
 def test_a_system_of_which_nothing_could_be_measured_keeps_its_row(scores):
     reasons = dict.fromkeys(scores["se"]["test_seen"].utterances, "the estimate is silent")
     nothing = dataclasses.replace(scores["se"]["test_seen"], unscorable=reasons)
