@@ -18,9 +18,9 @@ venv/bin/python - <<'PY'
 import numpy as np
 from pesq import pesq
 
-RATE = 16000
-time = np.arange(4 * RATE) / RATE
-pitch = np.cumsum(120 + 20 * np.sin(2 * np.pi * 0.7 * time)) / RATE
+SAMPLE_RATE = 16000
+time = np.arange(4 * SAMPLE_RATE) / SAMPLE_RATE
+pitch = np.cumsum(120 + 20 * np.sin(2 * np.pi * 0.7 * time)) / SAMPLE_RATE
 voice = sum(np.sin(2 * np.pi * k * pitch) / k for k in range(1, 25))
 clean = 0.1 * voice * np.clip(np.sin(2 * np.pi * 2 * time), 0, None) ** 0.5
 noisy = clean + 0.02 * np.random.default_rng(0).standard_normal(len(time))
@@ -32,7 +32,7 @@ for click in (0, 50, 100):
         estimate[100] = click
     limited = np.clip(np.round(32767 * estimate), -32768, 32767) / 32768
     for mode in ("nb", "wb"):
-        as_it_is, cut = (pesq(RATE, clean, given, mode) for given in (estimate, limited))
+        as_it_is, cut = (pesq(SAMPLE_RATE, clean, given, mode) for given in (estimate, limited))
         scores[click, mode] = as_it_is
         print(f"one sample of {click:3}, {mode}: {as_it_is:.3f}, cut at full scale {cut:.3f}")
         assert abs(cut - scores[0, mode]) < 0.02
