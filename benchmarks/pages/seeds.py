@@ -55,19 +55,14 @@ def _join(published: Scores, added: Scores) -> Scores:
     if len({frozenset(sets) for sets in (*published.values(), *added.values())}) > 1:
         raise ScoreError("the added runs were scored on other test sets")
     for system in common:
-        for dataset, score in published[system].items():
-            other = added[system][dataset].utterances
-            differing = {
-                utt
-                for utt in score.utterances.keys() | other.keys()
-                if utt not in other
-                or utt not in score.utterances
-                or (score.utterances[utt].reference, score.utterances[utt].hypothesis)
-                != (other[utt].reference, other[utt].hypothesis)
-            }
-            if differing:
+        for dataset in published[system]:
+            old, new = (
+                {utt: (one.reference, one.hypothesis) for utt, one in scores[system][dataset].utterances.items()}
+                for scores in (published, added)
+            )
+            if differing := {utt for utt in old.keys() | new.keys() if old.get(utt) != new.get(utt)}:
                 raise ScoreError(
-                    f"{dataset}, {system}: {len(differing)} of {len(score.utterances)} utterances have other "
+                    f"{dataset}, {system}: {len(differing)} of {len(old)} utterances have other "
                     f"transcripts, {min(differing)} the first: other mixtures, or another recognizer"
                 )
     return {**published, **{name: sets for name, sets in added.items() if name not in published}}

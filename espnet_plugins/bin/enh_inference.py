@@ -13,12 +13,16 @@ from espnet_plugins.train.onednn import onednn
 
 
 def main(cmd=None, *, use_onednn=True):
-    """Enhance with the arguments of the command line, or with `cmd`; without oneDNN if so wished."""
+    """Enhance with the arguments of the command line, or with `cmd`; without oneDNN if so wished.
+
+    Gives the files whose estimate was cut at full scale, with its greatest value.
+    """
     check_ngpu(enh_inference.get_parser(), cmd, program="enh_inference")
     with onednn(use_onednn), whole_audio_files(), cut_when_written() as cut:
         enh_inference.main(cmd=cmd)
     for path, peak in cut.items():
         logging.warning("%s: the estimate reaches %.2f and was cut at full scale", path, peak)
+    return cut
 
 
 if __name__ == "__main__":

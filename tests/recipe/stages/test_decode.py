@@ -8,6 +8,7 @@ import soundfile
 from espnet2.fileio.sound_scp import SoundScpWriter
 from fake_experiment import SETS, Experiment
 
+from espnet_plugins.inference.audio import cut_when_written
 from local.common.kaldi_dir import read_table
 from local.common.steps import RecipeError
 from local.stages import decode
@@ -97,6 +98,7 @@ def test_utterances_that_were_not_enhanced_are_named_and_nothing_is_left(tmp_pat
         folder = Path(command[command.index("--output_dir") + 1])
         folder.mkdir()
         (folder / "spk1.scp").write_text("".join(listed.splitlines(keepends=True)[1:]))
+        return {}
 
     monkeypatch.setattr("espnet_plugins.bin.enh_inference.main", lose_one)
     with pytest.raises(RecipeError, match=r"se on .*: 1 of 4 were not enhanced: spk0_00"):
@@ -113,9 +115,10 @@ def test_estimates_above_full_scale_are_cut_and_named(tmp_path, monkeypatch, cap
 
     def louder(command, **_):
         folder = Path(command[command.index("--output_dir") + 1])
-        with SoundScpWriter(folder / "wavs", folder / "spk1.scp", format="flac") as writer:
+        with cut_when_written() as cut, SoundScpWriter(folder / "wavs", folder / "spk1.scp", format="flac") as writer:
             for number, name in enumerate(names):
                 writer[name] = 16000, np.linspace(-0.5, 0.9 + 0.2 * number, 16000)
+        return cut
 
     monkeypatch.setattr("espnet_plugins.bin.enh_inference.main", louder)
     decode.enhance(made.recipe, system, SEEN, step)

@@ -120,14 +120,12 @@ def run_front_end(
         above full scale, with their greatest value.
     """
     from espnet_plugins.bin import enh_inference
-    from espnet_plugins.inference.audio import cut_when_written
 
     command = ["--output_dir", str(out), "--fs", str(SAMPLE_RATE), "--num_workers", "0", "--output_format", "flac"]
     command += ["--data_path_and_name_and_type", f"{scp},speech_mix,kaldi_ark", "--key_file", str(keys or scp)]
     command += ["--train_config", str(config), "--model_file", str(model)]
     command += ["--enh_s2t_task", str(joint).lower(), "--log_level", "WARNING", *_device(recipe)]
-    with cut_when_written() as cut:
-        enh_inference.main(command, use_onednn=onednn)
+    cut = enh_inference.main(command, use_onednn=onednn)
     write_table(out / CUT, {Path(path).stem: f"{peak:.2f}" for path, peak in cut.items()})
     return out / "spk1.scp"
 
