@@ -5,12 +5,13 @@ import io
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 
 import pytest
 from places import ROOT
 
-from espnet_plugins.imports import import_on_first_use, import_within
+from espnet_plugins.imports import functions_on_first_use, import_on_first_use, import_within
 
 
 def test_a_module_is_imported_within_a_context(tmp_path, monkeypatch, capsys):
@@ -58,10 +59,61 @@ def test_what_is_not_installed_is_missing_as_before():
         importlib.import_module("not_installed_anywhere")
 
 
+@pytest.fixture
+def module_of_functions(tmp_path, monkeypatch):
+    """The name of a module that prints when it is executed, with a function whose place a stand-in takes."""
+    name = f"functions_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(
+        "import os\nprint('executed')\nif 'REFUSED' in os.environ:\n    raise ValueError('refused')\n"
+        "VALUE = 3\ndef double(x, *, plus=0):\n    return 2 * x + plus\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    functions_on_first_use({name: ["double"]})
+    yield name
+    sys.modules.pop(name, None)
+
+
+def test_a_module_is_executed_when_its_function_is_called(module_of_functions, capsys):
+    double = importlib.import_module(module_of_functions).double
+    assert capsys.readouterr().out == ""
+    assert (double.__name__, double.__module__) == ("double", module_of_functions)
+    assert [double(2), double(2, plus=1), importlib.import_module(module_of_functions).double(3)] == [4, 5, 6]
+    assert capsys.readouterr().out == "executed\n"
+
+
+def test_all_else_of_such_a_module_executes_it(module_of_functions, capsys):
+    module = importlib.import_module(module_of_functions)
+    assert not hasattr(module, "__wrapped__")
+    assert capsys.readouterr().out == ""
+    assert module.VALUE == 3
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = module.nothing
+    assert capsys.readouterr().out == "executed\n"
+
+
+def test_a_module_that_fails_fails_again(module_of_functions, monkeypatch):
+    double = importlib.import_module(module_of_functions).double
+    monkeypatch.setenv("REFUSED", "1")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="refused"):
+            double(2)
+    monkeypatch.delenv("REFUSED")
+    assert double(2) == 4
+
+
+def test_several_threads_execute_it_once(module_of_functions, capsys):
+    double = importlib.import_module(module_of_functions).double
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(double, range(8))) == [2 * x for x in range(8)]
+    assert capsys.readouterr().out == "executed\n"
+
+
 def test_a_program_does_not_import_what_few_models_use():
     code = (
         "import espnet_plugins.tasks, sys; "
-        "print([name for name in ('nltk.data', 'sklearn', 'g2p_en.g2p', 'hydra.utils') if name in sys.modules]); "
+        "unused = 'nltk.data', 'sklearn', 'g2p_en.g2p', 'hydra.utils', 'espnet2.gan_tts'; "
+        "print([name for name in unused if name in sys.modules]); "
         "nltk = sys.modules.get('nltk'); print(nltk is None or nltk.bleu_score.sentence_bleu([[1, 2]], [1, 2]) > 0)"
     )
     command = [sys.executable, "-W", "ignore", "-c", code]
