@@ -11,8 +11,8 @@ import numpy as np
 from espnet_plugins.analysis.scoring.scores import ScoreError, SetScore
 
 _BATCH = 500
-# Draws of so many utterances are kept for the next comparison: those of a table mostly share them.
-_KEPT = 10_000_000
+# Draws of at most so many utterances are kept for the next comparison, two bytes each: tables mostly share them.
+_KEPT = 20_000_000
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
@@ -158,18 +158,27 @@ def bootstrap_difference(
         raise ValueError(f"cannot pair {len(baseline)} with {len(system)} seeds")
     seeds = (len(baseline), 0 if pair_seeds else len(system))
     draw = _kept_draws if len(lengths) * resamples <= _KEPT else _draws
+    # All sums over utterances are one matrix product.
+    columns = np.concatenate([baseline, system, lengths[None]]).T
+    columns = columns.astype(_exact_type(columns))
     parts = []
     for counts, first, second in draw(seed, len(lengths), *seeds, resamples):
-        # float64, so that the sums over utterances are matrix products.
-        times = counts.astype(float)
-        difference = _resampled(system, times, second) - _resampled(baseline, times, first)
-        parts.append(100.0 * difference / (times @ lengths))
+        sums = (counts.astype(columns.dtype) @ columns).astype(float)
+        of_baseline, of_system = sums[:, : len(baseline)], sums[:, len(baseline) : -1]
+        difference = (of_system * second).sum(axis=1) - (of_baseline * first).sum(axis=1)
+        parts.append(100.0 * difference / sums[:, -1])
     differences = np.concatenate(parts)
     tail = 100.0 * (1.0 - confidence) / 2.0
     low, high = np.percentile(differences, [tail, 100.0 - tail])
     value = 100.0 * (system.mean(axis=0).sum() - baseline.mean(axis=0).sum()) / lengths.sum()
     below = float(np.mean(differences < 0) + 0.5 * np.mean(differences == 0))
     return Interval(float(value), float(low), float(high), below)
+
+
+def _exact_type(columns: np.ndarray) -> type[np.floating]:
+    """The smaller floating point type in which sums over as many rows as there are, each drawn any times, are exact."""
+    counts = np.issubdtype(columns.dtype, np.integer)
+    return np.float32 if counts and len(columns) * int(abs(columns).max(initial=0)) < 2**24 else np.float64
 
 
 def _draws(
@@ -192,7 +201,7 @@ def _draws(
         yield times, weights, _draw_seeds(generator, second, batch) if second else weights
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _kept_draws(*args: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """What _draws() gives, kept in memory."""
     return list(_draws(*args))
@@ -208,8 +217,3 @@ def _draw_utterances(generator: np.random.Generator, count: int, batch: int) -> 
 def _draw_seeds(generator: np.random.Generator, count: int, batch: int) -> np.ndarray:
     """Weights of the seeds in each resample, shape (batch, count), summing to one."""
     return generator.multinomial(count, np.full(count, 1.0 / count), size=batch) / count
-
-
-def _resampled(errors: np.ndarray, times: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Errors of each resample, averaged over its seeds: (S, U), (R, U), (R, S) -> (R,)."""
-    return ((times @ errors.T) * weights).sum(axis=1)

@@ -45,6 +45,14 @@ def test_interval_agrees_with_scipy(counts):
     assert mine.value == pytest.approx(100 * (second.sum() - first.sum()) / lengths.sum())
 
 
+@pytest.mark.parametrize("scale", [100_000, 0.1])
+def test_sums_of_any_size_are_exact(counts, scale):
+    """Counts beyond what the smaller type of the sums holds, and errors that are no counts."""
+    plain, scaled = (bootstrap_difference(*(factor * values for values in counts)) for factor in (1, scale))
+    for name in ("value", "low", "high", "probability_below"):
+        assert getattr(scaled, name) == pytest.approx(getattr(plain, name), rel=1e-9)
+
+
 def test_probability_agrees_with_all_resamples():
     """Three utterances and two seeds have 27 x 4 equally likely resamples for each system's seeds."""
     baseline, system = np.array([[1, 2, 0], [2, 2, 1]]), np.array([[1, 1, 1], [0, 3, 0]])
