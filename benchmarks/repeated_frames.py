@@ -136,7 +136,7 @@ def main() -> None:
     dump = args.dumpdir or RECIPE / "dump" / args.preset
     if not (experiment / "asr" / "model.pth").is_file():
         parser.error(f"{experiment}/asr/model.pth: no such file; run.sh --preset {args.preset} --stop_stage 4 makes it")
-    decoding = read_yaml(RECIPE / "conf" / "decode_asr.yaml") | preset["config"].get("decode_asr", {})
+    decoding = read_yaml(RECIPE / "conf" / "decode_asr.yaml") | preset.get("config", {}).get("decode_asr", {})
     torch.set_num_threads(1)
     torch.backends.mkldnn.set_flags(False)
     options = {name: decoding[name] for name in ("beam_size", "ctc_weight")}
