@@ -13,7 +13,7 @@ import soxr
 
 from espnet_plugins.atomic import write_audio
 from espnet_plugins.contents import is_lfs_pointer
-from espnet_plugins.inference.truncation import missing_part
+from espnet_plugins.truncation import missing_part
 
 FORMATS = {"wav": "FLOAT", "flac": "PCM_24"}
 # The greatest value that each format holds; float holds any.

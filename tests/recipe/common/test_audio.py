@@ -103,6 +103,31 @@ def test_an_mp3_may_be_a_little_shorter_than_libsndfile_guesses_but_not_half(tmp
         audio.read(tmp_path / "half.mp3")
 
 
+@pytest.mark.parametrize("kind", ["OGG", "AIFF", "AU", "W64", "RF64", "NIST"])
+def test_half_a_file_of_any_format_is_not_read_as_a_whole_one(tmp_path, kind):
+    signal = 0.1 * np.random.default_rng(0).standard_normal(3 * 16000)
+    path = tmp_path / f"whole.{kind.lower()}"
+    soundfile.write(path, signal, 16000, format=kind)
+    assert len(audio.read(path)[0]) == len(signal)
+    assert len(audio.read(path, frames=100)[0]) == 100
+    half = tmp_path / f"half.{kind.lower()}"
+    half.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(AudioError, match=rf"half\.{kind.lower()}: (is not whole|truncated|cannot be decoded)"):
+        audio.read(half)
+
+
+def test_an_mp3_that_does_not_say_its_length_is_not_read(tmp_path):
+    """Of a variable bitrate, libsndfile guesses the length, and reads a part without a word."""
+    path = tmp_path / "stream.mp3"
+    signal = 0.1 * np.random.default_rng(0).standard_normal(3 * 16000)
+    soundfile.write(path, signal, 16000, format="MP3", bitrate_mode="VARIABLE")
+    assert len(audio.read(path)[0]) == len(signal)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"Xing", bytes(4)).replace(b"Info", bytes(4)))
+    with pytest.raises(AudioError, match=r"stream\.mp3: is not whole: it has no Xing or Info header"):
+        audio.read(path)
+
+
 def test_what_libsndfile_has_no_say_in_is_named_all_the_same(tmp_path):
     (tmp_path / "a.raw").write_bytes(bytes(400))
     (tmp_path / "b.wav").mkdir()

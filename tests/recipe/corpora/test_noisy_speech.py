@@ -12,9 +12,12 @@ from scipy.io import savemat
 from stages import Stages
 
 from local.common.audio import AudioError
-from local.common.kaldi_dir import NO_TRANSCRIPT, read, read_table
+from local.common.kaldi_dir import NO_TRANSCRIPT, DataError, read, read_table
 from local.common.steps import MissingInput, OptionError, RecipeError
 from local.corpora import catalogue, clean_speech, noise_folder, room_responses
+from local.corpora.clean_speech import Speech
+from local.corpora.mixing import active_rms
+from local.corpora.noisy_mixing import Mixture, mix
 from local.pipeline import dry_run
 from local.pipeline.options import parse
 from local.stages import data
@@ -248,6 +251,43 @@ def test_a_response_is_the_same_from_audio_and_from_matlab(tmp_path):
     (tmp_path / "d.mat").write_bytes(b"MATLAB 5.0 MAT-file, but not really" * 9)
     with pytest.raises(RecipeError, match=r"d\.mat: not a \.mat file, or damaged"):
         room_responses.load_response(tmp_path / "d.mat")
+
+
+@pytest.mark.parametrize("beside", ["t", "sweep"])
+def test_a_response_with_another_signal_beside_it_is_refused(tmp_path, beside):
+    """Which of the two is the response, nothing says."""
+    response = np.exp(-np.arange(8000) / 800)
+    place = np.zeros((3, 4))
+    signal = {"t": np.arange(8000) / 16000, "sweep": np.sin(np.arange(90000.0) ** 2)}[beside]
+    savemat(tmp_path / "alone.mat", {"h": response, "microphones": place, "fs": 16000})
+    room_responses.load_response(tmp_path / "alone.mat")
+    savemat(tmp_path / "two.mat", {beside: signal, "h": response, "fs": 16000})
+    with pytest.raises(AudioError, match=rf"two\.mat holds several arrays of numbers \((h, {beside}|{beside}, h)\)"):
+        room_responses.load_response(tmp_path / "two.mat")
+
+
+@pytest.mark.parametrize(("of_speech", "of_noise"), [(0.0, 0.02), (0.02, 0.0), (-0.02, 0.03)])
+def test_a_recorders_offset_is_neither_speech_nor_noise(tmp_path, of_speech, of_noise):
+    rng = np.random.default_rng(5)
+    soundfile.write(tmp_path / "u.wav", 0.1 * voice(rng, 3) + of_speech, SAMPLE_RATE, subtype="FLOAT")
+    recording = noise_folder.Recording("hum", "hum", tmp_path / "hum.wav")
+    noise = 0.005 * rng.standard_normal(SAMPLE_RATE * 6) + of_noise
+    soundfile.write(recording.audio, noise, SAMPLE_RATE, subtype="FLOAT")
+    noise_folder.bring_to_rate((recording, tmp_path / "hum.flac"))
+    speech = Speech("u", "s", "train", tmp_path / "u.wav", "WELL SAID")
+    places = (("hum", "hum", tmp_path / "hum.flac"),)
+    mix(Mixture(speech, places, "train", (5.0,), (), tmp_path, 0, "set"))
+    clean, noisy = (soundfile.read(tmp_path / side / "u.flac")[0] for side in ("clean", "noisy"))
+    added = noisy - clean
+    level = active_rms(clean - clean.mean(), SAMPLE_RATE) / np.std(added)
+    assert 20 * np.log10(level) == pytest.approx(5, abs=0.1)
+    assert abs(added.mean()) < 0.1 * added.std()
+
+
+def test_noise_that_is_an_offset_alone_is_silent(tmp_path):
+    soundfile.write(tmp_path / "muted.wav", np.full(SAMPLE_RATE * 3, 3 / 32768), SAMPLE_RATE)
+    with pytest.raises(DataError, match="silent wherever it is cut"):
+        noise_folder.cut(tmp_path / "muted.wav", SAMPLE_RATE, part="train", rng=np.random.default_rng(0))
 
 
 def test_repeated_noise_has_no_gap_and_no_click(tmp_path):

@@ -92,3 +92,17 @@ def test_the_delay_of_the_front_end_is_that_of_every_system_that_has_it(experime
 def test_a_front_end_that_is_gone_is_said(experiment, capsys):
     measure_latency(experiment.steps)
     assert "no latency of the front-end: " in capsys.readouterr().out
+
+
+def test_what_was_copied_from_a_set_of_the_same_audio_is_not_counted(tmp_path):
+    experiment = Experiment(tmp_path, options=["--datadir", str(tmp_path / "data")])
+    for name in SETS:
+        folder = experiment.recipe.datadir / name
+        folder.mkdir(parents=True)
+        (folder / "spk1.scp").write_text("the same speech in both sets")
+    steps = experiment.steps
+    assert steps.duplicates == {("clean", SETS[1]): ("clean", SETS[0])}
+    for name, seconds in zip(SETS, (4.0, 0.0), strict=True):
+        steps.recognize(steps.systems["clean"], name).done.write_text(json.dumps({"seconds": seconds}))
+    # 4 s for the 8 s that were recognized, not for the 16 s of both sets.
+    assert measure_cost(steps, steps.systems["clean"]).decoding_factor == pytest.approx(0.5)

@@ -12,8 +12,11 @@ import numpy as np
 import soundfile
 import soxr
 
+from espnet_plugins.truncation import missing_part
 from local.common.steps import RecipeError, atomic_path
 
+# Of a signal's level: a smaller constant offset changes no SNR.
+_OFFSET_SHARE = 0.1
 # The rate of all models of the recipe.
 SAMPLE_RATE = 16000
 # Of files without a header, by the name: soundfile wants to be told what is in them.
@@ -127,11 +130,17 @@ def read(
     """
     info = inspect(path, rate=rate, channels=1 if channel is None else None)
     try:
-        signal, file_rate = soundfile.read(str(path), frames=frames, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(str(path)) as file:
+            signal, file_rate = file.read(frames, dtype="float32", always_2d=True), file.samplerate
+            # An MP3 that is a little short is dealt with below.
+            whole = frames >= 0 or (file.format == "MP3" and len(signal) < info.frames)
+            missing = None if whole else missing_part(Path(path), file, samples=len(signal))
     except (soundfile.SoundFileError, OSError, TypeError, ValueError):
         raise AudioError(_refused(path) or f"{path}: cannot be decoded, it is damaged or truncated") from None
     except MemoryError:
         raise AudioError(f"{path}: its header promises {info.frames} samples, more than memory holds") from None
+    if missing:
+        raise AudioError(f"{path}: is not whole: {missing}; copy it again, or write it as FLAC or WAV")
     expected = info.frames if frames < 0 else min(frames, info.frames)
     if len(signal) < expected - _slack(path, expected, found=len(signal)):
         raise AudioError(_refused(path) or f"{path}: truncated, {len(signal)} samples of {expected}")
@@ -248,3 +257,20 @@ def write(path: Path, signal: np.ndarray, rate: int = SAMPLE_RATE) -> None:
 def rms(signal: np.ndarray) -> float:
     """Root of the mean square, of whatever scale the samples have."""
     return float(np.sqrt(np.mean(np.square(signal, dtype=np.float64))))
+
+
+def without_offset(signal: np.ndarray) -> np.ndarray:
+    """A signal without a recorder's constant offset, which is neither speech nor noise and would count as level.
+
+    Args:
+        signal: Shape (T,).
+
+    Returns:
+        The signal without its mean; the signal itself where the mean is a tenth of its level at most, which is 0.04 dB.
+
+    Example:
+        >>> without_offset(np.array([0.5, 0.7, 0.6])).round(3).tolist()
+        [-0.1, 0.1, 0.0]
+    """
+    mean = float(np.mean(signal, dtype=np.float64)) if len(signal) else 0.0
+    return signal - np.asarray(mean, dtype=signal.dtype) if abs(mean) > _OFFSET_SHARE * rms(signal) else signal

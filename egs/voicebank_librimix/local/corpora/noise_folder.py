@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from local.common.audio import SAMPLE_RATE, AudioError, read, resample, rms, to_pcm16, write
+from local.common.audio import SAMPLE_RATE, AudioError, read, resample, rms, to_pcm16, without_offset, write
 from local.common.kaldi_dir import DataError
 from local.common.steps import OptionError
 from local.corpora.mixing import TRAIN_SHARE, named_rng
@@ -135,7 +135,7 @@ def bring_to_rate(task: tuple[Recording, Path]) -> int:
             f"{recording.audio} lasts {len(signal) / rate:.2f} s: noise needs {LEAST_SECONDS:g} s at least; remove it, "
             "or join it with others of its kind"
         )
-    signal = resample(signal, rate, SAMPLE_RATE)
+    signal = without_offset(resample(signal, rate, SAMPLE_RATE))
     if rms(signal) < SILENCE:
         raise AudioError(f"{recording.audio} is silent: remove it")
     write(target, to_pcm16(signal * min(1.0, 0.99 / float(np.abs(signal).max()))))
@@ -201,6 +201,7 @@ def cut(path: Path, size: int, *, part: str, rng: np.random.Generator) -> Piece:
         else:
             start = int(rng.integers(last - first - size + 1))
             samples, _ = soundfile.read(str(path), start=first + start, frames=size, dtype="float64")
-        if rms(samples) >= SILENCE:
+        # A muted stretch may hold the recorder's offset.
+        if rms(samples - samples.mean()) >= SILENCE:
             return Piece(samples, first + start, repeated)
     raise DataError(f"{path.stem}: its {part} part is silent wherever it is cut; remove this noise")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from local.common.audio import SAMPLE_RATE, AudioError, read, resample, rms, to_pcm16, write
+from local.common.audio import SAMPLE_RATE, AudioError, read, resample, rms, to_pcm16, without_offset, write
 from local.common.steps import atomic_path, log
 from local.corpora import noise_folder
 from local.corpora.clean_speech import Speech
@@ -59,7 +59,7 @@ def mix(task: Mixture) -> dict[str, Any]:
     name, path = names[rng.integers(len(names))]
     snr = task.snrs[rng.integers(len(task.snrs))]
     clean, rate = read(task.speech.audio)
-    clean = resample(clean.astype(np.float64), rate, SAMPLE_RATE)
+    clean = without_offset(resample(clean.astype(np.float64), rate, SAMPLE_RATE))
     room, response = task.responses[rng.integers(len(task.responses))] if task.responses else ("", None)
     heard, clean = (clean, clean) if response is None else in_room(clean, load_response(response))
     if len(heard) < SAMPLE_RATE // 50 or rms(heard) < _SILENCE:

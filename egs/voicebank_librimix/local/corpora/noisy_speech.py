@@ -39,7 +39,7 @@ from local.corpora.noisy_mixing import Mixture, mix, tell, write_manifest
 from local.corpora.room_responses import RESPONSES, check_responses, files_in, find_responses
 
 # Raised with every change that draws or mixes otherwise for the same settings.
-VERSION = 1
+VERSION = 2
 KINDS = ("seen", "unseen")
 # A file that tells the licenses of a folder, and what it is called beside a model.
 _LICENSES = re.compile(r"(licen[cs]e|copying|notice|attribution)", re.IGNORECASE)

@@ -25,6 +25,8 @@ _RATES = (4000, 768000)
 # A response is read in a moment; a damaged one may keep its reader busy for ever.
 _SECONDS = 120.0
 _SHOWN = 5
+# Longer arrays of a .mat file are signals; shorter ones may say where microphones stood.
+_NO_SIGNAL = 100
 _RATE_NAMES = ("fs", "samplerate", "sample_rate", "samplingrate", "sampling_rate", "sr")
 
 
@@ -170,6 +172,10 @@ def _read_mat(path: Path) -> tuple[np.ndarray, int]:
     if not arrays:
         raise AudioError(f"{path} holds no array of numbers")
     longest = max(arrays, key=lambda array: array.size)
+    # A time axis, a sweep or another recording beside the response would be taken for it.
+    if sum(max(array.shape) > _NO_SIGNAL for array in arrays) > 1:
+        names = ", ".join(name for name, value in leaves if max(value.shape, default=1) > _NO_SIGNAL)
+        raise AudioError(f"{path} holds several arrays of numbers ({names}): save the response alone, or as .wav")
     if longest.ndim > 2:
         raise AudioError(f"{path}: an array of shape {longest.shape} is no response: save one response per file")
     # The longer side is time; of several channels the first is taken.

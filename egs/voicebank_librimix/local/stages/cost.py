@@ -72,18 +72,20 @@ def measure_cost(experiment: Experiment, system: System) -> Cost:
     enhancements: list[Step] = []
     if system.front_end != "none":
         enhancements = [experiment.enhance(system, name) for name in names]
-    decodings = [experiment.recognize(system, name) for name in names]
+    # What was copied from a set with the same audio took no time, and is no audio that was gone through.
+    own = [name for name in names if (system.name, name) not in experiment.duplicates]
+    decodings = [experiment.recognize(system, name) for name in own]
     enhanced = [read_table(step.out / "spk1.scp") for step in enhancements]
-    decoded = [read_table(recipe.dumpdir / name / system.input) for name in names]
+    decoded = [read_table(recipe.dumpdir / name / system.input) for name in own]
     return Cost(
         updates=updates,
         training_seconds=seconds,
         host_bytes=peaks.get("host_bytes") or math.nan,
         gpu_bytes=peaks.get("gpu_bytes") or math.nan,
         model_bytes=float(sum(sizes)),
-        enhancement_factor=_factor(recipe, enhancements, enhanced),
+        enhancement_factor=_factor(recipe, names, enhancements, enhanced),
         delay_seconds=_latency(experiment) if enhancements else math.nan,
-        decoding_factor=_factor(recipe, decodings, decoded),
+        decoding_factor=_factor(recipe, own, decodings, decoded),
     )
 
 
@@ -93,10 +95,10 @@ def _peaks(step: Step) -> dict[str, float]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def _factor(recipe: Recipe, steps: Sequence[Step], utterances: Iterable[Iterable[str]]) -> float:
-    """Seconds that the steps took per second of the audio they went through; nan when unknown."""
+def _factor(recipe: Recipe, names: Sequence[str], steps: Sequence[Step], utterances: Iterable[Iterable[str]]) -> float:
+    """Seconds that the steps of some test sets took per second of the audio they went through; nan when unknown."""
     took, length = 0.0, 0.0
-    for step, name, ids in zip(steps, recipe.preset["test"], utterances, strict=False):
+    for step, name, ids in zip(steps, names, utterances, strict=False):
         took += json.loads(step.done.read_text()).get("seconds", math.nan)
         samples = read_table(Path(recipe.dumpdir / name / "utt2num_samples"))
         length += sum(int(samples[utt]) for utt in ids) / SAMPLE_RATE
