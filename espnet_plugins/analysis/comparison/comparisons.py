@@ -35,6 +35,8 @@ def noisy_sets(scores: Scores) -> list[str]:
 def pool(scores: Scores, names: Iterable[str], *, called: str) -> dict[str, dict[str, SetScore]]:
     """Join test sets into one.
 
+    An utterance that stands in several, with other noises, stays several: an interval takes them for independent.
+
     Args:
         scores: System -> test set -> score.
         names: The sets to join.
