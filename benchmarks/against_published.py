@@ -16,8 +16,10 @@ import sys
 import time
 from pathlib import Path
 
+from espnet_plugins.analysis.comparison.comparisons import interval_cell
 from espnet_plugins.analysis.comparison.experiments import read_experiments
-from espnet_plugins.analysis.comparison.statistics import Interval, bootstrap_difference, bootstrap_rate, stack_errors
+from espnet_plugins.analysis.comparison.statistics import bootstrap_difference, bootstrap_rate, stack_errors
+from espnet_plugins.analysis.comparison.tables import Table, datasets
 from espnet_plugins.analysis.report.archive import SUFFIX, read_archive
 from espnet_plugins.analysis.report.environment import describe_environment
 from espnet_plugins.analysis.scoring.names import declare, label, read_objectives
@@ -26,12 +28,7 @@ from espnet_plugins.analysis.scoring.scores import ScoreError, Scores, group_see
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def cell(interval: Interval, *, sign: str = "") -> str:
-    """A value with its interval, in per cent or points."""
-    return f"{interval.value:{sign}.1f} [{interval.low:{sign}.1f}, {interval.high:{sign}.1f}]"
-
-
-def compare(published: Scores, found: Scores) -> list[str]:
+def compare(published: Scores, found: Scores) -> Table:
     """A row for each system and test set that both have.
 
     Raises:
@@ -43,16 +40,16 @@ def compare(published: Scores, found: Scores) -> list[str]:
         raise ScoreError("no system is in both")
     rows = []
     for name in common:
-        for dataset in found[new[name][0]]:
+        for dataset in datasets(found):
             before, lengths = stack_errors([published[system][dataset] for system in old[name]])
             after, same = stack_errors([found[system][dataset] for system in new[name]])
             if lengths.tolist() != same.tolist():
                 raise ScoreError(f"{dataset} has other utterances in the two")
-            rates = [cell(bootstrap_rate(errors, lengths)) for errors in (before, after)]
-            difference = cell(bootstrap_difference(before, after, lengths), sign="+")
-            seeds = f"{len(before)}, {len(after)}"
-            rows.append(f"| {label(name)} | {seeds} | {dataset} | {rates[0]} | {rates[1]} | {difference} |")
-    return rows
+            rates = [bootstrap_rate(errors, lengths) for errors in (before, after)]
+            cells = [f"{rate.value:.1f} [{rate.low:.1f}, {rate.high:.1f}]" for rate in rates]
+            difference = interval_cell(bootstrap_difference(before, after, lengths))
+            rows.append([label(name), f"{len(before)}, {len(after)}", dataset, *cells, difference])
+    return Table(["system", "seeds", "test set", "published", "found", "difference"], rows)
 
 
 def main() -> None:
@@ -66,11 +63,10 @@ def main() -> None:
         parser.error(f"{archive}: no such file")
     declare(read_objectives(ROOT / "egs" / "voicebank_librimix" / "conf" / "objectives"))
     try:
-        rows = compare(read_archive(archive).scores, read_experiments([args.experiment])[0])
+        table = compare(read_archive(archive).scores, read_experiments([args.experiment])[0])
     except (ScoreError, OSError) as error:
         parser.error(str(error))
-    print("| system | seeds | test set | published | found | difference |\n|---|---|---|---|---|---|")
-    print("\n".join(rows))
+    print(table.markdown())
     environment = describe_environment(shlex.join(sys.argv), date=time.strftime("%F %T %Z"))
     print("", *(f"{what}: {value}" for what, value in environment.items()), sep="\n")
 

@@ -173,9 +173,10 @@ def _read_mat(path: Path) -> tuple[np.ndarray, int]:
         raise AudioError(f"{path} holds no array of numbers")
     longest = max(arrays, key=lambda array: array.size)
     # A time axis, a sweep or another recording beside the response would be taken for it.
-    if sum(max(array.shape) > _NO_SIGNAL for array in arrays) > 1:
-        names = ", ".join(name for name, value in leaves if max(value.shape, default=1) > _NO_SIGNAL)
-        raise AudioError(f"{path} holds several arrays of numbers ({names}): save the response alone, or as .wav")
+    signals = [name for name, value in leaves if max(value.shape, default=1) > _NO_SIGNAL]
+    if len(signals) > 1:
+        named = ", ".join(signals)
+        raise AudioError(f"{path} holds several arrays of numbers ({named}): save the response alone, or as .wav")
     if longest.ndim > 2:
         raise AudioError(f"{path}: an array of shape {longest.shape} is no response: save one response per file")
     # The longer side is time; of several channels the first is taken.
