@@ -340,7 +340,13 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("--objectives", nargs="+", choices=OBJECTIVES, default=OBJECTIVES, help="steps to measure" + default)
     add("--naive", nargs="*", choices=OBJECTIVES[1:], default=["ssl_mse"], help="also without sharing" + default)
-    add("--kept", nargs="*", choices=["ssl_mse"], default=["ssl_mse"], help="also with references kept" + default)
+    add(
+        "--kept",
+        nargs="*",
+        choices=["ssl_mse", "ssl_soft_dtw"],
+        default=["ssl_mse"],
+        help="also with references kept" + default,
+    )
     add("--stock", nargs="*", choices=OBJECTIVES, default=["ssl_mse"], help="also with padding seen" + default)
     add("--seconds", nargs="+", type=float, default=[12.0, 8.0, 4.0], help="utterances of the batch" + default)
     add("--rounds", type=int, default=5, help="updates of each step that are measured" + default)

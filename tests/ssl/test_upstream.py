@@ -6,7 +6,7 @@ import torchaudio
 from tiny_architectures import LARGE, WAVLM
 from torch.nn.functional import layer_norm
 
-from espnet_plugins.ssl import build_upstream
+from espnet_plugins.ssl import build_upstream, hidden
 
 KINDS = {
     "base": {},
@@ -37,6 +37,51 @@ def test_utterance_in_a_padded_batch_has_the_features_it_has_alone(upstream, bat
     for row, length in enumerate(frame_lengths):
         torch.testing.assert_close(frames[:, row, :length], alone(upstream, waveform, lengths, row), rtol=0, atol=1e-5)
         assert not frames[:, row, length:].any()
+
+
+def test_the_parts_of_a_batch_change_no_value_and_no_gradient(upstream, batch, monkeypatch):
+    waveform, lengths = batch
+    lengths[2] = lengths[0]
+    probe = torch.arange(32.0).sin()
+    found, rows = [], []
+    layer = torchaudio_model(upstream).encoder.transformer.layers[0]
+    hook = layer.register_forward_pre_hook(lambda _, inputs: rows.append(len(inputs[0])))
+    for price in (1000, 0):  # frames of padding
+        monkeypatch.setattr(hidden, "_PART", price)
+        monkeypatch.setattr(hidden, "_PART_OF_FEATURES", 0)
+        leaf = waveform.clone().requires_grad_()
+        frames, _ = upstream(leaf, lengths)
+        found.append((frames, *torch.autograd.grad((frames * probe).sum(), leaf)))
+    hook.remove()
+    assert rows == [3, 1, 2]
+    (together, expected), (apart, gradient) = found
+    torch.testing.assert_close(apart, together, rtol=0, atol=1e-5)
+    torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-3)
+    assert not apart[:, 0, 27:].any()
+
+
+@pytest.mark.parametrize("width", [64, 768])
+def test_no_other_division_of_a_batch_costs_less(width):
+    def cost(parts):
+        padding = sum(max(frames[row] for row in part) - frames[row] for part in parts for row in part)
+        return padding + len(parts) * (hidden._PART + hidden._PART_OF_FEATURES / width)
+
+    def divisions(rows):
+        if not rows:
+            yield []
+            return
+        first, *others = rows
+        for rest in divisions(others):
+            yield [[first], *rest]
+            for k, part in enumerate(rest):
+                yield [*rest[:k], [first, *part], *rest[k + 1 :]]
+
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        frames = torch.randint(1, 600, (5,), generator=generator).tolist()
+        parts = hidden.in_parts(frames, width)
+        assert sorted(row for part in parts for row in part) == [*range(5)]
+        assert cost(parts) == pytest.approx(min(cost(one) for one in divisions([*range(5)])))
 
 
 def test_without_this_care_group_norm_sees_the_padding(make_upstream, batch):
