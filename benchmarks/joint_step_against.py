@@ -7,9 +7,8 @@
 Every round starts a process of each package, in changing order, as the recipe of that commit starts a training
 (environment and threads). It builds the models of benchmarks/joint_step.py from one seed, takes one update of each to
 warm up, keeps its loss and gradients, and measures --updates more. Ratios are those of the CPU time (that of both
-threads) and elapsed time of a round; `OBJECTIVE, kept` has the
-references' frames kept (reference_cache), which the earlier commit cannot: held against its `OBJECTIVE`.
-Memory is the peak during an update, beyond what was held before it.
+threads) and elapsed time of a round; `OBJECTIVE, kept` has the references' frames kept (reference_cache), which the
+earlier commit cannot, and is held against its `OBJECTIVE`. Memory is the peak during an update, beyond what was held.
 """
 
 from __future__ import annotations
@@ -70,10 +69,7 @@ def measure(args: argparse.Namespace) -> str:
                 one = {}
                 for which in sorted(trees, reverse=bool(number % 2)):
                     now = which == NOW
-                    objectives = [
-                        *args.objectives,
-                        *(["ssl_mse" + KEPT] if now and "ssl_mse" in args.objectives else []),
-                    ]
+                    kept = [name + KEPT for name in args.objectives if name in KEEPING] if now else []
                     print(f"{time.strftime('%T')} round {number + 1}: {which}", file=sys.stderr, flush=True)
                     one[which] = start(trees[which], [*args.objectives, *kept], args, folder / "found.pt", now=now)
                 rounds.append(one)
