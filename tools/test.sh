@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Sets the environment up if it is missing, then runs the linters and the tests.
-#   tools/test.sh                    everything but what starts a Slurm
+#   tools/test.sh                    everything but what starts a Slurm or installs with pip
 #   tools/test.sh --fast             linters and the fast tier: a minute, every room
 #   tools/test.sh --lint             linters alone
-#   tools/test.sh -m slurm           a tier: fast, unit, recipe, slurm, gpu, browser
+#   tools/test.sh -m slurm           a tier: fast, unit, recipe, slurm, install, gpu, browser
 #   tools/test.sh tests/enh -k demucs   any options of pytest
 #   tools/test.sh --stack espnet202611 -m unit   tests on that stack, in an environment of its own (.venv-espnet202611)
-# Without options, a part of the tests runs on the other stack, too (tests/second_stack.txt), where there is a python for
-# it: python3.X on the PATH, or pyenv's.
+# Without options, the unit tier and the smoke recipe (tests/second_stack.txt) run on the other stack, too, where there is
+# a python for it: python3.X on the PATH, or pyenv's.
 # PYTHON: the interpreter to build from, here or behind --stack; OTHER_PYTHON: that of the other stack.
 # TEST_PROCESSES: tests at a time (default: one more than cores, since those that start a recipe also wait).
 set -euo pipefail
@@ -97,8 +97,9 @@ if [ $# -gt 0 ]; then
     run "$@"
 else
     # In one run, each process begins with its share of the longest (tests/longest_first.txt): none waits for another.
-    run --durations=20 -m "not slurm"
+    run --durations=20 -m "not slurm and not install"
     echo "Not run: tests on a Slurm of their own, twenty minutes: tools/test.sh -m slurm"
+    echo "Not run: pip installs everything anew, gigabytes: tools/test.sh -m install"
 fi
 wait "${linters}" || { echo "test.sh: error: the linters complain, see above" >&2; exit 1; }
 [ $# -eq 0 ] || exit 0
@@ -110,5 +111,5 @@ found=${OTHER_PYTHON:-$(python_for "${other}")}
 if [ -z "${found}" ]; then
     echo "Not run: tests on ${other}: no python for it here (OTHER_PYTHON names one)"
 else
-    PYTHON=${found} tools/test.sh --stack "${other}" --durations=10 -m "(fast or second_stack) and not slurm"
+    PYTHON=${found} tools/test.sh --stack "${other}" --durations=10 -m "unit or second_stack"
 fi

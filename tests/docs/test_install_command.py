@@ -12,10 +12,22 @@ from places import ROOT
 pytestmark = pytest.mark.recipe
 # Inside the recipe's own environment, whose uv and whose cache of wheels this uses.
 UV = Path(sys.executable).with_name("uv")
+UNREACHABLE = ("error sending request", "dns error", "Temporary failure in name resolution", "ConnectTimeoutError")
+
+
+def install(installer, python, *words):
+    """Install with uv, or with the pip of a new environment; skips without a network."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    commands = {"uv": [UV, "pip", "install", "-q", "--python", python], "pip": [python, "-m", "pip", "install", "-q"]}
+    result = subprocess.run([*commands[installer], *words], env=environment, capture_output=True, text=True)
+    if any(words in result.stderr for words in UNREACHABLE):
+        pytest.skip("PyPI is not reachable")
+    return result
 
 
 @pytest.mark.skipif(not UV.exists(), reason="no uv beside this interpreter")
-def test_recipe_extra_gives_what_the_recipe_needs(tmp_path):
+@pytest.mark.parametrize("installer", ["uv", pytest.param("pip", marks=pytest.mark.install)])
+def test_recipe_extra_gives_what_the_recipe_needs(tmp_path, installer):
     assert "pip install -e '.[recipe]'" in (ROOT / "README.md").read_text(encoding="utf-8")
     # Installed from a copy: an editable install would write into the checkout.
     copy = tmp_path / "copy of it"
@@ -23,22 +35,20 @@ def test_recipe_extra_gives_what_the_recipe_needs(tmp_path):
     for name in ("setup.py", "pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, copy)
     python = tmp_path / "venv" / "bin" / "python"
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-
-    def uv(*words):
-        return subprocess.run([UV, *words], env=environment, capture_output=True, text=True)
-
-    assert uv("venv", "-q", "--python", sys.executable, str(tmp_path / "venv")).returncode == 0
-    result = uv("pip", "install", "-q", "--python", str(python), f"{copy}[recipe]")
-    if "error sending request" in result.stderr or "dns error" in result.stderr:
-        pytest.skip("PyPI is not reachable")
+    own_venv = {"uv": [UV, "venv", "-q", "--python", sys.executable], "pip": [sys.executable, "-m", "venv"]}
+    subprocess.run([*own_venv[installer], tmp_path / "venv"], check=True)
+    result = install(installer, python, f"{copy}[recipe]")
     assert result.returncode == 0, result.stderr[-2000:]
-    check = [str(ROOT / "tools" / "setup.sh")]
-    own = {**environment, "OWN_PYTHON": str(python)}
-    subprocess.run(check, env=own, check=True, timeout=600)
+    own = {**os.environ, "OWN_PYTHON": str(python)}
+    own.pop("PYTHONPATH", None)
+    subprocess.run([str(ROOT / "tools" / "setup.sh")], env=own, check=True, timeout=600)
     code = "import importlib.metadata as m; print(m.version('espnet'), m.version('torch'))"
     versions = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert versions == (["202511", "2.11.0"] if sys.version_info < (3, 12) else ["202611", "2.14.1"])
+    # Asked for what was not tested, it ends and leaves the environment as it was.
+    refused = install(installer, python, f"{copy}[recipe]", "torch>=2.15")
+    assert refused.returncode != 0
+    assert subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.split() == versions
 
 
 @pytest.mark.skipif(not UV.exists(), reason="no uv beside this interpreter")
@@ -58,7 +68,7 @@ def test_a_resolver_takes_a_tested_set_or_ends(tmp_path, version, expected):
         options += ["--python", sys.executable]
         command = [UV, "pip", "compile", ROOT / "setup.py", "--extra", "recipe", *options]
         result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-        if "error sending request" in result.stderr or "dns error" in result.stderr:
+        if any(words in result.stderr for words in UNREACHABLE):
             pytest.skip("PyPI is not reachable")
         return result
 

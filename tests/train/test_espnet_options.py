@@ -23,7 +23,7 @@ def init(**options):
     global run
     run = types.SimpleNamespace(id="one")
     told.append({"init": {name: str(value) for name, value in options.items()}})
-config = types.SimpleNamespace(update=lambda args: told.append({"seed": args.seed}))
+config = types.SimpleNamespace(update=lambda args, **more: told.append({"seed": args.seed}))
 def log(values): told.append({"log": sorted(values)})
 def finish(): pathlib.Path(__file__).with_name("told.json").write_text(json.dumps(told))
 """
