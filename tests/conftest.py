@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.nodeid.startswith(second):
             item.add_marker("second_stack")
-        if not any(item.get_closest_marker(tier) for tier in ("recipe", "slurm", "install", "gpu", "browser")):
+        if not any(item.get_closest_marker(tier) for tier in ("recipe", "pages", "slurm", "install", "gpu", "browser")):
             item.add_marker("unit")
             if item.nodeid.startswith(fast):
                 item.add_marker("fast")

@@ -3,13 +3,13 @@
 #   tools/test.sh                    everything but what starts a Slurm or installs with pip
 #   tools/test.sh --fast             linters and the fast tier: a minute, every room
 #   tools/test.sh --lint             linters alone
-#   tools/test.sh -m slurm           a tier: fast, unit, recipe, slurm, install, gpu, browser
+#   tools/test.sh -m slurm           a tier: fast, unit, recipe, pages, slurm, install, gpu, browser
 #   tools/test.sh tests/enh -k demucs   any options of pytest
 #   tools/test.sh --stack espnet202611 -m unit   tests on that stack, in an environment of its own (.venv-espnet202611)
 # Without options, the unit tier and the smoke recipe (tests/second_stack.txt) run on the other stack, too, where there is
 # a python for it: python3.X on the PATH, or pyenv's.
 # PYTHON: the interpreter to build from, here or behind --stack; OTHER_PYTHON: that of the other stack.
-# TEST_PROCESSES: tests at a time (default: one more than cores, since those that start a recipe also wait).
+# TEST_PROCESSES: tests at a time (default: two more than cores, since those that start a recipe also wait).
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -52,7 +52,7 @@ fi
 tools/setup.sh
 python="${OWN_PYTHON:-${VENV:-.venv}/bin/python}"
 bin=$(dirname "${python}")
-processes="${TEST_PROCESSES:-$(($(nproc) + 1))}"
+processes="${TEST_PROCESSES:-$(($(nproc) + 2))}"
 # One thread: the models are tiny, and threads that wait for one another cost minutes on busy cores.
 export OMP_NUM_THREADS=1
 # Images of containers set it; each process would compile torch and ESPnet anew.

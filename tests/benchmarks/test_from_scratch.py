@@ -7,6 +7,8 @@ from places import ROOT
 
 from espnet_plugins.analysis.report.archive import SUFFIX
 
+pytestmark = pytest.mark.pages
+
 SCRIPT = ROOT / "benchmarks" / "from_scratch.sh"
 
 

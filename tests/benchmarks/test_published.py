@@ -17,7 +17,10 @@ from espnet_plugins.analysis.scoring.names import declare, read_objectives
 from pages import publication
 from pages.publication import picture_name
 
-pytestmark = pytest.mark.skipif(not any((ROOT / "results").glob("*.json.xz")), reason="no scores are published yet")
+pytestmark = [
+    pytest.mark.pages,
+    pytest.mark.skipif(not any((ROOT / "results").glob("*.json.xz")), reason="no scores are published yet"),
+]
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,8 @@ import pytest
 from packaging.requirements import Requirement
 from places import ROOT
 
+pytestmark = pytest.mark.pages
+
 UV = Path(sys.executable).with_name("uv")
 PACKAGE = "espnet-plugins-ssl-enh"
 # Versions and what they require, where more than one is there. The versions of all else are of no importance.

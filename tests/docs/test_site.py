@@ -7,6 +7,8 @@ import sys
 import pytest
 from places import ROOT
 
+pytestmark = pytest.mark.pages
+
 pytest.importorskip("mkdocs", reason="the site needs mkdocs-material and mkdocstrings")
 
 
