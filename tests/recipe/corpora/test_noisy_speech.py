@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 from levels import active_snr
-from places import SHARED
 from scipy.io import savemat
 from stages import Stages
 
 from local.common.audio import AudioError
-from local.common.kaldi_dir import NO_TRANSCRIPT, DataError, read, read_table
+from local.common.kaldi_dir import NO_TRANSCRIPT, read, read_table
 from local.common.steps import MissingInput, OptionError, RecipeError
 from local.corpora import catalogue, clean_speech, noise_folder, room_responses
 from local.corpora.clean_speech import Speech
@@ -225,47 +224,6 @@ def test_every_damaged_response_is_named_before_anything_is_mixed(stages, materi
     assert not [*stages.root.rglob("manifest.csv")]
 
 
-@pytest.mark.parametrize("rate", [16000, 44100])
-def test_a_response_begins_with_the_direct_sound_even_where_a_reflection_is_stronger(tmp_path, rate):
-    """As with a speaker who looks away, or reflections that arrive together; noise of the measurement lies before."""
-    response = 0.003 * np.random.default_rng(0).standard_normal(rate)
-    response[rate // 10], response[rate // 4] = 0.5, -1.0
-    soundfile.write(tmp_path / "a.wav", response, rate, subtype="FLOAT")
-    found = room_responses.load_response(tmp_path / "a.wav")
-    assert found[0] == 1
-    assert len(found) == pytest.approx(0.9 * SAMPLE_RATE, abs=2)
-    reflection = int(0.15 * SAMPLE_RATE)
-    assert np.abs(found[reflection - 2 : reflection + 3]).max() == pytest.approx(2, rel=0.1)
-    assert np.abs(found).argmax() == pytest.approx(reflection, abs=1)
-
-
-def test_a_response_is_the_same_from_audio_and_from_matlab(tmp_path):
-    response = np.exp(-np.arange(4000) / 300)
-    soundfile.write(tmp_path / "a.wav", np.stack([response, -response], 1), SAMPLE_RATE, subtype="DOUBLE")
-    savemat(tmp_path / "b.mat", {"h": np.stack([response, -response]), "Fs": SAMPLE_RATE})
-    one, other = (room_responses.load_response(tmp_path / name) for name in ("a.wav", "b.mat"))
-    np.testing.assert_allclose(one, other, atol=1e-6)
-    savemat(tmp_path / "c.mat", {"h": response})
-    with pytest.raises(RecipeError, match=r"c\.mat does not say its sampling rate"):
-        room_responses.load_response(tmp_path / "c.mat")
-    (tmp_path / "d.mat").write_bytes(b"MATLAB 5.0 MAT-file, but not really" * 9)
-    with pytest.raises(RecipeError, match=r"d\.mat: not a \.mat file, or damaged"):
-        room_responses.load_response(tmp_path / "d.mat")
-
-
-@pytest.mark.parametrize("beside", ["t", "sweep"])
-def test_a_response_with_another_signal_beside_it_is_refused(tmp_path, beside):
-    """Which of the two is the response, nothing says."""
-    response = np.exp(-np.arange(8000) / 800)
-    place = np.zeros((3, 4))
-    signal = {"t": np.arange(8000) / 16000, "sweep": np.sin(np.arange(90000.0) ** 2)}[beside]
-    savemat(tmp_path / "alone.mat", {"h": response, "microphones": place, "fs": 16000})
-    room_responses.load_response(tmp_path / "alone.mat")
-    savemat(tmp_path / "two.mat", {beside: signal, "h": response, "fs": 16000})
-    with pytest.raises(AudioError, match=rf"two\.mat holds several arrays of numbers \((h, {beside}|{beside}, h)\)"):
-        room_responses.load_response(tmp_path / "two.mat")
-
-
 @pytest.mark.parametrize(("of_speech", "of_noise"), [(0.0, 0.02), (0.02, 0.0), (-0.02, 0.03)])
 def test_a_recorders_offset_is_neither_speech_nor_noise(tmp_path, of_speech, of_noise):
     rng = np.random.default_rng(5)
@@ -282,28 +240,6 @@ def test_a_recorders_offset_is_neither_speech_nor_noise(tmp_path, of_speech, of_
     level = active_rms(clean - clean.mean(), SAMPLE_RATE) / np.std(added)
     assert 20 * np.log10(level) == pytest.approx(5, abs=0.1)
     assert abs(added.mean()) < 0.1 * added.std()
-
-
-def test_noise_that_is_an_offset_alone_is_silent(tmp_path):
-    soundfile.write(tmp_path / "muted.wav", np.full(SAMPLE_RATE * 3, 3 / 32768), SAMPLE_RATE)
-    with pytest.raises(DataError, match="silent wherever it is cut"):
-        noise_folder.cut(tmp_path / "muted.wav", SAMPLE_RATE, part="train", rng=np.random.default_rng(0))
-
-
-def test_repeated_noise_has_no_gap_and_no_click(tmp_path):
-    rng = np.random.default_rng(1)
-    # The seam must not show in a noise that is loud at one end and quiet at the other.
-    noise = 0.1 * rng.standard_normal(SAMPLE_RATE)
-    unit = noise_folder.looped(noise)
-    assert len(unit) == SAMPLE_RATE - SAMPLE_RATE // 20
-    twice = np.tile(unit, 2)
-    frames = twice[: len(twice) // 160 * 160].reshape(-1, 160)
-    levels = np.sqrt((frames**2).mean(1))
-    assert levels.min() > 0.05
-    tone = np.sin(2 * np.pi * 5 * np.arange(SAMPLE_RATE) / SAMPLE_RATE)
-    steps = np.abs(np.diff(np.tile(noise_folder.looped(tone), 2)))
-    # As smooth at the seam as the cross-fade itself: no sample jumps.
-    assert steps.max() < 0.01
 
 
 def test_a_table_of_speech_serves_as_well(stages, material, tmp_path, monkeypatch):
@@ -426,17 +362,6 @@ def test_faults_of_a_noise_folder_are_named(stages, tmp_path, monkeypatch, make,
     assert not list((stages.root / "data").rglob("manifest.csv"))
 
 
-def test_noise_that_is_silent_for_long_is_cut_where_it_sounds(tmp_path):
-    signal = np.zeros(10 * SAMPLE_RATE)
-    signal[-SAMPLE_RATE:] = 0.1
-    soundfile.write(tmp_path / "n.flac", signal, SAMPLE_RATE)
-    for seed in range(5):
-        piece = noise_folder.cut(tmp_path / "n.flac", SAMPLE_RATE, part="all", rng=np.random.default_rng(seed))
-        assert np.abs(piece.samples).max() > 0
-    with pytest.raises(RecipeError, match="its train part is silent wherever it is cut"):
-        noise_folder.cut(tmp_path / "n.flac", SAMPLE_RATE, part="train", rng=np.random.default_rng(0))
-
-
 def test_no_speech_is_named(stages, tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     monkeypatch.setenv("LIBRISPEECH", str(tmp_path / "empty"))
@@ -457,16 +382,6 @@ def test_silent_speech_is_named(stages, material, tmp_path, monkeypatch):
         stages(catalogue, "--nj", "1")
 
 
-@pytest.mark.skipif(not (SHARED / "noise").is_dir(), reason="real noise is not here")
-def test_real_recordings_are_brought_to_the_rate_of_the_models(tmp_path):
-    found = noise_folder.find_recordings(SHARED / "noise")
-    assert len(found) == 13
-    shortest = min(found, key=lambda recording: recording.audio.stat().st_size)
-    frames = noise_folder.bring_to_rate((shortest, tmp_path / "n.flac"))
-    assert soundfile.info(tmp_path / "n.flac").frames == frames
-    assert frames == pytest.approx(soundfile.info(shortest.audio).duration * SAMPLE_RATE, abs=2)
-
-
 def test_an_unknown_option_of_a_set_is_named(stages):
     stages.write(sets={**stages.defaults["sets"], "seen": {"corpus": "noisy_speech", "split": "test", "snrs": 3}})
     with pytest.raises(OptionError, match=r"'snrs' \(options: split, noise, snr,"):
@@ -485,13 +400,3 @@ def test_a_model_card_says_what_is_known_of_the_licenses(stages, tmp_path, monke
     monkeypatch.setenv("NOISE", str(tmp_path / "licensed"))
     assert corpus.origins({"split": "train"})[1] == ("recordings of noise", "of each file its own: NOISE_LICENSES.md")
     assert corpus.notices() == {"NOISE_LICENSES.md": tmp_path / "licensed" / "LICENCES.md"}
-
-
-def test_responses_that_would_be_passed_over_are_named(tmp_path):
-    for name in ("a.wav", "notes.txt", "._c.sofa", "hall/b.SOFA"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(RecipeError, match=r"1 responses are of a kind that is not read here, the first is b\.SOFA"):
-        room_responses.find_responses(tmp_path)
-    (tmp_path / "hall" / "b.SOFA").unlink()
-    assert room_responses.find_responses(tmp_path) == [tmp_path / "a.wav"]
