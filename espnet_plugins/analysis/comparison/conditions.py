@@ -11,8 +11,8 @@ from espnet_plugins.analysis.scoring.names import label
 from espnet_plugins.analysis.scoring.scores import Scores, SetScore, group_seeds
 
 GROUPINGS = ("noise", "SNR", "speaker")
-# E.g. `babble_2.5dB`, or `snr0to5dB` where only the range of the level is known.
-_CONDITION = re.compile(r"^(?:(?P<noise>.+)_|snr)(?P<low>-?\d+(?:\.\d+)?)(?:to(?P<high>-?\d+(?:\.\d+)?))?(?:dB)?$")
+# E.g. `babble_2.5dB`, or `snr0to5dB` where only the range of the level is known. `street_10` is the name of a noise.
+_CONDITION = re.compile(r"^(?:(?P<noise>.+)_|snr)(?P<low>-?\d+(?:\.\d+)?)(?:to(?P<high>-?\d+(?:\.\d+)?))?dB$")
 
 
 def condition(score: SetScore, utterance: str, *, by: str) -> str:
@@ -29,8 +29,8 @@ def condition(score: SetScore, utterance: str, *, by: str) -> str:
         ...     one = UtteranceScore("a", "a", ErrorCounts(1), ErrorCounts(1), condition=name)
         ...     score = SetScore("noisy", "test", {"u": one})
         ...     return condition(score, "u", by="noise"), condition(score, "u", by="SNR")
-        >>> conditions("street_music_2.5dB"), conditions("snr-5to0dB"), conditions("clean")
-        (('street_music', '2.5 dB'), ('unknown', '-5 to 0 dB'), ('clean', 'clean'))
+        >>> conditions("street_music_2.5dB"), conditions("snr-5to0dB"), conditions("street_10")
+        (('street_music', '2.5 dB'), ('unknown', '-5 to 0 dB'), ('street_10', 'street_10'))
     """
     fields = score.utterances[utterance]
     if by == "speaker":
