@@ -25,13 +25,13 @@ class _Part:
 
     Args:
         rows: of the batch.
-        mask: (rows, N), True behind an utterance's end; None where all are of one length.
+        padding: (rows, N), True behind an utterance's end; None where all are of one length.
         last: the deepest hidden state computed.
         carry: what the blocks hand on.
     """
 
     rows: Sequence[int]
-    mask: torch.Tensor | None
+    padding: torch.Tensor | None
     last: torch.Tensor
     carry: Any = field(default=None)
 
@@ -68,6 +68,7 @@ class HiddenStates:
                     f"({spec.longest / spec.sample_rate:g} s); cut it"
                 )
         self._model = backbone.model(waveform.device)
+        self._whole_context = spec.whole_context
         self._keep_all = keep_all
         self._frames = [spec.frames_of(length) for length in samples]
         self.frame_lengths = torch.tensor(self._frames, device=waveform.device)
@@ -79,10 +80,10 @@ class HiddenStates:
             self._parts = []
             for rows in rows_of_parts:
                 batch = pad_sequence([features[row] for row in rows], batch_first=True)
-                mask = None if spec.whole_context else self._padding(rows)
-                states = batch.unbind(2) if spec.all_at_once else (self._model.embed(batch, mask),)
+                padding = self._padding(rows)
+                states = batch.unbind(2) if spec.all_at_once else (self._model.embed(batch, self._mask(padding)),)
                 known.append(states)
-                self._parts.append(_Part(rows, mask, states[-1]))
+                self._parts.append(_Part(rows, padding, states[-1]))
         # Hidden state -> what it is of each part.
         self._states = dict(enumerate(zip(*known, strict=True)))
         self._depth = len(self._states) - 1
@@ -99,7 +100,8 @@ class HiddenStates:
                 if not self._keep_all and self._depth not in wanted:
                     self._states.pop(self._depth, None)
                 for part in self._parts:
-                    part.last, part.carry = self._model.block(self._depth, part.last, part.mask, part.carry)
+                    mask = self._mask(part.padding)
+                    part.last, part.carry = self._model.block(self._depth, part.last, mask, part.carry)
                 self._depth += 1
                 self._states[self._depth] = tuple(part.last for part in self._parts)
         return [self._whole(self._states[index]) for index in indices]
@@ -109,12 +111,15 @@ class HiddenStates:
             state, frames = states[0], max(self._frames)
             if state.shape[1] > frames:  # of a whole context
                 state = state[:, :frames]
-            padding = self._padding(range(len(self._frames)))
+            padding = self._parts[0].padding
             return state if padding is None else state.masked_fill(padding.unsqueeze(-1), 0.0)
         found: dict[int, torch.Tensor] = {}
         for part, state in zip(self._parts, states, strict=True):
             found.update(zip(part.rows, state.unbind(0), strict=True))
         return pad_sequence([found[row][:frames] for row, frames in enumerate(self._frames)], batch_first=True)
+
+    def _mask(self, padding: torch.Tensor | None) -> torch.Tensor | None:
+        return None if self._whole_context else padding
 
     def _padding(self, rows: Sequence[int]) -> torch.Tensor | None:
         frames = [self._frames[row] for row in rows]
