@@ -23,29 +23,29 @@ import numpy as np
 from python_speech_features import get_filterbanks, logfbank
 
 warnings.simplefilter("error")
-RATE = 16000
+SAMPLE_RATE = 16000
 rng = np.random.default_rng(0)
 sounds = {
-    "noise": 3000 * rng.standard_normal(RATE),
-    "full scale": np.sign(rng.standard_normal(RATE)) * 32767,
-    "hum of 100 Hz": 10000 * np.sign(np.sin(2 * np.pi * 100 * np.arange(RATE) / RATE)),
+    "noise": 3000 * rng.standard_normal(SAMPLE_RATE),
+    "full scale": np.sign(rng.standard_normal(SAMPLE_RATE)) * 32767,
+    "hum of 100 Hz": 10000 * np.sign(np.sin(2 * np.pi * 100 * np.arange(SAMPLE_RATE) / SAMPLE_RATE)),
 }
 for bands, expected in ((80, [2]), (128, [0, 2, 4, 6, 8, 10, 13, 15, 18, 21, 24, 28, 34])):
-    weights = get_filterbanks(bands, 512, RATE)
+    weights = get_filterbanks(bands, 512, SAMPLE_RATE)
     empty = np.flatnonzero(weights.sum(1) == 0).tolist()
     single = int(((weights > 0).sum(1) == 1).sum())
     print(f"{bands} bands of 512 points: empty {empty}, of a single bin {single}")
     assert empty == expected
     for name, samples in sounds.items():
-        energies = logfbank(samples, RATE, nfilt=bands)
+        energies = logfbank(samples, SAMPLE_RATE, nfilt=bands)
         constant = np.flatnonzero(np.ptp(energies, axis=0) == 0).tolist()
         print(f"  {name}: bands that never move {constant}, all at {energies[0, constant[0]]:.2f}")
         assert constant == empty
         assert np.allclose(energies[:, constant], np.log(np.finfo(float).eps))
 
-energies = logfbank(sounds["noise"], RATE, nfilt=80)
+energies = logfbank(sounds["noise"], SAMPLE_RATE, nfilt=80)
 print(f"deviation of the third band of 80 over the frames of noise: {energies[:, 2].std():.1e}, of the fourth {energies[:, 3].std():.2f}")
 assert energies[:, 2].std() < 1e-12 < 0.1 < energies[:, 3].std()
 for bands, points in ((80, 1024), (128, 2048)):
-    assert (get_filterbanks(bands, points, RATE).sum(1) > 0).all()
+    assert (get_filterbanks(bands, points, SAMPLE_RATE).sum(1) > 0).all()
 PY
