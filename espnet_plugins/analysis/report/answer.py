@@ -83,10 +83,14 @@ def answer(scores: Scores, subject: str) -> Answer:
         f"{seeds} training run{'' if seeds == 1 else 's'}; 95 % interval {own.low:.1f} to {own.high:.1f})"
     )
     if rivals:
-        best, lowest = (min(names, key=rates.__getitem__) for names in (rivals, [subject, *tuned]))
+        best = min(rivals, key=rates.__getitem__)
         sentence += f"; the best of {called}, {label(best)}, {rates[best]:.1f} %: {_difference(differences[best])}."
-        if lowest not in (best, subject):
-            sentence += f" The lowest of all is {label(lowest)} with {rates[lowest]:.1f} %."
+        # Beating the baselines is no merit of the subject where another objective does so as well.
+        if further := [name for name in tuned if name not in rivals]:
+            other = min(further, key=rates.__getitem__)
+            sentence += (
+                f" Of the others {label(other)} is the lowest, {rates[other]:.1f} %: {_difference(differences[other])}."
+            )
         if seeds == 1:
             sentence += " One training run each says nothing about other runs: several seeds are needed for a ranking."
     else:
