@@ -6,8 +6,9 @@
 #   tools/test.sh -m slurm           a tier: fast, unit, recipe, pages, slurm, install, gpu, browser
 #   tools/test.sh tests/enh -k demucs   any options of pytest
 #   tools/test.sh --stack espnet202611 -m unit   tests on that stack, in an environment of its own (.venv-espnet202611)
-# Without options, the unit tier and the smoke recipe (tests/second_stack.txt) run on the other stack, too, where there is
-# a python for it: python3.X on the PATH, or pyenv's.
+# Without options, the unit tier and the smoke recipe run on the other stack, too, where there is a python for it: python3.X
+# on the PATH, or pyenv's. Where the first stack took longer than UNIT_TIER_WITHIN seconds (default: 1380), of the unit tier
+# only the fast one and tests/second_stack.txt.
 # PYTHON: the interpreter to build from, here or behind --stack; OTHER_PYTHON: that of the other stack.
 # TEST_PROCESSES: tests at a time (default: two more than cores, since those that start a recipe also wait).
 set -euo pipefail
@@ -111,5 +112,12 @@ found=${OTHER_PYTHON:-$(python_for "${other}")}
 if [ -z "${found}" ]; then
     echo "Not run: tests on ${other}: no python for it here (OTHER_PYTHON names one)"
 else
-    PYTHON=${found} tools/test.sh --stack "${other}" --durations=10 -m "unit or second_stack"
+    tests="unit or second_stack"
+    # They take seven tenths of the time that the first stack took, a part of them three: all ends within 45 minutes.
+    if [ "${SECONDS}" -gt "${UNIT_TIER_WITHIN:-1380}" ]; then
+        tests="(fast or second_stack) and not slurm and not install"
+        echo "Not run on ${other}: most of the unit tier, since the first stack took $((SECONDS / 60)) minutes:" \
+            "tools/test.sh --stack ${other} -m unit"
+    fi
+    PYTHON=${found} tools/test.sh --stack "${other}" --durations=10 -m "${tests}"
 fi
