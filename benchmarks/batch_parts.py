@@ -4,8 +4,8 @@
     benchmarks/batch_parts.py [--features 64 128 256 512 768] [--frames 50 150 400] [--threads 2] [--rounds 12]
 
 Blocks of Whisper's encoder with random weights, forward and backward, least CPU time (that of all threads) of the
-rounds, in turn. `frames` is what one utterance alone takes more than half of both together, over the time of a frame:
-how much padding would cost as much. Held against the rule in espnet_plugins/ssl/hidden.py.
+rounds, in turn. What both alone take more than both together, over the time of a frame, is how much padding would cost
+as much. Held against the rule in espnet_plugins/ssl/hidden.py.
 """
 
 from __future__ import annotations

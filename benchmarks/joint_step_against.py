@@ -26,26 +26,25 @@ from typing import Any
 
 import torch
 from against_commit import NOW, ROOT, checkout
+from joint_updates import KEPT
 
 from espnet_plugins.analysis.report.environment import describe_environment
 
 sys.path.insert(0, str(ROOT / "egs" / "voicebank_librimix"))
 
-from local.jobs.processes import KEEP_MEMORY
+from local.jobs.processes import KEEP_MEMORY, environment
 
-KEPT, KEEPING = ", kept", ("ssl_mse", "ssl_soft_dtw")
+KEEPING = ("ssl_mse", "ssl_soft_dtw")
 
 
 def start(tree: Path, names: list[str], args: argparse.Namespace, save: Path, *, now: bool) -> dict[str, Any]:
     """Measure a tree's package in a process of its own."""
-    environment = {key: value for key, value in os.environ.items() if key not in {*KEEP_MEMORY, "GOMP_SPINCOUNT"}}
-    environment["PYTHONPATH"] = str(tree)
-    if now:
-        environment |= {**KEEP_MEMORY, "GOMP_SPINCOUNT": "10000"}
+    bare = {key: value for key, value in os.environ.items() if key not in {*KEEP_MEMORY, "GOMP_SPINCOUNT"}}
+    begun_with = {**(environment(args.threads) if now else bare), "PYTHONPATH": str(tree)}
     options = ["--updates", str(args.updates), "--threads", str(args.threads), "--upstream", args.upstream]
     options += ["--seconds", *map(str, args.seconds), "--objectives", *names]
     command = [sys.executable, str(ROOT / "benchmarks" / "joint_updates.py"), str(tree), str(save), *options]
-    subprocess.run(command, env=environment, check=True)
+    subprocess.run(command, env=begun_with, check=True)
     return torch.load(save, weights_only=True)
 
 
@@ -83,7 +82,7 @@ def measure(args: argparse.Namespace) -> str:
 def tables(rounds: list[dict[str, dict[str, Any]]], old: str) -> str:
     """Time and memory, then agreement, as Markdown."""
 
-    def best(which: str, name: str, kind: int) -> list[float]:
+    def medians(which: str, name: str, kind: int) -> list[float]:
         return [statistics.median(one[kind] for one in found[which][name]["taken"]) for found in rounds]
 
     lines = [
@@ -93,7 +92,7 @@ def tables(rounds: list[dict[str, dict[str, Any]]], old: str) -> str:
     for name in rounds[0][NOW]:
         cells = [name]
         for kind in (0, 1, 2):
-            before, now = best(old, name.removesuffix(KEPT), kind), best(NOW, name, kind)
+            before, now = medians(old, name.removesuffix(KEPT), kind), medians(NOW, name, kind)
             if kind == 2:
                 cells += [f"{statistics.median(before) / 2**20:.0f}", f"{statistics.median(now) / 2**20:.0f}"]
                 continue

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Joint updates of the package in a tree, for benchmarks/joint_step_against.py, which starts this.
 
-    benchmarks/joint_updates.py TREE FOUND.pt --objectives si_snr ssl_mse [--updates 2] [--seconds 12 8 4]
+    benchmarks/joint_updates.py TREE FOUND.pt --objectives NAMES --seconds S --updates N --threads N --upstream NAME
 
 FOUND.pt holds of each objective the loss and the gradients of the first update, and of each measured update elapsed
 seconds, CPU seconds and the peak of memory beyond what was held. The package and joint_step.py are those of TREE.
@@ -10,7 +10,6 @@ seconds, CPU seconds and the peak of memory beyond what was held. The package an
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -68,10 +67,10 @@ def main() -> None:
     parser.add_argument("tree", type=Path)
     parser.add_argument("found", type=Path)
     parser.add_argument("--objectives", nargs="+", required=True)
-    parser.add_argument("--seconds", nargs="+", type=float, default=[12.0, 8.0, 4.0], help="utterances of the batch")
-    parser.add_argument("--updates", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--upstream", default="hubert_base")
+    parser.add_argument("--seconds", nargs="+", type=float, required=True, help="utterances of the batch")
+    parser.add_argument("--updates", type=int, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--upstream", required=True)
     work(parser.parse_args())
 
 

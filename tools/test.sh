@@ -115,7 +115,7 @@ else
     tests="unit or second_stack"
     # They take seven tenths of the time that the first stack took, a part of them three: all ends within 45 minutes.
     if [ "${SECONDS}" -gt "${UNIT_TIER_WITHIN:-1380}" ]; then
-        tests="(fast or second_stack) and not slurm and not install"
+        tests="fast or second_stack"
         echo "Not run on ${other}: most of the unit tier, since the first stack took $((SECONDS / 60)) minutes:" \
             "tools/test.sh --stack ${other} -m unit"
     fi

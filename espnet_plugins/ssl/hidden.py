@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -33,7 +33,7 @@ class _Part:
     rows: Sequence[int]
     padding: torch.Tensor | None
     last: torch.Tensor
-    carry: Any = field(default=None)
+    carry: Any = None
 
 
 class HiddenStates:

@@ -63,7 +63,12 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _environment(threads: int) -> Mapping[str, str]:
+def environment(threads: int) -> Mapping[str, str]:
+    """What a program of the recipe is started with: this process's environment, its threads, waiting and memory.
+
+    Args:
+        threads: Threads its numerical libraries may use.
+    """
     limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     # What the user has chosen for memory and for waiting threads stays.
     waiting = {} if {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys() else {"GOMP_SPINCOUNT": _SPINS}
@@ -120,7 +125,7 @@ class _Running:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                env=_environment(program.threads),
+                env=environment(program.threads),
                 preexec_fn=_die_with_parent,
             )
         self.progress = "started"
