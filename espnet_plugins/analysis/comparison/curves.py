@@ -17,16 +17,18 @@ COLUMNS = ("epoch", "updates", "seconds", "valid_loss", "valid_cer_ctc", "valid_
 JUDGED = "valid_wer_judge_loops_capped"
 # With every word of a loop, as archives of before have it.
 _JUDGED_IN_FULL = "valid_wer_judge"
+# Of another scale for each objective.
+LOSS = "valid_loss"
 # What a curve can show, the most telling first, with the label of its axis.
 MEASURES = {
     JUDGED: "development WER (%)",
     _JUDGED_IN_FULL: "development WER (%)",
     "valid_wer_ctc": "development WER (%)",
     "valid_cer_ctc": "development CER (%)",
-    "valid_loss": "development loss",
+    LOSS: "development loss",
 }
 # ESPnet records error rates as fractions.
-_FACTORS = {name: 100.0 for name in MEASURES if name != "valid_loss"}
+_FACTORS = {name: 100.0 for name in MEASURES if name != LOSS}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from espnet_plugins.analysis.comparison.conditions import rates_by_condition
-from espnet_plugins.analysis.comparison.curves import MEASURES, Curve
+from espnet_plugins.analysis.comparison.curves import LOSS, MEASURES, Curve
 from espnet_plugins.analysis.scoring.names import is_baseline, label
 from espnet_plugins.analysis.scoring.scores import ErrorCounts, Scores, group_seeds
 
@@ -33,6 +33,9 @@ _SIZE = (7.0, 4.2)
 _UPRIGHT = 6
 # So many bands may overlap.
 _FEW = 4
+_SHADE = 0.18
+# Height of axes that stand above each other, in inches.
+_PANEL = 1.5
 # Names are long; the height of a row in inches.
 _LEGEND_COLUMNS, _LEGEND_ROW = 2, 0.2
 
@@ -58,6 +61,8 @@ def styles(configurations: Iterable[str]) -> dict[str, dict[str, Any]]:
 def plot_curves(curves: Mapping[str, Curve], measure: str) -> Figure:
     """Draw development results against updates, one line for each configuration.
 
+    Losses of different objectives have different scales: each has axes of its own.
+
     Args:
         curves: Configuration -> curve.
         measure: The measure the curves hold, one of MEASURES.
@@ -65,20 +70,30 @@ def plot_curves(curves: Mapping[str, Curve], measure: str) -> Figure:
     Returns:
         The figure; a band shows one standard deviation over runs to either side.
     """
-    figure, axes = _axes("Updates of fine-tuning", MEASURES[measure].replace("d", "D", 1))
-    # Many bands on top of each other would hide the lines.
-    shade = 0.18 if len(curves) <= _FEW else 0.06
-    for name, look in styles(curves).items():
-        curve = curves[name]
-        # A run for each seed, and for each fold where there are several.
-        runs = len(curve.values)
-        text = label(name) + (f" ({runs} runs)" if runs > 1 else "")
-        axes.plot(curve.updates, curve.mean, label=text, markersize=4, linewidth=1.5, **look)
-        if runs > 1:
-            low, high = curve.mean - curve.deviation, curve.mean + curve.deviation
-            axes.fill_between(curve.updates, low, high, color=look["color"], alpha=shade, linewidth=0)
+    x, y = "Updates of fine-tuning", MEASURES[measure].replace("d", "D", 1)
+    looks = styles(curves)
+    if measure == LOSS and len(curves) > 1:
+        figure, panels = _panels(len(curves), x, y)
+        for axes, (name, look) in zip(panels, looks.items(), strict=True):
+            _draw_curve(axes, curves[name], look, name, shade=_SHADE)
+            axes.set_title(axes.get_legend_handles_labels()[1][0], fontsize="small")
+        return figure
+    figure, axes = _axes(x, y)
+    for name, look in looks.items():
+        # Many bands on top of each other would hide the lines.
+        _draw_curve(axes, curves[name], look, name, shade=_SHADE if len(curves) <= _FEW else _SHADE / 3)
     _legend_above(axes)
     return figure
+
+
+def _draw_curve(axes: Axes, curve: Curve, look: Mapping[str, Any], name: str, *, shade: float) -> None:
+    # A run for each seed, and for each fold where there are several.
+    runs = len(curve.values)
+    text = label(name) + (f" ({runs} runs)" if runs > 1 else "")
+    axes.plot(curve.updates, curve.mean, label=text, markersize=4, linewidth=1.5, **look)
+    if runs > 1:
+        low, high = curve.mean - curve.deviation, curve.mean + curve.deviation
+        axes.fill_between(curve.updates, low, high, color=look["color"], alpha=shade, linewidth=0)
 
 
 def save_curves(curves: Mapping[str, Curve], measure: str, path: Path) -> None:
@@ -166,6 +181,24 @@ def _axes(x: str, y: str) -> tuple[Figure, Axes]:
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def _panels(count: int, x: str, y: str) -> tuple[Figure, list[Axes]]:
+    """As many small axes in two columns, with one label for all."""
+    from matplotlib.figure import Figure
+
+    rows = math.ceil(count / 2)
+    figure = Figure(figsize=(_SIZE[0], 0.6 + _PANEL * rows), layout="constrained")
+    panels = list(figure.subplots(rows, 2, sharex=True, squeeze=False).flat)
+    for axes in panels[count:]:
+        axes.remove()
+    for axes in panels[:count]:
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.set_tick_params(labelbottom=True)
+    figure.supxlabel(x, fontsize="medium")
+    figure.supylabel(y, fontsize="medium")
+    return figure, panels[:count]
 
 
 def _legend_above(axes: Axes) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from espnet_plugins.analysis.comparison.comparisons import comparison_table, rate_table, with_pooled
 from espnet_plugins.analysis.comparison.cost import Cost
-from espnet_plugins.analysis.comparison.curves import Curve
+from espnet_plugins.analysis.comparison.curves import LOSS, Curve
 from espnet_plugins.analysis.comparison.differences import difference_table
 from espnet_plugins.analysis.comparison.loops import loop_table, without_loops
 from espnet_plugins.analysis.comparison.paper_table import paper_table
@@ -50,7 +50,7 @@ class Content:
     @property
     def comparable(self) -> bool:
         """Whether the curves are on one scale: error rates are, losses of different objectives are not."""
-        return bool(self.curves) and self.measure != "valid_loss"
+        return bool(self.curves) and self.measure != LOSS
 
     @cached_property
     def subject(self) -> str | None:

@@ -23,6 +23,23 @@ def test_figure_has_one_line_for_each_objective_and_a_band_for_several_seeds(cur
     assert axes.get_ylabel() == "Development WER (%)"
 
 
+def test_losses_of_different_scales_have_axes_of_their_own(curves):
+    first, second = curves
+    small = dataclasses.replace(curves[second], values=curves[second].values / 1000 - 12)
+    figure = plot_curves({first: curves[first], second: small}, "valid_loss")
+    figure.canvas.draw()
+    assert [axes.get_title() for axes in figure.axes] == ["SSL-MSE + ASR loss (2 runs)", "SSL-SoftDTW + ASR loss"]
+    heights = []
+    for axes, curve in zip(figure.axes, (curves[first], small), strict=True):
+        (line,) = axes.lines
+        assert line.get_ydata().tolist() == curve.mean.tolist()
+        low, high = axes.get_ylim()
+        heights.append(np.ptp(curve.mean) / (high - low))
+    # On axes of both the second would be a flat line.
+    assert min(heights) > 0.5
+    assert len(figure.axes[0].collections) == 1
+
+
 @pytest.mark.parametrize("name", ["short", "a configuration with a name as long as half of a page is wide, {}"])
 def test_no_name_is_cut_off(curves, name):
     found = {f"{name} {k}": curve for k, curve in enumerate(curves.values())}
