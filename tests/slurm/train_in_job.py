@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from local.common.steps import run_main
+from local.common.program import run_main
 from local.jobs.processes import Program, run_programs
 from local.stages.espnet_commands import JOINT_DATA, training_command
 

@@ -17,7 +17,7 @@ from fuzz_mutations import Tree, changed_files, changed_values
 from hypothesis import strategies as st
 
 from fuzz_targets.target import Target, call_all, import_espnet
-from local.common.steps import RecipeError
+from local.common.errors import RecipeError
 from local.corpora.unpack import unpack
 
 _META = {"files": {"model_file": "m.pth"}, "yaml_files": {"train_config": "c.yaml"}}

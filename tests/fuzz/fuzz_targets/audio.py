@@ -14,7 +14,7 @@ from scipy.io import savemat
 
 from fuzz_targets.target import Target, call_all, import_espnet, in_a_fork
 from local.common import audio
-from local.common.steps import RecipeError
+from local.common.errors import RecipeError
 from local.corpora import noise_folder, room_responses
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from fuzz_targets.target import Target, call_all
 from local.common import kaldi_dir
+from local.common.errors import RecipeError
 from local.common.kaldi_dir import Utterance
-from local.common.steps import RecipeError
 from local.stages import phones, score
 
 _NAMES = ("set '",)

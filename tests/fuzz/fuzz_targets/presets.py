@@ -13,8 +13,8 @@ from fuzz_mutations import Tree, changed_files, changed_values, yaml_file
 from hypothesis import strategies as st
 
 from fuzz_targets.target import Target, in_this_process
+from local.common.errors import RecipeError
 from local.common.recipe import RECIPE_DIR
-from local.common.steps import RecipeError
 from local.jobs.resources import load_cluster_config
 from local.pipeline import run
 from local.pipeline.options import parse

@@ -22,7 +22,8 @@ from espnet_plugins.analysis.report.content import Content
 from espnet_plugins.analysis.scoring.errors import score_transcripts
 from espnet_plugins.analysis.scoring.scores import ScoreError, SetScore, read_scores
 from fuzz_targets.target import Target, call_all
-from local.common.steps import RecipeError, Step
+from local.common.errors import RecipeError
+from local.common.steps import Step
 
 _ERRORS = (ScoreError, ProbeError, RecipeError)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fuzz_targets import audio
 from fuzz_targets.target import Target, call_all, in_this_process
-from local.common.steps import RecipeError
+from local.common.errors import RecipeError
 from local.corpora import clean_speech, csv_corpus
 
 _OWN = 'utt,clean,noisy,text,speaker,noise,snr\na1,a.wav,b.wav,"Yes, sir",a,hum,5\na2,a.wav,b.wav,No,a,hum,-2.5\n'

@@ -13,7 +13,7 @@ from unittest import mock
 from fuzz_mutations import Tree
 from hypothesis import strategies as st
 
-from local.common.steps import RecipeError
+from local.common.errors import RecipeError
 from local.corpora import csv_corpus, fsdd, librimix, librispeech, noisy_librispeech, voicebank_demand
 
 # Every module that takes work to other processes; here it is done in this one, where its errors and memory are seen.

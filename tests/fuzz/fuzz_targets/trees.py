@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fuzz_targets import audio
 from fuzz_targets.target import Target, call_all, in_this_process
-from local.common.steps import RecipeError
+from local.common.errors import RecipeError
 from local.corpora import (
     clean_speech,
     fsdd,

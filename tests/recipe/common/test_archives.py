@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from local.common import archives
+from local.common.errors import RecipeError
 from local.common.signals import load_audio
-from local.common.steps import RecipeError
 
 SIGNALS = {f"utt{k}": (3000 * np.random.default_rng(k).standard_normal(400 * k + 1)).astype(np.int16) for k in range(3)}
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from local.common.errors import MissingInput, RecipeError
 from local.common.parallel import _serve, parallel_map
-from local.common.steps import MissingInput, RecipeError
 
 
 def square(number):

@@ -4,6 +4,7 @@ import argparse
 
 import pytest
 
+from local.common.errors import OptionError
 from local.common.recipe import (
     Recipe,
     Run,
@@ -13,7 +14,6 @@ from local.common.recipe import (
     preset_names,
     runs_from_args,
 )
-from local.common.steps import OptionError
 
 
 def parse(*options):

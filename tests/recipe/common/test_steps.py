@@ -11,7 +11,10 @@ import threading
 import pytest
 
 from espnet_plugins.atomic import remove
-from local.common.steps import MissingInput, RecipeError, Step, atomic_path, run_main
+from local.common.errors import MissingInput, RecipeError
+from local.common.output import atomic_path
+from local.common.program import run_main
+from local.common.steps import Step
 
 
 def make_step(tmp_path, *, word="a", **kwargs):

@@ -12,9 +12,9 @@ from toy_objective import FILES, write_toy
 from espnet_plugins import extensions
 from espnet_plugins.analysis.scoring.names import label
 from espnet_plugins.objectives import CRITERIA
+from local.common.errors import OptionError
 from local.common.objectives import Objective
 from local.common.recipe import Recipe, add_common_arguments, add_run_arguments, load_preset, runs_from_args
-from local.common.steps import OptionError
 from local.stages.experiment import Experiment
 from local.stages.train_command import config_with_paths
 

@@ -11,9 +11,9 @@ from places import RECIPE
 from stages import Stages
 
 from espnet_plugins.ssl.whisper import MODELS
+from local.common.errors import MissingInput, OptionError, RecipeError
 from local.common.kaldi_dir import read
 from local.common.recipe import load_preset
-from local.common.steps import MissingInput, OptionError, RecipeError
 from local.corpora import catalogue
 from local.corpora.registry import load_registry
 from local.pipeline import dry_run

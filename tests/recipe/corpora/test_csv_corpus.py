@@ -7,8 +7,8 @@ import pytest
 import soundfile
 from stages import Stages
 
+from local.common.errors import RecipeError
 from local.common.kaldi_dir import DataError, read
-from local.common.steps import RecipeError
 from local.corpora import catalogue, clean_speech, csv_corpus
 from local.pipeline import dry_run
 from local.stages import data

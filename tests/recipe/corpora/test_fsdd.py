@@ -10,9 +10,9 @@ from levels import active_snr
 from places import SHARED
 from stages import Stages
 
+from local.common.errors import OptionError
 from local.common.kaldi_dir import DataError, read
 from local.common.recipe import load_preset
-from local.common.steps import OptionError
 from local.corpora import catalogue, csv_corpus, fsdd
 from local.corpora.synthetic.grammar import DIGITS
 from local.stages import data

@@ -16,8 +16,8 @@ import soundfile
 from librimix_oracle import Corpus, oracle, plain_sum
 
 from local.common.audio import AudioError
+from local.common.errors import OptionError, RecipeError
 from local.common.kaldi_dir import DataError
-from local.common.steps import OptionError, RecipeError
 from local.corpora import librimix
 from local.corpora.librimix_mixing import extend_noise, generate, read_metadata
 

@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 from local.common.audio import AudioError
+from local.common.errors import OptionError
 from local.common.kaldi_dir import DataError
-from local.common.steps import OptionError
 from local.corpora import demand, librispeech, noisy_librispeech
 
 

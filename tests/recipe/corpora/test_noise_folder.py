@@ -5,8 +5,8 @@ import pytest
 import soundfile
 from places import SHARED
 
+from local.common.errors import RecipeError
 from local.common.kaldi_dir import DataError
-from local.common.steps import RecipeError
 from local.corpora import noise_folder
 
 SAMPLE_RATE = 16000

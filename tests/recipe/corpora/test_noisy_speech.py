@@ -11,8 +11,8 @@ from scipy.io import savemat
 from stages import Stages
 
 from local.common.audio import AudioError
+from local.common.errors import MissingInput, OptionError, RecipeError
 from local.common.kaldi_dir import NO_TRANSCRIPT, read, read_table
-from local.common.steps import MissingInput, OptionError, RecipeError
 from local.corpora import catalogue, clean_speech, noise_folder, room_responses
 from local.corpora.clean_speech import Speech
 from local.corpora.mixing import active_rms

@@ -8,8 +8,8 @@ import pytest
 from stages import Stages
 
 from local.common import audio
+from local.common.errors import OptionError, RecipeError
 from local.common.kaldi_dir import Utterance, read
-from local.common.steps import OptionError, RecipeError
 from local.corpora import catalogue, corpus
 from local.pipeline import dry_run
 from local.stages import data

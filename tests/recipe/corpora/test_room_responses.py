@@ -6,7 +6,7 @@ import soundfile
 from scipy.io import savemat
 
 from local.common.audio import AudioError
-from local.common.steps import RecipeError
+from local.common.errors import RecipeError
 from local.corpora import room_responses
 
 SAMPLE_RATE = 16000

@@ -12,7 +12,7 @@ from levels import active_snr
 from places import RECIPE
 from stages import TINY
 
-from local.common.steps import RecipeError
+from local.common.errors import RecipeError
 from local.corpora import mixing
 from local.corpora.synthetic import grammar, noises, synthesis, voices
 

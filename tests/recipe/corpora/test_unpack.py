@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from local.common.steps import RecipeError
+from local.common.errors import RecipeError
 from local.corpora.unpack import ArchiveError, unpack
 
 

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from local.common.errors import OptionError, RecipeError
 from local.common.recipe import RECIPE_DIR, read_yaml
 from local.common.stages import Stage
-from local.common.steps import OptionError, RecipeError, Step
+from local.common.steps import Step
 from local.corpora.corpus import variables
 from local.jobs import cmd, launch
 from local.jobs.backends import Local, local_limit

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from local.common.steps import RecipeError
+from local.common.errors import RecipeError
 from local.jobs import cores
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from local.common.steps import RecipeError
+from local.common.errors import RecipeError
 from local.jobs import processes
 from local.jobs.processes import KEEP_MEMORY, Program, run_programs
 

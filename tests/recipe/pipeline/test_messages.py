@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from local.common.errors import OptionError, RecipeError
 from local.common.progress import Bar
 from local.common.stages import Stage
-from local.common.steps import OptionError, RecipeError, Step
+from local.common.steps import Step
 from local.jobs.slurm.records import read_record
 from local.pipeline import dry_run, run, status
 from local.pipeline.options import parse

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from places import RECIPE, ROOT
 
+from local.common.errors import OptionError, RecipeError
 from local.common.recipe import FINETUNE_MODES
-from local.common.steps import OptionError, RecipeError
 from local.corpora.corpus import variables
 from local.pipeline.options import parse
 from local.pipeline.run import run as run_stages
@@ -105,7 +105,7 @@ def test_what_run_sh_hands_over_is_checked(word, message, monkeypatch):
 
 
 def test_who_reads_the_beginning_alone_gets_no_traceback():
-    code = "from local.common.steps import run_main; run_main(lambda: [print('line ' * 99) for _ in range(9999)])"
+    code = "from local.common.program import run_main; run_main(lambda: [print('line ' * 99) for _ in range(9999)])"
     environment = {**os.environ, "PYTHONPATH": f"{RECIPE}{os.pathsep}{ROOT}"}
     with subprocess.Popen(
         [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -117,7 +117,7 @@ def test_who_reads_the_beginning_alone_gets_no_traceback():
 
 
 def test_ctrl_c_gives_one_line():
-    code = "import os, signal, time; from local.common.steps import run_main; "
+    code = "import os, signal, time; from local.common.program import run_main; "
     code += "run_main(lambda: [os.kill(os.getpid(), signal.SIGINT), time.sleep(60)])"
     environment = {**os.environ, "PYTHONPATH": f"{RECIPE}{os.pathsep}{ROOT}"}
     restore = partial(signal.signal, signal.SIGINT, signal.default_int_handler)

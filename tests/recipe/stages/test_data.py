@@ -8,8 +8,8 @@ import pytest
 from stages import TINY, Stages
 
 from local.common import audio
+from local.common.errors import MissingInput, OptionError
 from local.common.kaldi_dir import DataError, read, read_table
-from local.common.steps import MissingInput, OptionError
 from local.corpora import catalogue
 from local.stages import data
 from local.stages.judges import _waveforms, check_lengths

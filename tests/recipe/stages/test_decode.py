@@ -9,8 +9,8 @@ from espnet2.fileio.sound_scp import SoundScpWriter
 from fake_experiment import SETS, Experiment
 
 from espnet_plugins.inference.audio import cut_when_written
+from local.common.errors import RecipeError
 from local.common.kaldi_dir import read_table
-from local.common.steps import RecipeError
 from local.stages import decode
 from local.stages.decode import copy_transcripts
 from local.stages.decode_steps import CUT

@@ -9,8 +9,8 @@ import soundfile
 
 from local.common import kaldi_dir
 from local.common.audio import AudioError
+from local.common.errors import RecipeError
 from local.common.kaldi_dir import Utterance
-from local.common.steps import RecipeError
 from local.stages import dump
 from local.stages.summary import write_signals
 

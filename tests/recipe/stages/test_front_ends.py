@@ -8,8 +8,8 @@ import soundfile
 import tiny_training
 
 from espnet_plugins.inference import Enhancer
+from local.common.errors import OptionError
 from local.common.recipe import Recipe, Run, add_common_arguments, front_end_names
-from local.common.steps import OptionError
 from local.stages.experiment import Experiment
 from local.stages.train_config import se_config
 from local.stages.train_steps import se_step

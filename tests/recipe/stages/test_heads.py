@@ -10,8 +10,8 @@ import tiny_training
 
 from espnet_plugins.bin import asr_inference
 from espnet_plugins.tasks import JointTask, RecognitionTask
+from local.common.errors import OptionError, RecipeError
 from local.common.recipe import Recipe, Run, add_common_arguments, add_run_arguments, runs_from_args
-from local.common.steps import OptionError, RecipeError
 from local.stages.decode_steps import head_folder
 from local.stages.experiment import Experiment
 from local.stages.front_end_weights import import_weights

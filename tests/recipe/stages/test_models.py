@@ -8,8 +8,8 @@ import yaml
 from espnet2.tasks.abs_task import AbsTask
 
 from espnet_plugins.tasks import EnhTask, JointTask, RecognitionTask
+from local.common.errors import RecipeError
 from local.common.recipe import Recipe, Run, add_common_arguments
-from local.common.steps import RecipeError
 from local.stages.espnet_commands import merged_config, selected_model
 from local.stages.experiment import Experiment
 from local.stages.train_command import config_with_paths

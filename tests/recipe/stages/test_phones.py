@@ -8,9 +8,9 @@ import pytest
 import soundfile
 
 from local.common import kaldi_dir
+from local.common.errors import RecipeError
 from local.common.kaldi_dir import Utterance
 from local.common.recipe import Recipe, add_common_arguments
-from local.common.steps import RecipeError
 from local.corpora.synthetic.grammar import VOCABULARY
 from local.stages.phones import LEXICON_ADDRESS, espeak_lexicon, prepare_phones, pronounced, read_lexicon
 

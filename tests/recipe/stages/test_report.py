@@ -11,7 +11,7 @@ from fake_experiment import SETS, Experiment
 from places import RECIPE
 
 from espnet_plugins.analysis.scoring.scores import read_scores
-from local.common.steps import MissingInput, RecipeError
+from local.common.errors import MissingInput, RecipeError
 from local.pipeline.options import parse
 
 

@@ -20,7 +20,7 @@ from places import RECIPE
 from espnet_plugins.analysis.scoring.listeners import DNSMOS, missing_for_dnsmos
 from espnet_plugins.analysis.scoring.quality import METRICS
 from espnet_plugins.analysis.scoring.scores import SetScore, read_scores
-from local.common.steps import MissingInput, OptionError, RecipeError
+from local.common.errors import MissingInput, OptionError, RecipeError
 from local.stages import experiment as steps
 from local.stages import score
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from local.common.steps import RecipeError
+from local.common.errors import RecipeError
 from local.corpora.synthetic.grammar import sentences
 from local.stages.tokens import train_tokens
 

@@ -13,7 +13,8 @@ import soundfile
 import soxr
 
 from espnet_plugins.truncation import missing_part
-from local.common.steps import RecipeError, atomic_path
+from local.common.errors import RecipeError
+from local.common.output import atomic_path
 
 # Of a signal's level: a smaller constant offset changes no SNR.
 _OFFSET_SHARE = 0.1

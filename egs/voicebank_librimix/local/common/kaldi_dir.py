@@ -8,7 +8,8 @@ import io
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from local.common.steps import RecipeError, atomic_path
+from local.common.errors import RecipeError
+from local.common.output import atomic_path
 
 # ESPnet's joint task takes these endings of an utterance id as an instruction.
 _RESERVED_ENDINGS = ("CLEAN", "REAL")

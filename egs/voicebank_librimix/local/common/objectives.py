@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from espnet_plugins.analysis.scoring.names import ObjectiveName, declare, name_in
-from local.common.steps import OptionError, log
+from local.common.errors import OptionError
+from local.common.output import log
 
 # What the recipe can hand to a criterion, as the option of this name.
 GIVEN = ("upstream", "recognizer")

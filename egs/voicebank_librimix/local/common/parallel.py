@@ -18,8 +18,8 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
+from local.common.errors import RecipeError
 from local.common.progress import Bar
-from local.common.steps import RecipeError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

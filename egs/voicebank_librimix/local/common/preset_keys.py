@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from local.common.steps import OptionError
+from local.common.errors import OptionError
 
 _NUMBER, _TEXT, _NAMES, _MAPPING = "a whole number from 0 on", "a text", "a list of names", "a mapping"
 # Key -> what it holds; "or null" where a preset that extends another may take it away.
@@ -54,7 +54,7 @@ def check_preset(name: str, preset: Mapping[str, Any], *, configurations: Collec
     Example:
         >>> check_preset("own", {"trian": ["a"]}, configurations=[])
         Traceback (most recent call last):
-        local.common.steps.OptionError: preset 'own': unknown key 'trian': did you mean 'train'?
+        local.common.errors.OptionError: preset 'own': unknown key 'trian': did you mean 'train'?
     """
     where = f"preset '{name}'"
     _known(where, preset, _KEYS)

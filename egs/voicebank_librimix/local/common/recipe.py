@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from espnet_plugins.extensions import announce, import_modules
+from local.common.errors import OptionError
 from local.common.objectives import Objective, in_order
 from local.common.preset_keys import check_preset
-from local.common.steps import OptionError
 from local.common.yaml_files import read_yaml
 
 RECIPE_DIR = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from local.common.steps import OptionError
+from local.common.errors import OptionError
 
 # The two sets that training reads are put together from others.
 COMBINED = ("train", "dev")

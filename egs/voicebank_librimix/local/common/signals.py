@@ -8,7 +8,7 @@ import numpy as np
 
 from local.common import audio
 from local.common.archives import READ_ERRORS, read_place
-from local.common.steps import RecipeError
+from local.common.errors import RecipeError
 
 
 def load_audio(location: str) -> tuple[np.ndarray, int]:

@@ -3,148 +3,22 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
-import select
-import signal
-import sys
 import time
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from espnet_plugins import atomic
+from local.common.errors import MissingInput, RecipeError
+from local.common.fingerprints import changes, digest_of, fingerprint_of, flat, read_record
+from local.common.output import atomic_path, log
 from local.common.progress import told_in
 
-# Files up to this size are compared by content, larger ones by size and time of change.
-_HASHED_BYTES = 64 * 2**20
 # How often, and how long, a lock is awaited that somebody may only be looking at.
 _LOOKS, _LOOK_SECONDS = 4, 0.1
-_REPOSITORY = f"{Path(__file__).resolve().parents[4]}{os.sep}"
-
-
-class RecipeError(Exception):
-    """Something the user can mend; shown as one line, exit code 1."""
-
-    exit_code = 1
-
-
-class MissingInput(RecipeError):
-    """A file that an earlier stage makes is not there; exit code 2."""
-
-    exit_code = 2
-
-    def __init__(self, path: Path, stage: int, *, why: str = "is missing"):
-        super().__init__(f"{path} {why}: stage {stage} makes it. Run with --stage {stage} first.")
-        self.path, self.stage = path, stage
-        self._given = (path, stage, why)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Comes whole from one process to another."""
-        path, stage, why = self._given
-        return partial(MissingInput, why=why), (path, stage)
-
-
-class OptionError(RecipeError):
-    """A wrong option or setting; exit code 2."""
-
-    exit_code = 2
-
-
-def all_in_one(errors: Sequence[RecipeError]) -> RecipeError:
-    """One error that says what several jobs say, each thing once.
-
-    Example:
-        >>> missing = MissingInput(Path("dump/train"), 2)
-        >>> all_in_one([missing, missing]) is missing
-        True
-        >>> print(all_in_one([RecipeError("no disk"), RecipeError("no memory")]))
-        no disk
-        no memory
-    """
-    said = {str(error): error for error in errors}
-    return next(iter(said.values())) if len(said) == 1 else RecipeError("\n".join(said))
-
-
-def log(message: str) -> None:
-    """Print a line with the time, at once."""
-    print(f"{time.strftime('%FT%T')} {message}", flush=True)
-
-
-@contextmanager
-def atomic_path(path: Path):
-    """The library's atomic_path(), with an error for the user.
-
-    Raises:
-        RecipeError: When it cannot be written, a full disk among the reasons.
-
-    Example:
-        >>> with atomic_path(Path("/dev/null/list.txt")) as tmp:
-        ...     pass
-        Traceback (most recent call last):
-        local.common.steps.RecipeError: cannot write /dev/null/list.txt: File exists
-    """
-    try:
-        with atomic.atomic_path(path) as tmp:
-            yield tmp
-    except OSError as error:
-        raise RecipeError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def digest_of(value: Any) -> str:
-    """What identifies settings: 16 characters that are the same for equal values."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def _fingerprint_of(path: Path) -> str:
-    """The fingerprint of an input: for a step's `.done` what it says of the step, else the file's content."""
-    try:
-        if path.name.endswith(".done"):
-            record = _read_record(path)
-            if record is None:
-                raise RecipeError(f"{path} is damaged: remove it and run its stage again")
-            return record.get("content", record["fingerprint"])
-        stat = path.stat()
-        if path.is_dir() or stat.st_size > _HASHED_BYTES:
-            return digest_of([stat.st_size, stat.st_mtime_ns])
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    except OSError as error:
-        # A read that fails names no file by itself.
-        raise RecipeError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _read_record(path: Path) -> dict[str, Any] | None:
-    """What a step has left of itself; None where that is no such record."""
-    try:
-        record = {"inputs": {}, "settings": {}, **json.loads(path.read_text(encoding="utf-8"))}
-        kinds = {"fingerprint": str, "inputs": dict, "settings": dict}
-        return record if record["fingerprint"] and all(isinstance(record[k], kinds[k]) for k in kinds) else None
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
-
-
-def _changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Name the leaves in which two settings differ."""
-    found = []
-    for key in sorted({*old, *new}):
-        a, b = old.get(key), new.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            found += _changes(a, b, f"{prefix}{key}.")
-        elif a != b:
-            found.append(f"{prefix}{key}: {a} -> {b}")
-    return found
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The leaves of nested settings by their dotted names."""
-    leaves: dict[str, Any] = {}
-    for key, value in settings.items():
-        leaves.update(_flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value})
-    return leaves
 
 
 class Step:
@@ -226,7 +100,7 @@ class Step:
         for path, stage in self.inputs.values():
             if not path.exists():
                 raise MissingInput(path, stage)
-        return {role: _fingerprint_of(path) for role, (path, _) in self.inputs.items()}
+        return {role: fingerprint_of(path) for role, (path, _) in self.inputs.items()}
 
     def record(self) -> dict[str, Any]:
         """What identifies this run of the step."""
@@ -342,11 +216,11 @@ class Step:
     def _run(self, record: Mapping[str, Any], action: Callable[[], Any]) -> None:
         old = self._read(self.done) or self._read(self._started)
         if old is not None and self._grew(old, record):
-            grown = "; ".join(_changes(old["settings"], record["settings"]))
+            grown = "; ".join(changes(old["settings"], record["settings"]))
             log(f"[stage {self.stage}] {self.label}: {grown}: continuing")
             self.done.unlink(missing_ok=True)
         elif old is not None and old["fingerprint"] != record["fingerprint"]:
-            changed = _changes(old["settings"], record["settings"])
+            changed = changes(old["settings"], record["settings"])
             roles = [role for role in record["inputs"] if old["inputs"].get(role) != record["inputs"][role]]
             changed += [f"input '{role}'" for role in roles]
             shown = "; ".join(changed[:4]) + (f"; and {len(changed) - 4} more" if len(changed) > 4 else "")
@@ -368,7 +242,7 @@ class Step:
             raise RecipeError(f"{self.name} ended without {self.out / missing[0]}")
         finished = {**record, "seconds": round(time.monotonic() - start, 1)}
         if self.by_content:
-            finished["content"] = digest_of([_fingerprint_of(self.out / name) for name in self.outputs])
+            finished["content"] = digest_of([fingerprint_of(self.out / name) for name in self.outputs])
         self._write(self.done, finished)
         self._started.unlink()
         log(f"[stage {self.stage}] {self.label}: done in {time.monotonic() - start:.0f} s")
@@ -377,7 +251,7 @@ class Step:
         """Whether nothing changed but settings of `extends`, to larger values."""
         if old["inputs"] != new["inputs"] or old["fingerprint"] == new["fingerprint"]:
             return False
-        allowed, grown = _flat(old["settings"]), _flat(new["settings"])
+        allowed, grown = flat(old["settings"]), flat(new["settings"])
         differing = {key for key in {*allowed, *grown} if allowed.get(key) != grown.get(key)}
         return differing <= set(self.extends) and all(
             key in allowed and key in grown and grown[key] > allowed[key] for key in differing
@@ -396,7 +270,7 @@ class Step:
 
     def _read(self, path: Path) -> dict[str, Any] | None:
         try:
-            record = _read_record(path)
+            record = read_record(path)
         except FileNotFoundError:
             return None
         if record is None:
@@ -407,51 +281,3 @@ class Step:
     def _write(path: Path, record: Mapping[str, Any]) -> None:
         with atomic_path(path) as tmp:
             tmp.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
-
-
-def _is_unread(stream: TextIO) -> bool:
-    """Whether a stream is a pipe whose reader is gone."""
-    poll = select.poll()
-    poll.register(stream.fileno(), 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))
-
-
-def _told_by_the_machine(error: OSError | MemoryError) -> str:
-    """What a disk or the memory says, and where in the recipe it was said: that names no file where a read fails."""
-    what = str(error) or "there is not enough memory"
-    # Without the frame of run_main().
-    frames = traceback.extract_tb(error.__traceback__)[1:]
-    own = [frame for frame in frames if "site-packages" not in frame.filename and _REPOSITORY in frame.filename]
-    frame = (own or frames)[-1]
-    where = f"{frame.filename.removeprefix(_REPOSITORY)}, {frame.name}"
-    return f"{what} (in {where}); what is finished stays: run the same command again"
-
-
-def _program() -> str:
-    """What is running, for messages."""
-    return sys.argv[0].rsplit("/", 1)[-1]
-
-
-def run_main(main: Callable[[], None]) -> None:
-    """Call a module's main; turn an error that the user can mend into one clear line and its exit code.
-
-    Such are a RecipeError, with its own code, and what a disk, the memory or the limits of this machine refuse.
-    Ctrl-C gives one line and 130, also where a program let it end its imports without one. Where nobody reads the
-    output any more (`run.sh --status | head`), it ends like other programs, with 141.
-    """
-    try:
-        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        main()
-        sys.stdout.flush()
-    except (RecipeError, OSError, MemoryError) as error:
-        if isinstance(error, BrokenPipeError) and _is_unread(sys.stdout):
-            # What is still buffered goes nowhere, instead of failing again when python ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(128 + signal.SIGPIPE)
-        told = str(error) if isinstance(error, RecipeError) else _told_by_the_machine(error)
-        print(f"{_program()}: error: {told}", file=sys.stderr)
-        sys.exit(error.exit_code if isinstance(error, RecipeError) else 1)
-    except KeyboardInterrupt:
-        print(f"{_program()}: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from local.common.steps import OptionError
+from local.common.errors import OptionError
 
 
 class _Loader(yaml.SafeLoader):
@@ -47,7 +47,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         >>> _ = file.write_text("seed: 1\\nseed: 2\\n")
         >>> read_yaml(file)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        local.common.steps.OptionError: ...own.yaml is not valid YAML: line 2: the key 'seed' is there twice
+        local.common.errors.OptionError: ...own.yaml is not valid YAML: line 2: the key 'seed' is there twice
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
-from local.common.steps import OptionError, RecipeError, atomic_path, log
+from local.common.errors import OptionError, RecipeError
+from local.common.output import atomic_path, log
 from local.corpora.download import archive_fault, check_space, fetch_all, human
 from local.corpora.registry import Archive, Entry
 from local.corpora.unpack import unpack

@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from local.common.errors import OptionError
 from local.common.recipe import Recipe
 from local.common.sets import sets_in_use
-from local.common.steps import OptionError
 from local.corpora.corpus import (
     STAGE,
     Corpus,

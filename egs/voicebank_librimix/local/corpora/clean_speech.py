@@ -9,8 +9,8 @@ from typing import Any
 
 from local.common.audio import AudioError, check_is_file
 from local.common.csv_table import locate, read_csv
+from local.common.errors import OptionError
 from local.common.kaldi_dir import DataError
-from local.common.steps import OptionError
 from local.corpora import librispeech
 from local.corpora.mixing import named_rng
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from espnet_plugins.contents import sha256_of
+from local.common.output import atomic_path
 from local.common.progress import Bar
-from local.common.steps import atomic_path
 
 # Where a corpus notes them, in its folder of stage 1.
 KEPT = ".contents.json"

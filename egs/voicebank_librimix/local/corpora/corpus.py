@@ -9,18 +9,18 @@ import os
 import pkgutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import local.corpora
 from local.common.audio import SAMPLE_RATE
+from local.common.errors import OptionError
 from local.common.kaldi_dir import Utterance
+from local.common.output import atomic_path, log
+from local.common.recipe import Recipe
 from local.common.stages import Stage
-from local.common.steps import OptionError, Step, atomic_path, log
+from local.common.steps import Step
 from local.corpora.acquire import Location, acquire
 from local.corpora.registry import Entry
-
-if TYPE_CHECKING:
-    from local.corpora.catalogue import Catalogue
 
 STAGE = Stage.CORPORA
 # Bytes of an hour at 16 kHz and 16 bits, and the size of FLAC relative to it, for clean and noisy speech alike.
@@ -48,6 +48,38 @@ class Estimate:
     signals: int = 2
     note: str = ""
     utterances: int | None = None
+
+
+class Others(Protocol):
+    """What a corpus may ask of the invocation and of the other corpora (local.corpora.catalogue.Catalogue)."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The invocation: preset and folders."""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether licenses are accepted beforehand."""
+
+    @property
+    def registry(self) -> Mapping[str, Entry]:
+        """The archives of every corpus."""
+
+    @property
+    def made(self) -> Path:
+        """Where everything that is synthesized or mixed goes."""
+
+    def corpus(self, name: str) -> Corpus:
+        """A corpus by its name."""
+
+    def published(self, name: str) -> Published:
+        """A corpus that has archives, by its name."""
+
+    def maker(self, name: str) -> Corpus | None:
+        """The corpus of the preset that makes the files of another, if there is one."""
+
+    def sources(self, needed: Mapping[str, frozenset[str]]) -> dict[str, tuple[Path, int]]:
+        """Where it is noted that published corpora are there: corpus -> (file, stage that makes it)."""
 
 
 class Corpus:
@@ -79,7 +111,7 @@ class Corpus:
     stands_for: ClassVar[tuple[str, ...]] = ()
     settings: ClassVar[tuple[str, ...] | None] = None
 
-    def __init__(self, catalogue: Catalogue):
+    def __init__(self, catalogue: Others):
         self.catalogue = catalogue
 
     @property

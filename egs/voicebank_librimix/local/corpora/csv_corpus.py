@@ -7,9 +7,10 @@ from pathlib import Path
 
 from local.common.audio import AudioError, AudioInfo, inspect
 from local.common.csv_table import locate, read_csv
+from local.common.fingerprints import digest_of
 from local.common.kaldi_dir import NO_TRANSCRIPT, DataError, Utterance
 from local.common.parallel import parallel_map
-from local.common.steps import Step, digest_of
+from local.common.steps import Step
 from local.common.text import normalize
 from local.corpora.contents import KEPT, contents_of
 from local.corpora.corpus import STAGE, Corpus, Estimate, Spec, Work, dealt, register_corpus, write_report

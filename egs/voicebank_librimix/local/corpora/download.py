@@ -12,8 +12,8 @@ from pathlib import Path
 
 import requests
 
+from local.common.errors import RecipeError
 from local.common.progress import Bar
-from local.common.steps import RecipeError
 from local.corpora.registry import Archive
 
 # Of an answer that breaks off at most one such piece is lost.

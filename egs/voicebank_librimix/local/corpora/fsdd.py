@@ -13,9 +13,11 @@ import numpy as np
 
 from espnet_plugins.atomic import remove
 from local.common.audio import SAMPLE_RATE, read, resample, rms, to_pcm16, write
+from local.common.errors import OptionError
 from local.common.kaldi_dir import DataError, Utterance
+from local.common.output import log
 from local.common.parallel import parallel_map
-from local.common.steps import OptionError, Step, log
+from local.common.steps import Step
 from local.corpora import csv_corpus
 from local.corpora.corpus import PCM_HOUR, STAGE, Corpus, Estimate, Published, Spec, Work, register_corpus, some
 from local.corpora.csv_corpus import OPTIONAL, REQUIRED

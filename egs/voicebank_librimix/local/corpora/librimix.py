@@ -7,9 +7,11 @@ from pathlib import Path
 
 from local.common.audio import SAMPLE_RATE, inspect
 from local.common.csv_table import read_csv
+from local.common.errors import OptionError
 from local.common.kaldi_dir import DataError, Utterance
+from local.common.output import log
 from local.common.parallel import parallel_map
-from local.common.steps import OptionError, Step, log
+from local.common.steps import Step
 from local.corpora.corpus import (
     STAGE,
     Corpus,

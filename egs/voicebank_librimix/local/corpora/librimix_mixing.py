@@ -20,9 +20,10 @@ import scipy
 
 from espnet_plugins.atomic import remove
 from local.common.audio import SAMPLE_RATE, read, resample, write
+from local.common.errors import OptionError, RecipeError
 from local.common.kaldi_dir import DataError
+from local.common.output import atomic_path
 from local.common.parallel import parallel_map
-from local.common.steps import OptionError, RecipeError, atomic_path
 from local.corpora.librispeech import transcript
 
 TYPES = ("mix_clean", "mix_both", "mix_single")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from local.common.steps import OptionError, Step
+from local.common.errors import OptionError
+from local.common.steps import Step
 from local.corpora.corpus import PCM_HOUR, STAGE, Corpus, Estimate, Spec, Work, register_corpus
 from local.corpora.synthetic import synthesis
 

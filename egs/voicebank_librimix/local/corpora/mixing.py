@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from local.common.audio import read, rms, to_pcm16, write
+from local.common.errors import RecipeError
 from local.common.kaldi_dir import DataError
-from local.common.steps import RecipeError
 
 # Root mean square of made speech, low enough for noise at -5 dB to fit without clipping, and of its floor.
 LEVEL_DB = -30.0

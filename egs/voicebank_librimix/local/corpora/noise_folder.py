@@ -12,8 +12,8 @@ import numpy as np
 import soundfile
 
 from local.common.audio import SAMPLE_RATE, AudioError, read, resample, rms, to_pcm16, without_offset, write
+from local.common.errors import OptionError
 from local.common.kaldi_dir import DataError
-from local.common.steps import OptionError
 from local.corpora.mixing import TRAIN_SHARE, named_rng
 
 # Shorter recordings are refused: repeated, they would be a tone.

@@ -19,9 +19,11 @@ import soundfile
 from espnet_plugins.atomic import remove
 from local.common.audio import SAMPLE_RATE, AudioError, inspect, read, write
 from local.common.csv_table import read_csv
+from local.common.errors import OptionError
 from local.common.kaldi_dir import DataError, Utterance
+from local.common.output import atomic_path
 from local.common.parallel import parallel_map
-from local.common.steps import OptionError, Step, atomic_path
+from local.common.steps import Step
 from local.corpora.corpus import (
     FLAC,
     PCM_HOUR,

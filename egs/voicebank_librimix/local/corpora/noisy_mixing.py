@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from local.common.audio import SAMPLE_RATE, AudioError, read, resample, rms, to_pcm16, without_offset, write
-from local.common.steps import atomic_path, log
+from local.common.output import atomic_path, log
 from local.corpora import noise_folder
 from local.corpora.clean_speech import Speech
 from local.corpora.mixing import active_rms, decibels, named_rng

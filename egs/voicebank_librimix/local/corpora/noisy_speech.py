@@ -15,9 +15,12 @@ from typing import Any
 
 from espnet_plugins.atomic import remove
 from local.common.audio import SAMPLE_RATE, AudioError, inspect
+from local.common.errors import MissingInput, OptionError
+from local.common.fingerprints import digest_of
 from local.common.kaldi_dir import DataError, Utterance
+from local.common.output import log
 from local.common.parallel import parallel_map
-from local.common.steps import MissingInput, OptionError, Step, digest_of, log
+from local.common.steps import Step
 from local.corpora import csv_corpus, noise_folder
 from local.corpora.clean_speech import SPLITS, Speech, deal, from_table, from_tree
 from local.corpora.contents import KEPT, contents_of

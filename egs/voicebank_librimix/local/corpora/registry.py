@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from espnet_plugins.checks import renamed_keys
+from local.common.errors import OptionError
 from local.common.recipe import RECIPE_DIR, read_yaml
-from local.common.steps import OptionError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import IO
 
 from espnet_plugins.atomic import remove
 from espnet_plugins.contents import DAMAGED_ARCHIVE, WholeTarInfo
+from local.common.errors import RecipeError
 from local.common.progress import Bar
-from local.common.steps import RecipeError
 
 
 class ArchiveError(RecipeError):

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from local.common.steps import atomic_path
+from local.common.output import atomic_path
 
 # Stands for the job's number; unlike JOB, it is in no path.
 VARIABLE = "JOBNUMBER"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from local.common.steps import RecipeError
+from local.common.errors import RecipeError
 from local.jobs.array import CommandArray
 from local.jobs.processes import Program, run_programs
 from local.jobs.resources import ClusterConfig, Resources, memory_bytes

@@ -16,7 +16,8 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from local.common.steps import OptionError, run_main
+from local.common.errors import OptionError
+from local.common.program import run_main
 from local.jobs.array import CommandArray
 from local.jobs.backends import Backend, Local, SiteProgram, Slurm
 from local.jobs.resources import KINDS, load_cluster_config

@@ -6,7 +6,8 @@ import os
 import time
 from pathlib import Path
 
-from local.common.steps import RecipeError, atomic_path, log
+from local.common.errors import RecipeError
+from local.common.output import atomic_path, log
 
 _STAT = Path("/proc/stat")
 # How long the cores are watched.

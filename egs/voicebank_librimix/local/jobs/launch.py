@@ -18,7 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from local.common.steps import OptionError, RecipeError, run_main
+from local.common.errors import OptionError, RecipeError
+from local.common.program import run_main
 from local.jobs.placement import Placement
 from local.jobs.processes import REQUEUE
 

@@ -14,7 +14,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from local.common.steps import RecipeError, all_in_one, log
+from local.common.errors import RecipeError, all_in_one
+from local.common.output import log
 
 # The exit code of a training that was told to stop and has saved (EX_TEMPFAIL of sysexits.h).
 REQUEUE = 75

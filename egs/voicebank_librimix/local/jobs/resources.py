@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from local.common.errors import OptionError
 from local.common.recipe import RECIPE_DIR, read_yaml
-from local.common.steps import OptionError
 
 KINDS = ("train", "decode", "cpu")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}

@@ -10,8 +10,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from local.common.errors import OptionError
 from local.common.kaldi_dir import read_table, write_table
-from local.common.steps import OptionError, atomic_path, log
+from local.common.output import atomic_path, log
 
 _PLACE = re.compile(r"(.+?)(:\d+)?")
 

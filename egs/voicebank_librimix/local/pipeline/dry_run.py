@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local.common.audio import SAMPLE_RATE
+from local.common.errors import MissingInput, OptionError
 from local.common.recipe import RECIPE_DIR, Recipe, read_yaml
 from local.common.stages import Stage
-from local.common.steps import MissingInput, OptionError, Step
+from local.common.steps import Step
 from local.corpora.acquire import local_archive, missing_archives
 from local.corpora.catalogue import Catalogue
 from local.corpora.corpus import FLAC, PCM_HOUR, Estimate, Published

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from local.common.steps import OptionError, run_main
+from local.common.errors import OptionError
+from local.common.program import run_main
 from local.pipeline.options import parse
 from local.pipeline.pipeline import ARRAYS, Pipeline
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from local.common.errors import OptionError
 from local.common.recipe import (
     Recipe,
     Run,
@@ -22,7 +23,6 @@ from local.common.recipe import (
     runs_from_args,
 )
 from local.common.stages import Stage
-from local.common.steps import OptionError
 from local.corpora.catalogue import Catalogue
 from local.corpora.corpus import corpus_class, corpus_names, variables
 from local.stages.judges import judge_settings

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from typing import Literal
 
+from local.common.errors import MissingInput
 from local.common.recipe import Recipe, Run
 from local.common.sets import COMBINED
 from local.common.stages import Stage
-from local.common.steps import MissingInput, Step
+from local.common.steps import Step
 from local.corpora.catalogue import Catalogue
 from local.pipeline.options import Invocation
 from local.stages.data import combine_sets, final_steps, prepare_set, prepare_tokens, set_steps

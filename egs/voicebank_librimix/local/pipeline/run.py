@@ -16,8 +16,10 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from espnet_plugins.imports import import_within
+from local.common.errors import RecipeError, all_in_one
+from local.common.output import log
+from local.common.program import run_main
 from local.common.stages import Stage
-from local.common.steps import RecipeError, all_in_one, log, run_main
 from local.jobs.processes import Program, run_programs
 from local.pipeline.options import Invocation, parse
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from local.common.steps import RecipeError
+from local.common.errors import RecipeError
 from local.jobs.processes import log_tail, progress_in
 from local.jobs.slurm.programs import states
 from local.jobs.slurm.records import read_record

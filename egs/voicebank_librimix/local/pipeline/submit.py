@@ -7,8 +7,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from local.common.errors import OptionError, RecipeError
+from local.common.output import log
 from local.common.recipe import Recipe
-from local.common.steps import OptionError, RecipeError, log
 from local.corpora.corpus import variables
 from local.jobs.array import CommandArray
 from local.jobs.array_job import VARIABLE, write_commands

@@ -11,9 +11,10 @@ from espnet_plugins.analysis.comparison.cost import Cost
 from espnet_plugins.analysis.comparison.curves import read_curve
 from local.common.audio import SAMPLE_RATE
 from local.common.kaldi_dir import read_table
+from local.common.output import atomic_path, log
 from local.common.recipe import Recipe
 from local.common.stages import Stage
-from local.common.steps import Step, atomic_path, log
+from local.common.steps import Step
 from local.stages.experiment import Experiment
 from local.stages.systems import System
 from local.stages.train_steps import MODEL

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 from local.common import kaldi_dir
 from local.common.kaldi_dir import DataError, Utterance
+from local.common.output import log
 from local.common.recipe import Recipe
 from local.common.sets import COMBINED
 from local.common.stages import Stage
-from local.common.steps import Step, log
+from local.common.steps import Step
 from local.corpora.catalogue import Catalogue
 from local.corpora.corpus import some
 from local.stages import dump

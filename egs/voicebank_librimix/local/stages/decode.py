@@ -11,9 +11,11 @@ from pathlib import Path
 
 from espnet_plugins.atomic import remove
 from local.common.audio import SAMPLE_RATE
+from local.common.errors import RecipeError
 from local.common.kaldi_dir import read_table, write_table
+from local.common.output import atomic_path
 from local.common.recipe import Recipe
-from local.common.steps import RecipeError, Step, atomic_path
+from local.common.steps import Step
 from local.corpora.corpus import some
 from local.stages.decode_steps import CUT, is_one_model
 from local.stages.experiment import Experiment

@@ -15,9 +15,11 @@ from espnet_plugins.analysis.comparison.curves import COLUMNS, JUDGED, read_curv
 from espnet_plugins.analysis.comparison.loops import is_loop
 from espnet_plugins.analysis.scoring.errors import score_transcripts
 from espnet_plugins.analysis.scoring.scores import UtteranceScore
+from local.common.errors import RecipeError
 from local.common.kaldi_dir import read_table, transcribed
+from local.common.output import atomic_path
 from local.common.recipe import Run
-from local.common.steps import RecipeError, Step, atomic_path
+from local.common.steps import Step
 from local.stages.decode import run_front_end
 from local.stages.experiment import Experiment
 from local.stages.judges import transcribe

@@ -24,8 +24,8 @@ from local.common.audio import (
     to_pcm16,
 )
 from local.common.kaldi_dir import Utterance
+from local.common.output import atomic_path
 from local.common.parallel import parallel_map
-from local.common.steps import atomic_path
 
 # A reference that ends in zeros for so long is noted: LibriMix in max mode pads with them.
 _TAIL_SECONDS = 0.1

@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
+from local.common.errors import RecipeError
+from local.common.output import atomic_path
 from local.common.recipe import Recipe, deep_merge, read_yaml
-from local.common.steps import RecipeError, atomic_path
 from local.jobs.launch import distribution_options, training_prefix
 
 # The data of each of ESPnet's tasks: name in the model's forward -> (file of the data directory, type).

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from espnet_plugins.contents import sha256_of
+from local.common.errors import MissingInput
 from local.common.recipe import Recipe, Run
 from local.common.stages import Stage
-from local.common.steps import MissingInput, Step
+from local.common.steps import Step
 from local.stages.data import tokens_step
 from local.stages.decode_steps import development_step, enhance_step, is_one_model, recognize_step
 from local.stages.espnet_commands import merged_config

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from espnet_plugins.atomic import remove
+from local.common.errors import OptionError, RecipeError
+from local.common.output import atomic_path, log
 from local.common.recipe import RECIPE_DIR, Recipe
-from local.common.steps import OptionError, RecipeError, Step, atomic_path, log
+from local.common.steps import Step
 from local.stages.train_config import se_config
 from local.stages.train_steps import MODEL
 

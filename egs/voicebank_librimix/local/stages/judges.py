@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from local.common.audio import SAMPLE_RATE
+from local.common.errors import OptionError, RecipeError
 from local.common.kaldi_dir import DataError, Utterance, read_table
 from local.common.recipe import Recipe
 from local.common.signals import load_audio
-from local.common.steps import OptionError, RecipeError
 from local.common.text import normalize
 from local.corpora.corpus import some
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from espnet_plugins.analysis.comparison.tables import word_error_summary
 from espnet_plugins.analysis.report.archive import read_archive
 from espnet_plugins.analysis.scoring.names import label, split_seed
+from local.common.errors import RecipeError
+from local.common.output import atomic_path, log
 from local.common.recipe import RECIPE_DIR, Recipe, Run, read_yaml
 from local.common.stages import Stage
-from local.common.steps import RecipeError, Step, atomic_path, log
+from local.common.steps import Step
 from local.corpora.catalogue import Catalogue
 from local.stages.experiment import Experiment
 from local.stages.report import ARCHIVE

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from local.common import kaldi_dir
+from local.common.errors import RecipeError
 from local.common.kaldi_dir import Utterance
+from local.common.output import atomic_path, log
 from local.common.recipe import Recipe
 from local.common.sets import COMBINED
 from local.common.stages import Stage
-from local.common.steps import RecipeError, Step, atomic_path, log
+from local.common.steps import Step
 from local.corpora.synthetic.voices import espeak_library
 from local.stages.tokens import SPECIAL
 

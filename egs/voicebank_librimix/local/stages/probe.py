@@ -9,9 +9,11 @@ import numpy as np
 from espnet_plugins.analysis.probe import ProbeError, ProbeResult
 from local.common.archives import read_list
 from local.common.audio import SAMPLE_RATE
+from local.common.errors import RecipeError
+from local.common.output import log
 from local.common.recipe import Recipe
 from local.common.stages import Stage
-from local.common.steps import RecipeError, Step, log
+from local.common.steps import Step
 from local.stages.experiment import Experiment
 from local.stages.ssl_model import upstream_options
 

@@ -23,11 +23,13 @@ from espnet_plugins.analysis.report.listening import Example, choose_examples, m
 from espnet_plugins.analysis.report.results import render_results
 from espnet_plugins.analysis.scoring.names import label, split_seed
 from espnet_plugins.analysis.scoring.scores import ScoreError, Scores, group_seeds, read_scores
+from local.common.errors import RecipeError
 from local.common.kaldi_dir import read_table
+from local.common.output import atomic_path
 from local.common.recipe import Recipe, Run
 from local.common.signals import load_audio
 from local.common.stages import Stage
-from local.common.steps import RecipeError, Step, atomic_path
+from local.common.steps import Step
 from local.stages.cost import latency_step, measure_cost, measure_latency
 from local.stages.decode_steps import head_folder
 from local.stages.development import curve_of

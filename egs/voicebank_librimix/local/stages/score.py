@@ -14,12 +14,14 @@ from espnet_plugins.analysis.scoring.listeners import LEVEL_DB, missing_for_dist
 from espnet_plugins.analysis.scoring.listing import errors_text, result_text
 from espnet_plugins.analysis.scoring.quality import METRICS, MOST_DECIBEL, measure_quality, spread
 from espnet_plugins.analysis.scoring.scores import SetScore
+from local.common.errors import OptionError, RecipeError
 from local.common.kaldi_dir import read_table
+from local.common.output import atomic_path, log
 from local.common.parallel import parallel_map
 from local.common.recipe import Recipe
 from local.common.signals import load_audio
 from local.common.stages import Stage
-from local.common.steps import OptionError, RecipeError, Step, atomic_path, log
+from local.common.steps import Step
 from local.corpora.corpus import some
 from local.stages.decode_steps import CUT, head_folder
 from local.stages.experiment import Experiment

@@ -9,9 +9,11 @@ import numpy as np
 from espnet_plugins.atomic import remove
 from local.common.archives import read_list
 from local.common.audio import SAMPLE_RATE
+from local.common.errors import OptionError, RecipeError
+from local.common.output import atomic_path, log
 from local.common.recipe import Recipe
 from local.common.stages import Stage
-from local.common.steps import OptionError, RecipeError, Step, atomic_path, log
+from local.common.steps import Step
 from local.jobs.cores import threads_for
 from local.jobs.processes import Program, run_programs
 from local.stages.espnet_commands import HUBERT_DATA, merged_config, selected_model, training_command

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from local.common.kaldi_dir import Utterance
-from local.common.steps import atomic_path
+from local.common.output import atomic_path
 
 # Rows of a table before the rest is put together.
 _ROWS = 40

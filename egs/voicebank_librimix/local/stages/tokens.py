@@ -8,8 +8,9 @@ from pathlib import Path
 
 import sentencepiece
 
+from local.common.errors import RecipeError
 from local.common.kaldi_dir import Utterance
-from local.common.steps import RecipeError, atomic_path
+from local.common.output import atomic_path
 
 # What the preset's `vocabulary` says for characters instead of a number of units.
 CHARACTERS = "characters"

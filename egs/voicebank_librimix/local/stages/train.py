@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 
+from local.common.output import atomic_path
 from local.common.recipe import Recipe
 from local.common.stages import Stage
-from local.common.steps import Step, atomic_path
+from local.common.steps import Step
 from local.jobs.cores import threads_for
 from local.jobs.processes import run_programs
 from local.stages.espnet_commands import selected_model

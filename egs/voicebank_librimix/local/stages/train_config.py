@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from local.common.errors import OptionError
 from local.common.recipe import Recipe, Run, deep_merge
-from local.common.steps import OptionError
 from local.stages.espnet_commands import merged_config
 
 _SE_MODULES = ("encoder", "separator", "decoder")

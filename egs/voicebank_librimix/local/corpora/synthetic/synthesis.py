@@ -15,8 +15,8 @@ import numpy as np
 
 from espnet_plugins.atomic import remove
 from local.common.audio import SAMPLE_RATE, read, resample, rms, to_pcm16, write
+from local.common.output import log
 from local.common.parallel import parallel_map
-from local.common.steps import log
 from local.corpora.mixing import Mixing, conditions, cut, decibels, load_recording, mix, named_rng
 from local.corpora.synthetic.environments import record_environments
 from local.corpora.synthetic.grammar import sentences

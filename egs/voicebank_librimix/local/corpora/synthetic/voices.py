@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from local.common.steps import RecipeError
+from local.common.errors import RecipeError
 
 # espeak-ng keeps the path of its data in 160 bytes, with what it adds to it, and overruns them without a word.
 _LONGEST_PATH = 130

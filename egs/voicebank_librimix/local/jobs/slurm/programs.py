@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from contextlib import contextmanager
 
-from local.common.steps import RecipeError
+from local.common.errors import RecipeError
 
 # While Slurm says one of these, a job may still end well.
 ACTIVE = frozenset(

@@ -6,7 +6,8 @@ import dataclasses
 import json
 from pathlib import Path
 
-from local.common.steps import RecipeError, atomic_path
+from local.common.errors import RecipeError
+from local.common.output import atomic_path
 from local.jobs.array import CommandArray
 
 

@@ -7,7 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from local.common.steps import RecipeError, atomic_path, log
+from local.common.errors import RecipeError
+from local.common.output import atomic_path, log
 from local.jobs.array import CommandArray
 from local.jobs.resources import ClusterConfig, Resources
 from local.jobs.slurm.messages import refusal, waiting, waiting_helps

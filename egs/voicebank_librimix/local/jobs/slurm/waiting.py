@@ -7,7 +7,8 @@ import sys
 import time
 from contextlib import contextmanager
 
-from local.common.steps import RecipeError, log
+from local.common.errors import RecipeError
+from local.common.output import log
 from local.jobs.resources import ClusterConfig
 from local.jobs.slurm.messages import failure, progress, why_ended, why_failed
 from local.jobs.slurm.programs import ACTIVE, cancel, states
