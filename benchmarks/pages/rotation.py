@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from espnet_plugins.analysis.comparison.cost import Cost
-from espnet_plugins.analysis.comparison.curves import Curve
+from espnet_plugins.analysis.comparison.curves import merge_curves
 from espnet_plugins.analysis.report.content import Content
 from espnet_plugins.analysis.scoring.scores import ScoreError, Scores, SetScore
 
@@ -42,7 +40,7 @@ def join_rotation(contents: Mapping[str, Content], *, title: str) -> Content:
         title=title,
         scores=_join_scores({name: content.scores for name, content in contents.items()}),
         environment={**last.environment, **({"command": "; ".join(commands)} if commands else {})},
-        curves={name: join_curves([c.curves[name] for c in contents.values()]) for name in contents[first].curves},
+        curves={name: merge_curves([c.curves[name] for c in contents.values()]) for name in contents[first].curves},
         measure=contents[first].measure,
         costs={name: _mean_cost([c.costs[name] for c in contents.values()]) for name in contents[first].costs},
         settings=last.settings,
@@ -71,17 +69,6 @@ def _join_sets(scores: Mapping[str, Scores], system: str, dataset: str) -> SetSc
     utterances = {f"{name}/{utt}": s for name, part in parts.items() for utt, s in part.utterances.items()}
     reasons = {f"{name}/{utt}": why for name, part in parts.items() for utt, why in part.unscorable.items()}
     return SetScore(system, dataset, utterances, reasons)
-
-
-def join_curves(curves: Sequence[Curve]) -> Curve:
-    """On the updates that all have, one row for each run."""
-    updates = np.array(sorted(set.intersection(*(set(curve.updates.tolist()) for curve in curves))))
-    if not len(updates):
-        raise ScoreError("the experiments were evaluated at updates that never meet")
-    at = [np.searchsorted(curve.updates, updates) for curve in curves]
-    values = np.concatenate([curve.values[:, i] for curve, i in zip(curves, at, strict=True)])
-    seconds = np.mean([curve.seconds[i] for curve, i in zip(curves, at, strict=True)], axis=0)
-    return Curve(updates, values, seconds)
 
 
 def _mean_cost(costs: Sequence[Cost]) -> Cost:

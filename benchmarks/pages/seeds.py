@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from espnet_plugins.analysis.comparison.curves import Curve
+from espnet_plugins.analysis.comparison.curves import Curve, merge_curves
 from espnet_plugins.analysis.report.content import Content
 from espnet_plugins.analysis.scoring.scores import ScoreError, Scores
-from pages.rotation import join_curves
 
 
 def join_seeds(published: Content, added: Content) -> Content:
@@ -74,7 +73,7 @@ def _curves(published: Content, added: Content) -> tuple[dict[str, Curve], str]:
         return dict(kept.curves), kept.measure
     names = {**published.curves, **added.curves}
     both = [content.curves for content in (published, added)]
-    return {name: join_curves([curves[name] for curves in both if name in curves]) for name in names}, added.measure
+    return {name: merge_curves([curves[name] for curves in both if name in curves]) for name in names}, added.measure
 
 
 def _differing(published: Content, added: Content, name: str) -> str:

@@ -45,6 +45,18 @@ def test_runs_stand_beside_those_of_before():
     assert joined.costs.keys() == joined.scores.keys()
 
 
+def test_runs_that_were_evaluated_at_other_updates():
+    """As where utterances are cut into chunks: the number of updates in an epoch differs from seed to seed."""
+    added = dataclasses.replace(
+        content([1]),
+        curves={"ssl_mse_joint": Curve(np.array([2.0, 8.0]), np.array([[40.0, 10.0]]), np.array([1.0, 4.0]))},
+    )
+    joined = join_seeds(content([0]), added).curves["ssl_mse_joint"]
+    assert joined.updates.tolist() == [2, 8]
+    assert joined.values.tolist() == [[42, 18], [40, 10]]
+    assert joined.seconds.tolist() == [1, 4]
+
+
 @pytest.mark.parametrize(
     ("before", "now", "kept"),
     [

@@ -113,19 +113,45 @@ def merge_seeds(tables: Sequence[dict[str, np.ndarray]], measure: str) -> Curve:
     Raises:
         ScoreError: When the seeds have no updates in common.
     """
+    factor = _FACTORS.get(measure, 1.0)
     finite = [np.isfinite(table[measure]) for table in tables]
-    updates = [table["updates"][keep] for table, keep in zip(tables, finite, strict=True)]
-    low, high = max(u[0] for u in updates), min(u[-1] for u in updates)
-    grid = np.unique(np.concatenate(updates))
+    return merge_curves(
+        [
+            Curve(table["updates"][keep], factor * table[measure][None, keep], table["seconds"][keep])
+            for table, keep in zip(tables, finite, strict=True)
+        ]
+    )
+
+
+def merge_curves(curves: Sequence[Curve]) -> Curve:
+    """Bring the seeds of several curves of one configuration onto one grid of updates.
+
+    Args:
+        curves: Of one measure.
+
+    Returns:
+        The curve on the updates of all together, within the range that all of them cover, one row for each seed;
+        between two evaluations the value is interpolated linearly.
+
+    Raises:
+        ScoreError: When they have no updates in common.
+
+    Example:
+        >>> one = Curve(np.array([10.0, 30.0]), np.array([[4.0, 2.0]]), np.array([1.0, 3.0]))
+        >>> other = Curve(np.array([20.0, 40.0]), np.array([[5.0, 1.0]]), np.array([2.0, 4.0]))
+        >>> both = merge_curves([one, other])
+        >>> both.updates.tolist(), both.values.tolist()
+        ([20.0, 30.0], [[3.0, 2.0], [5.0, 3.0]])
+    """
+    low, high = max(curve.updates[0] for curve in curves), min(curve.updates[-1] for curve in curves)
+    grid = np.unique(np.concatenate([curve.updates for curve in curves]))
     grid = grid[(grid >= low) & (grid <= high)]
     if len(grid) == 0:
         raise ScoreError("the seeds of one configuration were evaluated at ranges of updates that do not meet")
-
-    def on_grid(name: str) -> np.ndarray:
-        return np.stack([np.interp(grid, u, t[name][k]) for u, t, k in zip(updates, tables, finite, strict=True)])
-
-    values = _FACTORS.get(measure, 1.0) * on_grid(measure)
-    return Curve(grid, values, on_grid("seconds").mean(axis=0))
+    values = np.stack([np.interp(grid, curve.updates, row) for curve in curves for row in curve.values])
+    seeds = [len(curve.values) for curve in curves]
+    seconds = np.stack([np.interp(grid, curve.updates, curve.seconds) for curve in curves])
+    return Curve(grid, values, np.average(seconds, axis=0, weights=seeds))
 
 
 def first_below(positions: np.ndarray, values: np.ndarray, threshold: float) -> float | None:
