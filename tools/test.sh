@@ -10,7 +10,7 @@
 # on the PATH, or pyenv's. Where the first stack took longer than UNIT_TIER_WITHIN seconds (default: 1380), of the unit tier
 # only the fast one and tests/second_stack.txt.
 # PYTHON: the interpreter to build from, here or behind --stack; OTHER_PYTHON: that of the other stack.
-# TEST_PROCESSES: tests at a time (default: four more than cores, since those that start a recipe also wait).
+# TEST_PROCESSES: tests at a time (default: two more than cores, since those that start a recipe also wait).
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -53,7 +53,7 @@ fi
 tools/setup.sh
 python="${OWN_PYTHON:-${VENV:-.venv}/bin/python}"
 bin=$(dirname "${python}")
-processes="${TEST_PROCESSES:-$(($(nproc) + 4))}"
+processes="${TEST_PROCESSES:-$(($(nproc) + 2))}"
 # One thread: the models are tiny, and threads that wait for one another cost minutes on busy cores.
 export OMP_NUM_THREADS=1
 # Images of containers set it; each process would compile torch and ESPnet anew.
