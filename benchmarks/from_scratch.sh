@@ -11,7 +11,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 recipe=${root}/egs/voicebank_librimix
 exp=${recipe}/exp
 names=(mini paper_mini digits_fold1 digits_fold2 digits_fold3 positions sensitivity whisper_layers
-    whisper_layer0 whisper_layer6 whisper_layer5)
+    whisper_layer0 whisper_layer6 whisper_judges whisper_layer5)
 objectives="multi_condition asr_only si_snr mimic ssl_mse ssl_mse_pad ssl_soft_dtw"
 beyond="ssl_soft_dtw_layers ssl_soft_dtw_curriculum ssl_soft_dtw_pad"
 
@@ -60,7 +60,7 @@ if [ -z "${noise}" ] || [ -z "${rirs}" ]; then
     leave_out whisper_layer5 "--noise DIR, recordings of noise, and --rirs DIR, room impulse responses"
 fi
 if [ -z "${noise}" ]; then
-    for name in whisper_layer6 whisper_layer0 whisper_layers; do
+    for name in whisper_judges whisper_layer6 whisper_layer0 whisper_layers; do
         leave_out "${name}" "--noise DIR, a folder of recordings of noise"
     done
 fi
@@ -81,7 +81,7 @@ study() {
 
 make() {
     case "$1" in
-        whisper_layers | whisper_layer0 | whisper_layer6)
+        whisper_layers | whisper_layer0 | whisper_layer6 | whisper_judges)
             run --preset "$1" --noise "${noise}" ${librispeech:+--librispeech "${librispeech}"}
             ;;
         whisper_layer5)
