@@ -138,6 +138,11 @@ def test_an_unknown_objective_of_a_preset_is_named_with_it(tmp_path):
         ("limits: {max_second: 20}", "limits: unknown key 'max_second': did you mean 'max_seconds'?"),
         ("limits: {max_seconds: long}", "limits: max_seconds: 'long' is not accepted; give seconds from 0 on"),
         ("threads: {single: 0}", "threads: single: 0 is not accepted"),
+        (
+            "estimate: {utterance_seconds: null}",
+            "estimate: utterance_seconds: None is not accepted; give seconds above 0",
+        ),
+        ("estimate: {speed: null}", "estimate: speed: None is not accepted; give a mapping"),
         ("runs: {objectives: [ssl_mse]}", "runs: objectives: ['ssl_mse'] is not accepted"),
         ("sets: {vb_dev: x}", "sets: {"),
         ("seed: 1\nseed: 2", "own.yaml is not valid YAML: line 3: the key 'seed' is there twice"),

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 from espnet2.iterators.chunk_iter_factory import ChunkIterFactory
+from slurm_testbed import folders
 
+from local.common.errors import OptionError
 from local.pipeline.dry_run import _updates
 from local.pipeline.options import parse
 from local.pipeline.run import run
@@ -98,3 +100,30 @@ def test_updates_of_whole_utterances():
     config = {"iterator_type": "sequence", "batch_type": "numel", "batch_bins": 160000, "max_epoch": 2, "accum_grad": 2}
     assert _updates(config, 1.0, 5.0) == (360, pytest.approx(2.0))
     assert _updates({**config, "num_iters_per_epoch": 30}, 1.0, 5.0)[0] == 30
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("extends: digits\nsets: {digits_train: {part: true}}", "digits_train' of digits: part: True is not accepted"),
+        (
+            "extends: digits\ncorpora: {digits: {train: null}}",
+            "digits: train: None is not accepted; give a whole number",
+        ),
+        ("extends: noisy_speech\ncorpora: {noisy_speech: {parts: true}}", "parts: True is not accepted; give split"),
+        ("extends: noisy_speech\ncorpora: {noisy_speech: {parts: {train: 5}}}", "parts: {'train': 5"),
+    ],
+)
+def test_a_value_of_another_kind_is_named(tmp_path, text, message):
+    own = tmp_path / "own.yaml"
+    own.write_text(f"{text}\n")
+    with pytest.raises(OptionError) as error:
+        run(parse(["--dry_run=true", "--preset", str(own), *folders(tmp_path)]))
+    assert message in str(error.value)
+
+
+def test_no_estimate_is_none(tmp_path, capsys):
+    own = tmp_path / "own.yaml"
+    own.write_text("extends: mini\nestimate: null\n")
+    run(parse(["--dry_run=true", "--preset", str(own), *folders(tmp_path)]))
+    assert "updates" in capsys.readouterr().out

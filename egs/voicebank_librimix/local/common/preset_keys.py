@@ -76,6 +76,12 @@ def check_preset(name: str, preset: Mapping[str, Any], *, configurations: Collec
     for key, value in _of(preset, "limits").items():
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
             raise OptionError(f"{where}: limits: {key}: {value!r} is not accepted; give seconds from 0 on")
+    estimate = _of(preset, "estimate")
+    seconds = estimate.get("utterance_seconds", 1)
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 < seconds < float("inf"):
+        raise OptionError(f"{where}: estimate: utterance_seconds: {seconds!r} is not accepted; give seconds above 0")
+    if not _is(estimate.get("speed", {}), _MAPPING):
+        raise OptionError(f"{where}: estimate: speed: {estimate['speed']!r} is not accepted; give {_MAPPING}")
     for key in ("objectives", "finetune", "seeds"):
         value = _of(preset, "runs").get(key, "")
         if not isinstance(value, str) and not (key == "seeds" and _is(value, _NUMBER)):

@@ -149,3 +149,6 @@ def _check(name: str, spec: Spec) -> None:
         signature.bind(None, **options)
     except TypeError as error:
         raise OptionError(f"set '{name}' of {corpus}: {error} (options: {', '.join(accepted)})") from None
+    for key, value in options.items():
+        if signature.parameters[key].annotation in (str, "str") and not isinstance(value, str):
+            raise OptionError(f"set '{name}' of {corpus}: {key}: {value!r} is not accepted; give a text")

@@ -259,6 +259,20 @@ class DigitStrings(Corpus):
     )
 
     @property
+    def options(self) -> dict[str, Any]:
+        """What the preset says about the corpus.
+
+        Raises:
+            OptionError: For a number of strings that is none.
+        """
+        options = super().options
+        for key in ("train", "dev", "test"):
+            count = options.get(key, 0)
+            if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+                raise OptionError(f"corpora: {self.name}: {key}: {count!r} is not accepted; give a whole number")
+        return options
+
+    @property
     def root(self) -> Path:
         """Where it is made."""
         return self.made

@@ -116,6 +116,8 @@ class NoisySpeech(Corpus):
     @property
     def _parts(self) -> dict[str, list[str]]:
         parts = self.options.get("parts") or {}
+        if not isinstance(parts, Mapping) or any(not isinstance(names or [], (str, list)) for names in parts.values()):
+            raise OptionError(f"noisy_speech: parts: {parts!r} is not accepted; give split: [part, ...]")
         named = {split: [names] if isinstance(names, str) else list(names) for split, names in parts.items() if names}
         for split, names in named.items():
             if odd := [name for name in names if not isinstance(name, str)]:

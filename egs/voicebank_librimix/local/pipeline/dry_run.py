@@ -196,7 +196,7 @@ def work_ahead(corpora: Catalogue, experiment: Experiment, *, stages: Collection
         none of these stages is asked for.
     """
     recipe = corpora.recipe
-    estimate = recipe.preset.get("estimate", {})
+    estimate = recipe.preset.get("estimate") or {}
     speed = estimate.get("speed", {})
     sizes = {
         role: [corpora.estimate(corpora.sets[name]) for name in recipe.preset[role]]
