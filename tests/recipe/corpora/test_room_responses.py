@@ -40,6 +40,15 @@ def test_a_response_is_the_same_from_audio_and_from_matlab(tmp_path):
         room_responses.load_response(tmp_path / "d.mat")
 
 
+@pytest.mark.parametrize("rate", [np.nan, np.inf])
+def test_a_rate_that_is_no_number_is_refused(tmp_path, rate):
+    savemat(tmp_path / "a.mat", {"h": np.ones(4000), "fs": rate})
+    with pytest.raises(RecipeError, match=r"a\.mat does not say its sampling rate"):
+        room_responses.load_response(tmp_path / "a.mat")
+    with pytest.raises(RecipeError, match=r"a\.mat does not say its sampling rate"):
+        room_responses.check_responses([tmp_path / "a.mat"], nj=1)
+
+
 @pytest.mark.parametrize("beside", ["t", "sweep"])
 def test_a_response_with_another_signal_beside_it_is_refused(tmp_path, beside):
     """Which of the two is the response, nothing says."""

@@ -165,7 +165,7 @@ def _read_mat(path: Path) -> tuple[np.ndarray, int]:
     except Exception as error:
         raise AudioError(f"{path}: not a .mat file, or damaged ({error})") from None
     leaves = list(_leaves(content, ""))
-    rates = [int(value) for name, value in leaves if value.size == 1 and name.lower() in _RATE_NAMES]
+    rates = [float(value.item()) for name, value in leaves if value.size == 1 and name.lower() in _RATE_NAMES]
     arrays = [np.squeeze(value) for _, value in leaves if value.size > 1]
     if not rates or not _RATES[0] <= rates[0] <= _RATES[1]:
         raise AudioError(f"{path} does not say its sampling rate ({', '.join(_RATE_NAMES)}): save it as .wav")
@@ -181,7 +181,7 @@ def _read_mat(path: Path) -> tuple[np.ndarray, int]:
         raise AudioError(f"{path}: an array of shape {longest.shape} is no response: save one response per file")
     # The longer side is time; of several channels the first is taken.
     one = longest if longest.ndim == 1 else longest[:, 0] if longest.shape[0] >= longest.shape[1] else longest[0]
-    return one, rates[0]
+    return one, int(rates[0])
 
 
 def in_room(speech: np.ndarray, response: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
