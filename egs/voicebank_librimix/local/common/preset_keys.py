@@ -74,11 +74,11 @@ def check_preset(name: str, preset: Mapping[str, Any], *, configurations: Collec
         if not _is(value, _NUMBER) or value < 1:
             raise OptionError(f"{where}: threads: {key}: {value!r} is not accepted; give a whole number from 1 on")
     for key, value in _of(preset, "limits").items():
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
+        if not _is_number(value) or not value >= 0:
             raise OptionError(f"{where}: limits: {key}: {value!r} is not accepted; give seconds from 0 on")
     estimate = _of(preset, "estimate")
     seconds = estimate.get("utterance_seconds", 1)
-    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 < seconds < float("inf"):
+    if not _is_number(seconds) or not 0 < seconds < float("inf"):
         raise OptionError(f"{where}: estimate: utterance_seconds: {seconds!r} is not accepted; give seconds above 0")
     if not _is(estimate.get("speed", {}), _MAPPING):
         raise OptionError(f"{where}: estimate: speed: {estimate['speed']!r} is not accepted; give {_MAPPING}")
@@ -99,6 +99,10 @@ def _known(where: str, given: Mapping[Any, Any], known: Collection[str]) -> None
             near = difflib.get_close_matches(str(key), known, n=1)
             advice = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(sorted(known))}"
             raise OptionError(f"{where}: unknown key '{key}': {advice}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _is(value: Any, kind: str) -> bool:

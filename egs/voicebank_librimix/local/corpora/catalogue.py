@@ -150,5 +150,7 @@ def _check(name: str, spec: Spec) -> None:
     except TypeError as error:
         raise OptionError(f"set '{name}' of {corpus}: {error} (options: {', '.join(accepted)})") from None
     for key, value in options.items():
-        if signature.parameters[key].annotation in (str, "str") and not isinstance(value, str):
+        # None where a class takes any option.
+        parameter = signature.parameters.get(key)
+        if parameter and parameter.annotation in (str, "str") and not isinstance(value, str):
             raise OptionError(f"set '{name}' of {corpus}: {key}: {value!r} is not accepted; give a text")
